@@ -1,0 +1,104 @@
+//! What can go wrong across a local socket, with one exit code for each cause.
+
+use tonic::{Code, Status};
+
+/// The metadata key under which a fault's name travels.
+const KEY: &str = "cardinal-fault";
+
+macro_rules! faults {
+    ($($variant:ident = $exit:literal, $name:literal, $code:ident, $meaning:literal;)*) => {
+        /// A cause that the caller can act on. Its number is the exit code of `cardinal`, `cardinal-keymgr` and
+        /// `cardinal-node`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        #[repr(u8)]
+        pub enum Fault {
+            $(#[doc = $meaning] $variant = $exit,)*
+        }
+
+        impl Fault {
+            /// Every fault, in the order of the exit codes.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Returns the name that travels and that `--json` prints.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// Returns what it means, for `--help`.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)* }
+            }
+
+            const fn code(self) -> Code {
+                match self { $(Self::$variant => Code::$code,)* }
+            }
+        }
+    };
+}
+
+faults! {
+    WrongPin = 10, "wrong-pin", PermissionDenied, "wrong PIN; the message says how many tries are left";
+    LastTry = 11, "last-try", FailedPrecondition, "only one PIN try is left; repeat with --last-try to spend it";
+    PinBlocked = 12, "pin-blocked", FailedPrecondition, "the PIN is blocked; only the PUK unblocks it";
+    OtherKey = 13, "other-key", FailedPrecondition, "the card holds another key, or is another card, than last time";
+    BadCardAnswer = 14, "bad-card-answer", DataLoss, "the card answered something a Keycard does not answer";
+    UnknownAuthority = 15, "unknown-ca", FailedPrecondition, "the card's certificate is signed by an authority that is not trusted";
+    UnknownCard = 16, "unknown-card", FailedPrecondition, "the card is not in the manifest";
+    NoCard = 17, "no-card", Unavailable, "no card answers in this reader";
+    Locked = 18, "locked", FailedPrecondition, "the card is locked; run `cardinal unlock`";
+    NotBlank = 19, "not-blank", FailedPrecondition, "the card is initialised already and is left as it is";
+    Refused = 20, "refused", PermissionDenied, "the key manager's policy refuses this";
+    LogUnwritable = 21, "log-unwritable", ResourceExhausted, "the export log cannot be written, so nothing was exported";
+    LogBad = 22, "log-bad", DataLoss, "the export log does not verify";
+    InUse = 30, "in-use", AlreadyExists, "it runs already, or the profile is in use";
+    StateMissing = 31, "state-missing", NotFound, "a state file that should exist is missing";
+    StateDamaged = 32, "state-damaged", DataLoss, "a state file is damaged";
+    NotRunning = 33, "not-running", Unavailable, "the service is not running";
+    DiskFull = 34, "disk-full", ResourceExhausted, "the disk is full or not writable";
+    NotAcknowledged = 40, "not-acknowledged", DeadlineExceeded, "no peer acknowledged the message in time";
+    BadInput = 41, "bad-input", InvalidArgument, "the input is malformed";
+}
+
+impl Fault {
+    /// Returns the exit code.
+    #[must_use]
+    pub const fn exit_code(self) -> u8 {
+        self as u8
+    }
+
+    /// Returns the gRPC status that carries this fault and one line that says what to do.
+    #[must_use]
+    pub fn status(self, message: impl Into<String>) -> Status {
+        let mut status = Status::new(self.code(), message);
+        status.metadata_mut().insert(KEY, tonic::metadata::MetadataValue::from_static(self.name()));
+        status
+    }
+
+    /// Returns the fault that a status carries, if any.
+    #[must_use]
+    pub fn of(status: &Status) -> Option<Self> {
+        let name = status.metadata().get(KEY)?.to_str().ok()?;
+        Self::ALL.iter().copied().find(|fault| fault.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fault;
+
+    #[test]
+    fn every_fault_survives_the_socket_with_its_own_exit_code() {
+        for (i, fault) in Fault::ALL.iter().enumerate() {
+            assert_eq!(Fault::of(&fault.status("x")), Some(*fault));
+            assert!(
+                Fault::ALL[..i]
+                    .iter()
+                    .all(|other| other.exit_code() != fault.exit_code() && other.name() != fault.name())
+            );
+        }
+        assert_eq!(Fault::of(&tonic::Status::internal("x")), None);
+    }
+}
