@@ -1,0 +1,38 @@
+# The ways into this project. `make demo` shows the main job, `make test` proves it.
+
+CARGO ?= cargo
+PURE = -p proto -p audit -p wire -p chat
+
+.PHONY: all build demo test check fmt clean setup
+
+all: build
+
+# Says which system packages the build needs and why, and installs what is missing where it may.
+setup:
+	@./scripts/setup
+
+build: setup
+	$(CARGO) build --release --locked --bins
+
+demo: setup
+	@./scripts/announce target/release/cardinal
+	$(CARGO) build --release --locked --bins
+	@target/release/cardinal demo
+
+test: setup
+	$(CARGO) test --workspace --all-features --locked
+
+# Format, lints, the walls between packages, licences, and the pure packages without an operating system.
+check: setup
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	$(CARGO) check $(PURE) --target wasm32-unknown-unknown --locked
+	@./scripts/cargo-deny
+	$(CARGO) fetch --locked
+	$(CARGO) deny --all-features check bans licenses sources
+
+fmt:
+	$(CARGO) fmt --all
+
+clean:
+	$(CARGO) clean
