@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::id::ChatKey;
+use crate::id::{ChatKey, NotAnId};
 
 /// The first 8 bytes of SHA-256 of a compressed public key, shown as `3f1c-…` in groups of four digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,5 +31,33 @@ impl fmt::Display for Fingerprint {
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fingerprint({self})")
+    }
+}
+
+/// Reads what `Display` writes.
+impl std::str::FromStr for Fingerprint {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        const WHAT: NotAnId = NotAnId { what: "a fingerprint of four groups of four digits" };
+        let digits: String = text.split('-').collect();
+        let short: [u8; 8] = hex::decode(digits).map_err(|_| WHAT)?.try_into().map_err(|_| WHAT)?;
+        let read = Self(short);
+        if read.to_string() == text { Ok(read) } else { Err(WHAT) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fingerprint;
+
+    #[test]
+    fn a_fingerprint_reads_back_what_it_prints() {
+        let fingerprint = Fingerprint([0, 1, 2, 3, 4, 5, 6, 0xff]);
+        assert_eq!(fingerprint.to_string(), "0001-0203-0405-06ff");
+        assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+        for other in ["00010203040506ff", "0001-0203-0405-06FF", "0001-0203-0405", ""] {
+            assert!(other.parse::<Fingerprint>().is_err(), "{other}");
+        }
     }
 }

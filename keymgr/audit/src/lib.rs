@@ -1,1 +1,26 @@
-//! To be.
+//! The export log: what was asked of which card, by whom, and what came of it.
+//!
+//! The log is JSON Lines. Every line carries the SHA-256 of the exact bytes of the line before it ([`line`]), so that a
+//! changed, removed or inserted line shows offline ([`verify()`]). Nothing here touches a file: a [`LogStore`] does.
+//!
+//! The one invariant: a [`Recorded`] exists only after its intent was written *and synced*, it belongs to one
+//! [`Request`], and it is spent once. Every card operation that makes, loads or exports a key asks for one, so no export
+//! compiles without a record on disk first (DESIGN promise 2).
+
+pub mod closure;
+pub mod entry;
+pub mod line;
+pub mod log;
+pub mod recorded;
+mod replay;
+pub mod store;
+pub mod text;
+pub mod verify;
+
+pub use entry::{Asked, Caller, ChannelOpened, Event, Intent, LogOpened, Outcome, Provisioning, Refusal, SeedOrigin};
+pub use line::{Head, LineHash, LogId, When};
+pub use log::{Log, LogError, OpenError};
+pub use recorded::{NotRecorded, Operation, Recorded, Request};
+pub use store::{LogStore, StoreError};
+pub use text::{Blob, Purpose, Text};
+pub use verify::{Bad, Report, What, verify};

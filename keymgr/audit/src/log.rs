@@ -1,0 +1,171 @@
+//! The writing side of the log: each entry is chained to the one before and synced before anyone is told.
+
+use std::io::BufRead;
+
+use crate::entry::{Caller, ChannelOpened, Event, Intent, LogOpened, Outcome, Provisioning, Refusal};
+use crate::line::{Head, Line, LineHash, LogId, NotALine, When};
+use crate::recorded::{Recorded, Request};
+use crate::replay::Replay;
+use crate::store::{LogStore, StoreError};
+use crate::text::Purpose;
+use crate::verify::Bad;
+
+/// An open log with its store.
+#[derive(Debug)]
+pub struct Log<S> {
+    store: S,
+    head: Head,
+    torn: bool,
+}
+
+/// Why an entry was not written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The store refused the line.
+    #[error("the export log cannot be written")]
+    Store(#[from] StoreError),
+    /// An earlier line may be there in part, so nothing more is appended until the log is opened anew.
+    #[error("the export log was torn by an earlier failure; check it with verify before you go on")]
+    Torn,
+    /// The entry does not fit a line.
+    #[error("the entry does not fit a line of the export log")]
+    TooLong,
+}
+
+/// Why a log cannot be continued.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It could not be read.
+    #[error("the export log cannot be read")]
+    Read(#[from] std::io::Error),
+    /// It does not verify.
+    #[error("the export log does not verify: {bad}; the lines before end at byte {good_bytes}")]
+    Bad {
+        /// The first bad line.
+        bad: Bad,
+        /// How many bytes the lines before it have.
+        good_bytes: u64,
+    },
+    /// It has no line at all.
+    #[error("the export log is empty")]
+    Empty,
+}
+
+impl<S: LogStore> Log<S> {
+    /// Begins a log in an empty store.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn create(store: S, log: LogId, when: When) -> Result<Self, LogError> {
+        let mut begun = Self { store, head: Head { log, entries: 0, hash: LineHash::ZERO }, torn: false };
+        begun.append(when, Event::created(log))?;
+        Ok(begun)
+    }
+
+    /// Continues the log whose lines `existing` yields, after checking every one of them.
+    ///
+    /// # Errors
+    /// [`OpenError`]: nothing is written then.
+    pub fn open(store: S, existing: impl BufRead) -> Result<Self, OpenError> {
+        let mut replay = Replay::default();
+        if let Some(bad) = replay.read(existing, |_, _| {})? {
+            return Err(OpenError::Bad { bad, good_bytes: replay.bytes() });
+        }
+        let head = replay.head().ok_or(OpenError::Empty)?;
+        Ok(Self { store, head, torn: false })
+    }
+
+    /// Records what is about to be asked of a card. Only this makes a [`Recorded`].
+    ///
+    /// # Errors
+    /// [`LogError`]: the card must not be asked.
+    pub fn intent(
+        &mut self,
+        when: When,
+        request: Request,
+        purpose: Purpose,
+        caller: Caller,
+        policy: [u8; 32],
+    ) -> Result<Recorded, LogError> {
+        let intent = Intent { request: request.clone(), purpose, caller, policy };
+        let seq = self.append(when, Event::Intent(intent))?;
+        Ok(Recorded::new(request, seq))
+    }
+
+    /// Records what came of it, which ends the receipt.
+    ///
+    /// # Errors
+    /// [`LogError`]: what came out of the card must be wiped.
+    pub fn outcome(&mut self, when: When, recorded: Recorded, outcome: Outcome) -> Result<u64, LogError> {
+        self.append(when, Event::Outcome { intent: recorded.seq(), outcome })
+    }
+
+    /// Records that the manager refused something.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn refusal(&mut self, when: When, refusal: Refusal) -> Result<u64, LogError> {
+        self.append(when, Event::Refusal(refusal))
+    }
+
+    /// Records that a card was enrolled.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn provisioning(&mut self, when: When, provisioning: Provisioning) -> Result<u64, LogError> {
+        self.append(when, Event::Provisioning(provisioning))
+    }
+
+    /// Records the evidence of a channel opening, whose salt must be [`Head::salt`] of [`Self::head`].
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn channel_opened(&mut self, when: When, opened: ChannelOpened) -> Result<u64, LogError> {
+        self.append(when, Event::ChannelOpened(Box::new(opened)))
+    }
+
+    /// Records which manager writes from here on.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn opened(&mut self, when: When, opened: LogOpened) -> Result<u64, LogError> {
+        self.append(when, Event::LogOpened(opened))
+    }
+
+    /// Returns how far the log goes.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        self.head
+    }
+
+    fn append(&mut self, when: When, event: Event) -> Result<u64, LogError> {
+        if self.torn {
+            return Err(LogError::Torn);
+        }
+        let seq = self.head.entries.saturating_add(1);
+        let mono = when.monotonic.since_start().as_millis();
+        let line = Line {
+            seq,
+            unix_ms: when.unix.get(),
+            mono_ms: u64::try_from(mono).unwrap_or(u64::MAX),
+            prev: self.head.hash,
+            event,
+        };
+        let bytes = line.encode().map_err(|why| match why {
+            NotALine::TooLong | NotALine::CutOff | NotALine::Altered | NotALine::Malformed => LogError::TooLong,
+        })?;
+        match self.store.append_synced(&bytes) {
+            Ok(()) => {
+                self.head.entries = seq;
+                self.head.hash = LineHash::of(&bytes);
+                Ok(seq)
+            }
+            Err(error) => {
+                self.torn = matches!(error, StoreError::Torn { .. });
+                Err(error.into())
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Reads a log line by line and keeps what the next line must fit to. Opening and verifying are this and no more.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Read as _};
+
+use crate::entry::{Event, FORMAT, Intent};
+use crate::line::{Head, Line, LineHash, LogId, MAX_LINE, NotALine};
+use crate::verify::{Bad, What};
+
+/// A log as far as it was read.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    log: Option<LogId>,
+    entries: u64,
+    last: Option<LineHash>,
+    bytes: u64,
+    open: BTreeMap<u64, Intent>,
+}
+
+impl Replay {
+    /// Reads every line and shows each good one to `see`, with the intent that an outcome ends.
+    ///
+    /// Returns the first line that is bad, if any; nothing of it and after it was taken.
+    pub(crate) fn read(
+        &mut self,
+        mut from: impl BufRead,
+        mut see: impl FnMut(&Line, Option<&Intent>),
+    ) -> std::io::Result<Option<Bad>> {
+        let mut bytes = Vec::new();
+        loop {
+            bytes.clear();
+            // One byte more than allowed is enough to know that a line is too long.
+            let room = u64::try_from(MAX_LINE).unwrap_or(u64::MAX).saturating_add(1);
+            from.by_ref().take(room).read_until(b'\n', &mut bytes)?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            if let Err(bad) = self.take(&bytes, &mut see) {
+                return Ok(Some(bad));
+            }
+        }
+    }
+
+    /// Returns how far the log goes; nothing while it has no line.
+    pub(crate) fn head(&self) -> Option<Head> {
+        Some(Head { log: self.log?, entries: self.entries, hash: self.last? })
+    }
+
+    /// Returns how many bytes the good lines have.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns the intents without an outcome, by line.
+    pub(crate) fn into_open(self) -> BTreeMap<u64, Intent> {
+        self.open
+    }
+
+    fn take(&mut self, bytes: &[u8], see: &mut impl FnMut(&Line, Option<&Intent>)) -> Result<(), Bad> {
+        let seq = self.entries.saturating_add(1);
+        let bad = |what| Bad { line: seq, what };
+        let line = Line::decode(bytes).map_err(|why| {
+            bad(match why {
+                NotALine::TooLong => What::TooLong,
+                NotALine::CutOff => What::CutOff,
+                NotALine::Altered => What::Altered,
+                NotALine::Malformed => What::Malformed,
+            })
+        })?;
+        if line.seq != seq {
+            return Err(bad(What::OutOfSequence { found: line.seq }));
+        }
+        if line.prev != self.last.unwrap_or(LineHash::ZERO) {
+            // This line is whole, and it names another line before it: that one was replaced.
+            return Err(Bad { line: self.entries.max(1), what: What::Replaced });
+        }
+        let ended = self.check_event(&line).map_err(bad)?;
+        see(&line, ended.as_ref());
+        self.entries = seq;
+        self.last = Some(LineHash::of(bytes));
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    fn check_event(&mut self, line: &Line) -> Result<Option<Intent>, What> {
+        match (&line.event, self.log) {
+            (Event::LogCreated { format, log }, None) => {
+                if format.as_str() != FORMAT {
+                    return Err(What::UnknownFormat);
+                }
+                self.log = Some(*log);
+            }
+            (_, None) | (Event::LogCreated { .. }, Some(_)) => return Err(What::NotTheFirstLine),
+            (Event::Intent(intent), Some(_)) => {
+                self.open.insert(line.seq, intent.clone());
+            }
+            (Event::Outcome { intent, .. }, Some(_)) => {
+                return self.open.remove(intent).map(Some).ok_or(What::OutcomeWithoutIntent { intent: *intent });
+            }
+            (Event::ChannelOpened(opened), Some(log)) => {
+                if !opened.vouches_for(log, self.entries, line.prev) {
+                    return Err(What::OtherHead);
+                }
+            }
+            (Event::LogOpened(_) | Event::Refusal(_) | Event::Provisioning(_), Some(_)) => {}
+        }
+        Ok(None)
+    }
+}
