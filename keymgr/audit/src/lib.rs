@@ -13,14 +13,18 @@ pub mod line;
 pub mod log;
 pub mod recorded;
 mod replay;
+mod sentence;
 pub mod store;
 pub mod text;
 pub mod verify;
 
 pub use entry::{Asked, Caller, ChannelOpened, Event, Intent, LogOpened, Outcome, Provisioning, Refusal, SeedOrigin};
-pub use line::{Head, LineHash, LogId, When};
+pub use line::{Head, Line, LineHash, LogId, When};
 pub use log::{Log, LogError, OpenError};
 pub use recorded::{NotRecorded, Operation, Recorded, Request};
 pub use store::{LogStore, StoreError};
 pub use text::{Blob, Purpose, Text};
-pub use verify::{Bad, Report, What, verify};
+pub use verify::{Bad, Report, What, read, verify};
+
+#[cfg(test)]
+mod tests;

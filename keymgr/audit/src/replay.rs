@@ -70,9 +70,11 @@ impl Replay {
         if line.seq != seq {
             return Err(bad(What::OutOfSequence { found: line.seq }));
         }
-        if line.prev != self.last.unwrap_or(LineHash::ZERO) {
+        match self.last {
             // This line is whole, and it names another line before it: that one was replaced.
-            return Err(Bad { line: self.entries.max(1), what: What::Replaced });
+            Some(last) if line.prev != last => return Err(Bad { line: self.entries, what: What::Replaced }),
+            None if line.prev != LineHash::ZERO => return Err(bad(What::NotTheFirstLine)),
+            _ => {}
         }
         let ended = self.check_event(&line).map_err(bad)?;
         see(&line, ended.as_ref());

@@ -8,7 +8,7 @@ use proto::{CardId, Fingerprint, KeyPath, KeyUid};
 
 use crate::closure::{self, Implied};
 use crate::entry::{Event, Intent, Outcome};
-use crate::line::Head;
+use crate::line::{Head, Line};
 use crate::recorded::Operation;
 use crate::replay::Replay;
 
@@ -158,6 +158,14 @@ impl fmt::Display for Report {
             (None, None) => f.write_str("no line at all: every line is missing"),
         }
     }
+}
+
+/// Shows every good line, in order, and returns the first bad one.
+///
+/// # Errors
+/// Only when `log` cannot be read.
+pub fn read(log: impl BufRead, mut see: impl FnMut(&Line)) -> std::io::Result<Option<Bad>> {
+    Replay::default().read(log, |line, _| see(line))
 }
 
 /// Reads a whole log and reports.

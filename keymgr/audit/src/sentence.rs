@@ -1,0 +1,90 @@
+//! An event as one sentence, for people.
+
+use std::fmt;
+
+use crate::entry::{Asked, Caller, Event, Outcome, SeedOrigin};
+use crate::recorded::Operation;
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LogCreated { log, .. } => write!(f, "log {log} begins"),
+            Self::LogOpened(opened) => {
+                write!(f, "key manager {} starts", opened.version)?;
+                f.write_str(if opened.test_authority { ", taking cards of the public test authority" } else { "" })
+            }
+            Self::ChannelOpened(opened) => write!(
+                f,
+                "channel to {} (applet {}, {} authority) is open",
+                opened.card, opened.applet, opened.authority
+            ),
+            Self::Intent(intent) => write!(
+                f,
+                "asks the card {}, for \"{}\", for {}",
+                intent.request.operation, intent.purpose, intent.caller
+            ),
+            Self::Outcome { intent, outcome } => write!(f, "entry {intent} {outcome}"),
+            Self::Refusal(refusal) => {
+                write!(f, "refuses {} to {}: {}", refusal.asked, refusal.caller, refusal.reason)
+            }
+            Self::Provisioning(p) => {
+                write!(f, "enrols {} \"{}\", chat key {}, seed ", p.card, p.label, p.chat_fingerprint)?;
+                f.write_str(match p.seed {
+                    SeedOrigin::SeenByHost => "seen by this host",
+                    SeedOrigin::GeneratedOnCard => "generated on the card",
+                })
+            }
+        }
+    }
+}
+
+/// Follows "asks the card".
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Init => f.write_str("to take PIN and PUK"),
+            Self::LoadKey => f.write_str("to take a seed"),
+            Self::GenerateKey => f.write_str("to generate a key"),
+            Self::ExportPrivate(path) => write!(f, "for the private key of {path}"),
+            Self::ExportPublic(path) => write!(f, "for the public key of {path}"),
+            Self::ExportExtendedPublic(path) => write!(f, "for the extended public key of {path}"),
+        }
+    }
+}
+
+/// Follows "refuses".
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unlock => f.write_str("to unlock the card"),
+            Self::Provision => f.write_str("to enrol the card"),
+            Self::Private(path) => write!(f, "the private key of {path}"),
+            Self::Public(path) => write!(f, "the public key of {path}"),
+            Self::ExtendedPublic(path) => write!(f, "the extended public key of {path}"),
+        }
+    }
+}
+
+/// Follows the number of the intent.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done { fingerprint: Some(fingerprint), .. } => write!(f, "is done, fingerprint {fingerprint}"),
+            Self::Done { fingerprint: None, .. } => f.write_str("is done"),
+            Self::Failed { reason } => write!(f, "failed, treat it as exported: {reason}"),
+            Self::RefusedByCard { status } => write!(f, "was refused by the card ({status:04x})"),
+            Self::NotSent { reason } => write!(f, "was not sent to the card: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {}", self.uid)?;
+        match (&self.binary, self.pid) {
+            (Some(binary), _) => write!(f, " ({binary})"),
+            (None, Some(pid)) => write!(f, " (process {pid})"),
+            (None, None) => Ok(()),
+        }
+    }
+}
