@@ -1,0 +1,147 @@
+//! The profile directory of a node: whose it is while it runs, and whether it is new.
+//!
+//! ```text
+//! DIR/lock          held (flock) while a node runs on this profile; names its process
+//! DIR/creating      stands while the first start makes the other files
+//! DIR/nodekey       the static key of RLPx
+//! DIR/store.sqlite  messages and clocks (not for a relay)
+//! ```
+//!
+//! The invariant: a file that should exist and does not is an error that says so. A first start is one where none of
+//! them exists, or that finds the mark of a first start that was cut short.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use crate::error::NodeError;
+use crate::files;
+
+/// A profile directory that this process holds; dropping it lets go.
+#[derive(Debug)]
+pub struct Profile {
+    dir: PathBuf,
+    fresh: bool,
+    // Keeps the flock.
+    _lock: File,
+}
+
+impl Profile {
+    /// Takes the directory, making it (0700) when there is none.
+    ///
+    /// # Errors
+    /// [`NodeError::InUse`] with the process that holds it, [`NodeError::Disk`].
+    pub fn hold(dir: &Path) -> Result<Self, NodeError> {
+        let disk = |path: &Path| {
+            let path = path.to_owned();
+            move |source| NodeError::Disk { path, source }
+        };
+        files::private_directory(dir).map_err(disk(dir))?;
+        let path = dir.join("lock");
+        let mut lock = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(disk(&path))?;
+        if let Err(error) = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            if error == rustix::io::Errno::WOULDBLOCK {
+                return Err(NodeError::InUse { dir: dir.to_owned(), pid: holder(&mut lock) });
+            }
+            return Err(disk(&path)(error.into()));
+        }
+        name_holder(&mut lock).map_err(disk(&path))?;
+        let mut profile = Self { dir: dir.to_owned(), fresh: false, _lock: lock };
+        let mark = profile.mark();
+        if mark.exists() {
+            profile.fresh = true;
+        } else if !profile.nodekey().exists() && !profile.store().exists() {
+            files::write_whole(&mark, b"").map_err(disk(&mark))?;
+            profile.fresh = true;
+        }
+        Ok(profile)
+    }
+
+    /// Returns whether files that do not exist yet may be made.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Says that every file of the profile stands, so that a missing one is an error from here on.
+    ///
+    /// # Errors
+    /// [`NodeError::Disk`].
+    pub fn complete(&mut self) -> Result<(), NodeError> {
+        if self.fresh {
+            let mark = self.mark();
+            std::fs::remove_file(&mark)
+                .and_then(|()| files::sync_directory_of(&mark))
+                .map_err(|source| NodeError::Disk { path: mark, source })?;
+            self.fresh = false;
+        }
+        Ok(())
+    }
+
+    /// Returns where the node key is.
+    #[must_use]
+    pub fn nodekey(&self) -> PathBuf {
+        self.dir.join("nodekey")
+    }
+
+    /// Returns where the store is.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.dir.join("store.sqlite")
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.dir.join("creating")
+    }
+}
+
+fn name_holder(lock: &mut File) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    writeln!(lock, "{}", std::process::id())
+}
+
+fn holder(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_in_use_names_the_process_that_holds_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = Profile::hold(dir.path()).unwrap();
+        let Err(NodeError::InUse { pid, .. }) = Profile::hold(dir.path()) else { panic!("held twice") };
+        assert_eq!(pid, Some(std::process::id()));
+        drop(held);
+        assert!(Profile::hold(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn only_a_first_start_is_fresh_and_one_cut_short_still_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let profile = Profile::hold(dir.path()).unwrap();
+        assert!(profile.is_fresh());
+        std::fs::write(profile.nodekey(), "x").unwrap();
+        drop(profile);
+        let mut profile = Profile::hold(dir.path()).unwrap();
+        assert!(profile.is_fresh(), "the first start was cut short");
+        profile.complete().unwrap();
+        drop(profile);
+        assert!(!Profile::hold(dir.path()).unwrap().is_fresh(), "the store is missing, not new");
+    }
+}

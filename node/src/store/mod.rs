@@ -1,0 +1,132 @@
+//! The store: one person's chats, clocks and messages in a SQLCipher file, behind one thread that owns it.
+//!
+//! The invariant: when [`Store::persist`] returns, the changes are synced to the disk, all of them; when it fails,
+//! none is.
+
+mod database;
+mod error;
+mod message;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use proto::ChatKey;
+use tokio::sync::{mpsc, oneshot};
+
+use database::Database;
+pub use database::{Opening, StoreKey};
+pub use error::StoreError;
+pub use message::{Change, Chat, Message};
+
+/// The way to the thread that owns the file.
+#[derive(Debug)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+    done: oneshot::Receiver<Result<(), StoreError>>,
+}
+
+/// A store that is to be opened.
+pub struct Location {
+    /// The file.
+    pub path: PathBuf,
+    /// Its key.
+    pub key: StoreKey,
+    /// The identity whose messages it keeps.
+    pub owner: ChatKey,
+    /// The installation id for a new store.
+    pub installation: [u8; 16],
+    /// Whether it may be made when there is none.
+    pub may_create: bool,
+}
+
+type Job = Box<dyn FnOnce(&mut Database) + Send>;
+
+impl Store {
+    /// Opens the store, or makes a new one where that is allowed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open(location: Location) -> Result<Self, StoreError> {
+        let (jobs, mut todo) = mpsc::channel::<Job>(WAITING);
+        let (opened, opening) = oneshot::channel();
+        let (closed, done) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || {
+                let Location { path, key, owner, installation, may_create } = location;
+                let opening = Opening { path: &path, key: &key, owner: &owner, installation, may_create };
+                let mut database = match Database::open(&opening) {
+                    Ok(database) => database,
+                    Err(error) => {
+                        drop(opened.send(Err(error)));
+                        return;
+                    }
+                };
+                drop(key);
+                drop(opened.send(Ok(())));
+                while let Some(job) = todo.blocking_recv() {
+                    job(&mut database);
+                }
+                drop(closed.send(database.close()));
+            })
+            .map_err(|_| StoreError::Closed)?;
+        opening.await.map_err(|_| StoreError::Closed)??;
+        Ok(Self { jobs, done })
+    }
+
+    /// Makes all the changes and syncs them, or makes none.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`] and the other ways of a database to fail.
+    pub async fn persist(&self, changes: Vec<Change>) -> Result<(), StoreError> {
+        self.run(move |database| database.apply(&changes)).await
+    }
+
+    /// Returns the latest messages of a chat, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn history(&self, chat: String, limit: u32) -> Result<Vec<Message>, StoreError> {
+        self.run(move |database| database.history(&chat, limit)).await
+    }
+
+    /// Returns how many messages are kept.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn count(&self) -> Result<u64, StoreError> {
+        self.run(|database| database.count()).await
+    }
+
+    /// Returns the joined chats, each with its clock and the ids of its latest `seen` messages.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn chats(&self, seen: u32) -> Result<Vec<Chat>, StoreError> {
+        self.run(move |database| database.chats(seen)).await
+    }
+
+    /// Closes the file.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the last changes could not be folded into it; they are safe in its log.
+    pub async fn close(self) -> Result<(), StoreError> {
+        drop(self.jobs);
+        self.done.await.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |database| drop(reply.send(work(database))));
+        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// Jobs that may wait: the engine has one at a time, the status a second.
+const WAITING: usize = 4;

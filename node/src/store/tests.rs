@@ -1,0 +1,219 @@
+//! The store as a whole, on real files.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+
+use proto::{ChatKey, MessageId, Secret, UnixMillis};
+
+use super::database::{Database, Opening, StoreKey};
+use super::message::{Change, Message};
+use super::{Location, Store, StoreError, schema};
+
+fn key(byte: u8) -> StoreKey {
+    StoreKey::derive(&Secret::fill(|room| *room = [byte; 32]))
+}
+
+fn owner(byte: u8) -> ChatKey {
+    ChatKey::from(k256::SecretKey::from_slice(&[byte; 32]).unwrap().public_key())
+}
+
+fn open_as(path: &Path, key_byte: u8, owner_byte: u8, may_create: bool) -> Result<Database, StoreError> {
+    Database::open(&Opening { path, key: &key(key_byte), owner: &owner(owner_byte), installation: [9; 16], may_create })
+}
+
+fn message(n: u8, text: &str) -> Message {
+    Message {
+        id: MessageId::from([n; 32]),
+        chat: "demo".to_owned(),
+        author: owner(7),
+        text: text.to_owned(),
+        clock: UnixMillis::new(1000 + u64::from(n)),
+        timestamp: UnixMillis::new(1),
+        received: UnixMillis::new(2),
+        own: false,
+    }
+}
+
+#[test]
+fn what_was_written_is_there_after_the_store_is_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.sqlite");
+    let mut store = open_as(&path, 1, 1, true).unwrap();
+    let messages: Vec<_> = (1..=5).map(|n| message(n, "hello")).collect();
+    let mut changes = vec![Change::Joined("demo".to_owned())];
+    // Written in another order than theirs.
+    changes.extend(messages.iter().rev().cloned().map(Change::Message));
+    store.apply(&changes).unwrap();
+    store.close().unwrap();
+
+    let store = open_as(&path, 1, 1, false).unwrap();
+    assert!(store.history("demo", 10).unwrap() == messages);
+    assert!(store.history("demo", 2).unwrap() == messages[3..]);
+    assert!(store.history("other", 10).unwrap().is_empty());
+    let chats = store.chats(3).unwrap();
+    assert_eq!(chats.len(), 1);
+    assert_eq!(chats[0].clock, UnixMillis::new(1005));
+    assert_eq!(chats[0].seen, [3, 4, 5].map(|n| MessageId::from([n; 32])));
+    assert_eq!(store.setting(super::database::INSTALLATION).unwrap().unwrap(), [9; 16]);
+}
+
+#[test]
+fn nothing_that_was_written_can_be_read_from_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.sqlite");
+    let mut store = open_as(&path, 1, 1, true).unwrap();
+    store.apply(&[Change::Message(message(1, "the word that must not show"))]).unwrap();
+    store.close().unwrap();
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(16).any(|w| w == b"must not show the" || w == b"SQLite format 3\0"));
+        assert!(!bytes.windows(8).any(|w| w == b"the word"));
+    }
+}
+
+#[test]
+fn a_message_counts_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open_as(&dir.path().join("s"), 1, 1, true).unwrap();
+    store.apply(&[Change::Message(message(1, "a")), Change::Message(message(1, "a"))]).unwrap();
+    assert_eq!(store.count().unwrap(), 1);
+}
+
+#[test]
+fn a_clock_never_goes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open_as(&dir.path().join("s"), 1, 1, true).unwrap();
+    let clock = |n| Change::Clock("demo".to_owned(), UnixMillis::new(n));
+    store.apply(&[Change::Joined("demo".to_owned()), clock(50), clock(20)]).unwrap();
+    assert_eq!(store.chats(1).unwrap()[0].clock, UnixMillis::new(50));
+}
+
+#[test]
+fn the_store_of_another_identity_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    open_as(&path, 1, 1, true).unwrap().close().unwrap();
+    assert!(matches!(open_as(&path, 1, 2, false), Err(StoreError::OtherKey { .. })), "same key, other owner");
+    assert!(matches!(open_as(&path, 2, 1, false), Err(StoreError::OtherKey { .. })), "other key");
+    assert!(matches!(open_as(&path, 2, 1, true), Err(StoreError::OtherKey { .. })), "and never made anew");
+    assert!(open_as(&path, 1, 1, false).is_ok());
+}
+
+#[test]
+fn a_missing_store_is_an_error_and_not_a_fresh_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    assert!(matches!(open_as(&path, 1, 1, false), Err(StoreError::Missing { .. })));
+    std::fs::write(&path, b"").unwrap();
+    assert!(matches!(open_as(&path, 1, 1, false), Err(StoreError::Damaged { .. })));
+    assert!(std::fs::read(&path).unwrap().is_empty(), "and it is left as it is");
+}
+
+#[test]
+fn a_damaged_file_is_named_as_such_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    open_as(&path, 1, 1, true).unwrap().close().unwrap();
+    let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(100)).unwrap();
+    file.write_all(&[0xaa; 64]).unwrap();
+    drop(file);
+    let before = std::fs::read(&path).unwrap();
+    assert!(matches!(open_as(&path, 1, 1, false), Err(StoreError::Damaged { .. })));
+    assert!(std::fs::read(&path).unwrap() == before);
+    std::fs::write(&path, b"SQLite format 3\0 of somebody else, in clear").unwrap();
+    assert!(matches!(open_as(&path, 1, 1, false), Err(StoreError::Damaged { .. })));
+    std::fs::write(&path, b"short").unwrap();
+    assert!(matches!(open_as(&path, 1, 1, false), Err(StoreError::Damaged { .. })));
+}
+
+#[test]
+fn a_damaged_page_in_the_middle_is_found_when_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let mut store = open_as(&path, 1, 1, true).unwrap();
+    let text = "x".repeat(3000);
+    store.apply(&(1..=200).map(|n| Change::Message(message(n, &text))).collect::<Vec<_>>()).unwrap();
+    store.close().unwrap();
+    let length = std::fs::metadata(&path).unwrap().len();
+    let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    for page in 12..length / 4096 {
+        file.seek(SeekFrom::Start(page * 4096 + 50)).unwrap();
+        file.write_all(&[0x55; 8]).unwrap();
+    }
+    drop(file);
+    let store = open_as(&path, 1, 1, false).unwrap();
+    assert!(matches!(store.history("demo", 200), Err(StoreError::Damaged { .. })));
+}
+
+#[test]
+fn a_full_disk_refuses_the_change_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let mut store = open_as(&path, 1, 1, true).unwrap();
+    store.apply(&[Change::Message(message(1, "kept"))]).unwrap();
+    let pages: i64 = store.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    store.connection.query_row(&format!("PRAGMA max_page_count = {}", pages + 1), [], |_| Ok(())).unwrap();
+    let big = [Change::Message(message(2, "first")), Change::Message(message(3, &"x".repeat(4000).repeat(4)))];
+    assert!(matches!(store.apply(&big), Err(StoreError::DiskFull { .. })));
+    assert!(store.history("demo", 10).unwrap() == [message(1, "kept")], "all or nothing");
+    store.connection.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
+    store.apply(&big).unwrap();
+    assert_eq!(store.count().unwrap(), 3);
+}
+
+#[test]
+fn the_store_of_a_newer_program_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let store = open_as(&path, 1, 1, true).unwrap();
+    store.connection.pragma_update(None, "user_version", 99).unwrap();
+    store.close().unwrap();
+    assert!(matches!(open_as(&path, 1, 1, false), Err(StoreError::Newer { found: 99, .. })));
+}
+
+#[test]
+fn migrations_run_once_each_and_a_failed_one_leaves_the_version_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open_as(&dir.path().join("s"), 1, 1, true).unwrap();
+    let connection = &mut store.connection;
+    assert_eq!(schema::version(connection).unwrap(), schema::latest());
+    let later = [schema::MIGRATIONS, &["CREATE TABLE extra (a INTEGER); INSERT INTO extra VALUES (1)", "not a step"]];
+    assert!(schema::migrate(connection, &later.concat()).is_err());
+    assert_eq!(schema::version(connection).unwrap(), schema::latest() + 1);
+    assert!(schema::migrate(connection, &later.concat()).is_err());
+    assert_eq!(connection.query_row("SELECT count(*) FROM extra", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
+#[test]
+fn a_chat_keeps_its_latest_messages_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open_as(&dir.path().join("s"), 1, 1, true).unwrap();
+    store.keep = 5;
+    for n in 1..=8 {
+        store
+            .apply(&[
+                Change::Message(message(n, "x")),
+                Change::Message(Message { chat: "b".into(), ..message(n + 100, "y") }),
+            ])
+            .unwrap();
+    }
+    assert!(store.history("demo", 100).unwrap() == [4, 5, 6, 7, 8].map(|n| message(n, "x")));
+    assert_eq!(store.count().unwrap(), 10);
+}
+
+#[tokio::test]
+async fn the_thread_that_owns_the_file_answers_and_closes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let location =
+        || Location { path: path.clone(), key: key(1), owner: owner(1), installation: [0; 16], may_create: true };
+    let store = Store::open(location()).await.unwrap();
+    store.persist(vec![Change::Message(message(1, "x"))]).await.unwrap();
+    store.close().await.unwrap();
+    let store = Store::open(location()).await.unwrap();
+    assert_eq!(store.count().await.unwrap(), 1);
+    store.close().await.unwrap();
+    let missing = Location { path: dir.path().join("none"), may_create: false, ..location() };
+    assert!(matches!(Store::open(missing).await, Err(StoreError::Missing { .. })));
+}
