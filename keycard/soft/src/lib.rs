@@ -1,1 +1,28 @@
-//! To be.
+//! The software card: an independent model of the Keycard applet, version 4.0.
+//!
+//! It takes the bytes of a command and gives the bytes of the answer, as a card in a reader does, and keeps its memory in
+//! a file. It is written from the applet's recorded behaviour and shares no code with the `keycard` crate, so that each
+//! shows the other's mistakes. It is no secure element: who reads its file has its keys, and the certificate authority
+//! that vouches for its identity is the public test one, which proves nothing.
+//!
+//! - [`SoftCard`] is the card in its reader: power, SELECT, commands;
+//! - `applet` decides between plain and secured commands, `channel` is secure channel v2;
+//! - `command` has one file a command;
+//! - `memory` is what outlives a power cut, `file` is where it is kept.
+//!
+//! The one invariant: what an answer depends on is on disk before the answer leaves.
+
+mod apdu;
+mod applet;
+mod card;
+mod channel;
+mod command;
+mod file;
+mod identity;
+mod key;
+mod memory;
+mod pin;
+mod status;
+
+pub use card::SoftCard;
+pub use file::StateError;

@@ -1,0 +1,19 @@
+//! GET STATUS (`80 F2 00 00`): `A3 09 { 02 01 PIN tries | 02 01 PUK tries | 01 01 FF or 00 (key) }`. No PIN.
+
+use zeroize::Zeroizing;
+
+use crate::apdu::{Answer, Command};
+use crate::applet::Applet;
+use crate::status::StatusWord;
+
+pub(crate) const INS: u8 = 0xf2;
+
+pub(crate) fn handle(applet: &Applet, command: &Command<'_>) -> Answer {
+    if command.p1 != 0 {
+        return Err(StatusWord::WRONG_P1_P2);
+    }
+    let owner = applet.owner()?;
+    let key = if owner.key.is_some() { 0xff } else { 0x00 };
+    let status = vec![0xa3, 0x09, 0x02, 0x01, owner.tries(), 0x02, 0x01, owner.puk.tries(), 0x01, 0x01, key];
+    Ok(Zeroizing::new(status))
+}

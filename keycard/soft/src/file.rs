@@ -1,0 +1,224 @@
+//! The file that holds a card's memory: one line of JSON, mode 0600, written whole.
+//!
+//! ```text
+//! {"format":"cardinal-softcard/1","sha256":"<64 hex>","state":{...}}
+//! sha256 = SHA-256 of the state as this program writes it
+//! ```
+//!
+//! The invariant: at `path` there is the old content or the new one, never a mixture and never nothing. A lock file beside
+//! it keeps a second process away for as long as the card is in use.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::memory::State;
+
+/// Why a card's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// There is no card at this path.
+    #[error("no software card at {}: create one, or give the path of an existing one", path.display())]
+    Missing {
+        /// The card's file.
+        path: PathBuf,
+    },
+    /// The file is not one that a card wrote.
+    #[error("the software card at {} is damaged ({what}): restore it from a backup", path.display())]
+    Damaged {
+        /// The card's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Another process holds this card.
+    #[error("the software card at {} is in use: stop the other process first", path.display())]
+    InUse {
+        /// The card's file.
+        path: PathBuf,
+    },
+    /// There is a card already where one should be created.
+    #[error("there is a software card at {} already: choose another name", path.display())]
+    Exists {
+        /// The card's file.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot {doing} {}: check its folder, rights and free space", path.display())]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// The file in question.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// A card's file, locked until dropped.
+pub(crate) struct StateFile {
+    path: PathBuf,
+    _lock: File,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<S> {
+    format: String,
+    sha256: String,
+    state: S,
+}
+
+impl StateFile {
+    /// Takes the place of a card that does not exist yet.
+    pub(crate) fn create(path: &Path) -> Result<Self, StateError> {
+        let file = Self { path: path.to_owned(), _lock: lock(path)? };
+        match fs::symlink_metadata(path) {
+            Ok(_) => Err(StateError::Exists { path: path.to_owned() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(file),
+            Err(source) => Err(file.io("look at", source)),
+        }
+    }
+
+    /// Takes an existing card.
+    pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        match fs::metadata(path) {
+            Ok(_) => Ok(Self { path: path.to_owned(), _lock: lock(path)? }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StateError::Missing { path: path.to_owned() }),
+            Err(source) => Err(StateError::Io { doing: "look at", path: path.to_owned(), source }),
+        }
+    }
+
+    pub(crate) fn read(&self) -> Result<State, StateError> {
+        // At full capacity once: a growing buffer leaves copies of the secrets.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
+        let file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StateError::Missing { path: self.path.clone() });
+            }
+            Err(source) => return Err(self.io("open", source)),
+        };
+        let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+        file.take(limit).read_to_end(&mut bytes).map_err(|source| self.io("read", source))?;
+        if bytes.len() > MAX_BYTES {
+            return Err(self.damaged("it is too long"));
+        }
+        let document: Document<State> =
+            serde_json::from_slice(&bytes).map_err(|_| self.damaged("it is not the JSON of a card"))?;
+        if document.format != FORMAT {
+            return Err(self.damaged("its format is unknown"));
+        }
+        if document.sha256 != digest(&document.state).map_err(|source| self.io("read", source))? {
+            return Err(self.damaged("its checksum does not match"));
+        }
+        Ok(document.state)
+    }
+
+    /// Writes the state and returns when the disk has it.
+    pub(crate) fn write(&self, state: &State) -> Result<(), StateError> {
+        let sha256 = digest(state).map_err(|source| self.io("write", source))?;
+        let document = Document { format: FORMAT.to_owned(), sha256, state };
+        let bytes = encode(&document).map_err(|source| self.io("write", source))?;
+        let temporary = beside(&self.path, ".new");
+        self.replace(&temporary, &bytes).map_err(|source| {
+            // What is half written is of no use, and it may be what fills the disk.
+            let _ = fs::remove_file(&temporary);
+            self.io("write", source)
+        })
+    }
+
+    pub(crate) fn damaged(&self, what: &'static str) -> StateError {
+        StateError::Damaged { path: self.path.clone(), what }
+    }
+
+    fn replace(&self, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
+        // A crash may have left one behind; under the lock nobody else writes it.
+        match fs::remove_file(temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(temporary, &self.path)?;
+        File::open(folder(&self.path))?.sync_all()
+    }
+
+    fn io(&self, doing: &'static str, source: io::Error) -> StateError {
+        StateError::Io { doing, path: self.path.clone(), source }
+    }
+}
+
+/// Secrets as hexadecimal digits, with no copy left behind.
+pub(crate) mod hexadecimal {
+    use std::fmt;
+
+    use proto::Secret;
+    use serde::de::{Error, Visitor};
+    use serde::{Deserializer, Serializer};
+    use zeroize::Zeroizing;
+
+    pub(crate) fn serialize<S: Serializer, const N: usize>(secret: &Secret<N>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&Zeroizing::new(hex::encode(secret.expose())))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(from: D) -> Result<Secret<N>, D::Error> {
+        struct Digits<const N: usize>;
+        impl<const N: usize> Visitor<'_> for Digits<N> {
+            type Value = Secret<N>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{} hexadecimal digits", 2 * N)
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Secret<N>, E> {
+                Secret::try_fill(|room| hex::decode_to_slice(text, room)).map_err(|_| E::custom("not hexadecimal"))
+            }
+        }
+        from.deserialize_str(Digits)
+    }
+}
+
+fn lock(path: &Path) -> Result<File, StateError> {
+    let name = beside(path, ".lock");
+    let io = |source| StateError::Io { doing: "lock", path: name.clone(), source };
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StateError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+fn digest(state: &State) -> io::Result<String> {
+    Ok(hex::encode(Sha256::digest(encode(state)?.as_slice())))
+}
+
+fn encode(value: &impl Serialize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
+    serde_json::to_writer(&mut *bytes, value)?;
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+const FORMAT: &str = "cardinal-softcard/1";
+/// A card's state takes less than 1,000 bytes.
+const MAX_BYTES: usize = 4096;

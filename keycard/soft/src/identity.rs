@@ -1,0 +1,77 @@
+//! The card's identity: a key of its own and the certificate that the public test CA gives every software card.
+//!
+//! ```text
+//! certificate(98) = identity public key, compressed(33) || r(32) || s(32) || v(1)
+//! r, s, v = recoverable ECDSA of the CA over SHA-256(identity public key)
+//! ```
+
+use k256::SecretKey;
+use k256::ecdsa::{Signature, SigningKey};
+use proto::Secret;
+use rand_core::CryptoRng;
+use sha2::{Digest, Sha256};
+
+use crate::key::draw;
+
+/// The identity key with its certificate. It outlives INIT and FACTORY RESET.
+pub(crate) struct Identity {
+    key: SigningKey,
+    certificate: [u8; 98],
+}
+
+impl Identity {
+    /// Returns a fresh identity key. Of `rng` it takes 32 bytes, again for as long as they are no private key.
+    pub(crate) fn draw(rng: &mut dyn CryptoRng) -> Secret<32> {
+        let key = draw(rng);
+        Secret::fill(|room| room.copy_from_slice(key.to_bytes().as_slice()))
+    }
+
+    /// Returns the identity of this key, certified by the test CA; nothing when it is no private key.
+    pub(crate) fn certify(key: &Secret<32>) -> Option<Self> {
+        let key = SigningKey::from(SecretKey::from_slice(key.expose()).ok()?);
+        let authority = SigningKey::from_slice(&TEST_CA).ok()?;
+        let public = compressed(&key);
+        let (signature, recovery) = authority.sign_prehash_recoverable(&Sha256::digest(public));
+        let mut certificate = [0; 98];
+        let (key_room, rest) = certificate.split_at_mut(public.len());
+        let (signature_room, recovery_room) = rest.split_at_mut(64);
+        key_room.copy_from_slice(&public);
+        signature_room.copy_from_slice(&signature.to_bytes());
+        recovery_room.fill(recovery.to_byte());
+        Some(Self { key, certificate })
+    }
+
+    /// Returns the identity public key, compressed.
+    pub(crate) fn public(&self) -> [u8; 33] {
+        compressed(&self.key)
+    }
+
+    pub(crate) fn certificate(&self) -> &[u8; 98] {
+        &self.certificate
+    }
+
+    /// Signs a hash; returns the signature in DER.
+    ///
+    /// The applet does not normalise `s`, so half of its signatures are "high". Which half is up to one byte of `rng`.
+    pub(crate) fn sign(&self, hash: &[u8; 32], rng: &mut dyn CryptoRng) -> Vec<u8> {
+        let (low, _) = self.key.sign_prehash_recoverable(hash);
+        let mut coin = [0u8];
+        rng.fill_bytes(&mut coin);
+        match Signature::from_scalars(low.r(), -low.s()) {
+            Ok(high) if coin[0] & 1 == 1 => high.to_der().as_bytes().to_vec(),
+            _ => low.to_der().as_bytes().to_vec(),
+        }
+    }
+}
+
+fn compressed(key: &SigningKey) -> [u8; 33] {
+    let mut bytes = [0; 33];
+    bytes.copy_from_slice(key.verifying_key().to_sec1_point(true).as_bytes());
+    bytes
+}
+
+/// The private key of the applet test-suite's certificate authority: published, so its word proves nothing.
+const TEST_CA: [u8; 32] = [
+    0xa1, 0xb2, 0xc3, 0xd4, 0xe5, 0xf6, 0xa7, 0xb8, 0xc9, 0xd0, 0xe1, 0xf2, 0xa3, 0xb4, 0xc5, 0xd6, 0xe7, 0xf8, 0xa9,
+    0xb0, 0xc1, 0xd2, 0xe3, 0xf4, 0xa5, 0xb6, 0xc7, 0xd8, 0xe9, 0xf0, 0xa1, 0xb2,
+];
