@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use chat::InstallationId;
 use hkdf::Hkdf;
 use proto::{ChatKey, Secret};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -53,17 +54,17 @@ impl StoreKey {
 }
 
 /// Whose store it is, and under which conditions it may be made.
-pub struct Opening<'a> {
+pub(super) struct Opening<'a> {
     /// The file.
-    pub path: &'a Path,
+    pub(super) path: &'a Path,
     /// Its key.
-    pub key: &'a StoreKey,
+    pub(super) key: &'a StoreKey,
     /// The identity whose messages it keeps.
-    pub owner: &'a ChatKey,
+    pub(super) owner: &'a ChatKey,
     /// The installation id to write into a new store.
-    pub installation: [u8; 16],
+    pub(super) installation: &'a InstallationId,
     /// Whether it may be made when there is none.
-    pub may_create: bool,
+    pub(super) may_create: bool,
 }
 
 /// An open store. It belongs to one thread.
@@ -115,15 +116,21 @@ impl Database {
             }
             None => self.write(|transaction| {
                 let mut insert = transaction.prepare("INSERT OR REPLACE INTO settings VALUES (?1, ?2)")?;
-                insert.execute((INSTALLATION, opening.installation))?;
+                insert.execute((INSTALLATION, opening.installation.as_str().as_bytes()))?;
                 insert.execute((CHAT_KEY, ours))?;
                 Ok(())
             }),
         }
     }
 
-    /// Returns a named setting.
-    pub(super) fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    /// Returns this installation's id.
+    pub(super) fn installation(&self) -> Result<InstallationId, StoreError> {
+        let text = self.setting(INSTALLATION)?.and_then(|bytes| String::from_utf8(bytes).ok());
+        text.and_then(|text| InstallationId::try_from(text.as_str()).ok())
+            .ok_or_else(|| StoreError::Damaged { path: self.path.clone(), what: "it has no installation id" })
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.read(|connection| {
             connection.query_row("SELECT value FROM settings WHERE name = ?1", [name], |row| row.get(0)).optional()
         })
@@ -187,5 +194,5 @@ fn begins_with_another_salt(opening: &Opening<'_>) -> bool {
 const CHAT_KEY: &str = "chat-key";
 /// See [`Database::keep`]; some 20 MB of ordinary messages, months of a busy chat.
 const KEPT: u32 = 20_000;
-/// 16 random bytes: this installation among the owner's devices.
-pub(super) const INSTALLATION: &str = "installation-id";
+/// A UUID: this installation among the owner's devices.
+const INSTALLATION: &str = "installation-id";

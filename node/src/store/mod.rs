@@ -1,24 +1,27 @@
 //! The store: one person's chats, clocks and messages in a SQLCipher file, behind one thread that owns it.
 //!
-//! The invariant: when [`Store::persist`] returns, the changes are synced to the disk, all of them; when it fails,
-//! none is.
+//! The invariant: when [`Store::persist`] returns, the change is synced to the disk; when it fails, nothing of it is
+//! there.
 
+mod columns;
 mod database;
 mod error;
-mod message;
+mod history;
 mod schema;
+mod state;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 
+use chat::{Change, InstallationId, State};
 use proto::ChatKey;
 use tokio::sync::{mpsc, oneshot};
 
-use database::Database;
-pub use database::{Opening, StoreKey};
+pub use database::StoreKey;
+use database::{Database, Opening};
 pub use error::StoreError;
-pub use message::{Change, Chat, Message};
+pub use history::Line;
 
 /// The way to the thread that owns the file.
 #[derive(Debug)]
@@ -36,7 +39,7 @@ pub struct Location {
     /// The identity whose messages it keeps.
     pub owner: ChatKey,
     /// The installation id for a new store.
-    pub installation: [u8; 16],
+    pub installation: InstallationId,
     /// Whether it may be made when there is none.
     pub may_create: bool,
 }
@@ -56,7 +59,8 @@ impl Store {
             .name("store".to_owned())
             .spawn(move || {
                 let Location { path, key, owner, installation, may_create } = location;
-                let opening = Opening { path: &path, key: &key, owner: &owner, installation, may_create };
+                let opening =
+                    Opening { path: &path, key: &key, owner: &owner, installation: &installation, may_create };
                 let mut database = match Database::open(&opening) {
                     Ok(database) => database,
                     Err(error) => {
@@ -76,19 +80,35 @@ impl Store {
         Ok(Self { jobs, done })
     }
 
-    /// Makes all the changes and syncs them, or makes none.
+    /// Makes a change and syncs it, or nothing of it.
     ///
     /// # Errors
     /// [`StoreError::DiskFull`] and the other ways of a database to fail.
-    pub async fn persist(&self, changes: Vec<Change>) -> Result<(), StoreError> {
-        self.run(move |database| database.apply(&changes)).await
+    pub async fn persist(&self, change: Change) -> Result<(), StoreError> {
+        self.run(move |database| database.apply(&change)).await
+    }
+
+    /// Returns the state that the changes have led to.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn state(&self) -> Result<State, StoreError> {
+        self.run(|database| database.state()).await
+    }
+
+    /// Returns this installation's id among the owner's devices.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn installation(&self) -> Result<InstallationId, StoreError> {
+        self.run(|database| database.installation()).await
     }
 
     /// Returns the latest messages of a chat, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn history(&self, chat: String, limit: u32) -> Result<Vec<Message>, StoreError> {
+    pub async fn history(&self, chat: String, limit: u32) -> Result<Vec<Line>, StoreError> {
         self.run(move |database| database.history(&chat, limit)).await
     }
 
@@ -98,14 +118,6 @@ impl Store {
     /// [`StoreError`].
     pub async fn count(&self) -> Result<u64, StoreError> {
         self.run(|database| database.count()).await
-    }
-
-    /// Returns the joined chats, each with its clock and the ids of its latest `seen` messages.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn chats(&self, seen: u32) -> Result<Vec<Chat>, StoreError> {
-        self.run(move |database| database.chats(seen)).await
     }
 
     /// Closes the file.

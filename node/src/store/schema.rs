@@ -4,21 +4,38 @@ use rusqlite::{Connection, TransactionBehavior};
 
 /// Each step takes the store from version `index` to `index + 1` (`PRAGMA user_version`).
 pub(super) const MIGRATIONS: &[&str] = &[
-    // 1: one person's public chats.
+    // 1: public chats. A message's number is the order in which it came; its two names are each unique.
     "CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
-     CREATE TABLE chats (name TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
-     CREATE TABLE clocks (chat TEXT PRIMARY KEY, clock INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+     CREATE TABLE chats (
+         name TEXT PRIMARY KEY,
+         joined INTEGER NOT NULL,
+         clock INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID;
      CREATE TABLE messages (
-         id BLOB PRIMARY KEY,
+         number INTEGER PRIMARY KEY,
+         id BLOB NOT NULL UNIQUE,
+         content BLOB NOT NULL UNIQUE,
          chat TEXT NOT NULL,
          author BLOB NOT NULL,
-         text TEXT NOT NULL,
+         own INTEGER NOT NULL,
          clock INTEGER NOT NULL,
          timestamp INTEGER NOT NULL,
          received INTEGER NOT NULL,
-         own INTEGER NOT NULL
+         text TEXT NOT NULL
+     ) STRICT;
+     CREATE INDEX messages_in_order ON messages (chat, clock, id);
+     CREATE TABLE drafts (
+         chat TEXT NOT NULL,
+         clock INTEGER NOT NULL,
+         timestamp INTEGER NOT NULL,
+         text TEXT NOT NULL,
+         PRIMARY KEY (chat, clock)
      ) STRICT, WITHOUT ROWID;
-     CREATE INDEX messages_in_order ON messages (chat, clock, id);",
+     CREATE TABLE unsent (
+         id BLOB PRIMARY KEY,
+         chat TEXT NOT NULL,
+         wrapper BLOB NOT NULL
+     ) STRICT, WITHOUT ROWID;",
 ];
 
 /// The version that [`MIGRATIONS`] lead to.

@@ -3,11 +3,11 @@
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
-use proto::{ChatKey, MessageId, Secret, UnixMillis};
+use chat::{Change, ChatName, Content, Draft, InstallationId, Lamport, Message, Seen, State};
+use proto::{ChatKey, Digest, MessageId, Secret, UnixMillis};
 
 use super::database::{Database, Opening, StoreKey};
-use super::message::{Change, Message};
-use super::{Location, Store, StoreError, schema};
+use super::{Line, Location, Store, StoreError, schema};
 
 fn key(byte: u8) -> StoreKey {
     StoreKey::derive(&Secret::fill(|room| *room = [byte; 32]))
@@ -17,21 +17,42 @@ fn owner(byte: u8) -> ChatKey {
     ChatKey::from(k256::SecretKey::from_slice(&[byte; 32]).unwrap().public_key())
 }
 
-fn open_as(path: &Path, key_byte: u8, owner_byte: u8, may_create: bool) -> Result<Database, StoreError> {
-    Database::open(&Opening { path, key: &key(key_byte), owner: &owner(owner_byte), installation: [9; 16], may_create })
+fn installation() -> InstallationId {
+    InstallationId::try_from("an installation").unwrap()
 }
 
-fn message(n: u8, text: &str) -> Message {
+fn open_as(path: &Path, key_byte: u8, owner_byte: u8, may_create: bool) -> Result<Database, StoreError> {
+    let (key, owner, installation) = (&key(key_byte), &owner(owner_byte), &installation());
+    Database::open(&Opening { path, key, owner, installation, may_create })
+}
+
+fn room(name: &str) -> ChatName {
+    ChatName::try_from(name).unwrap()
+}
+
+fn message(chat: &str, n: u8, text: &str) -> Message {
     Message {
-        id: MessageId::from([n; 32]),
-        chat: "demo".to_owned(),
+        seen: Seen { id: MessageId::from([n; 32]), content: Digest::from([n; 32]) },
         author: owner(7),
-        text: text.to_owned(),
-        clock: UnixMillis::new(1000 + u64::from(n)),
+        own: false,
+        signed: true,
+        chat: room(chat),
+        clock: Lamport::new(1000 + u64::from(n)),
         timestamp: UnixMillis::new(1),
         received: UnixMillis::new(2),
-        own: false,
+        text: text.to_owned(),
+        response_to: String::new(),
+        content: Content::Text,
+        wrapper: vec![n; 40],
     }
+}
+
+fn received(n: u8, text: &str) -> Change {
+    Change::Received(message("demo", n, text))
+}
+
+fn lines(numbers: &[u8], text: &str) -> Vec<Line> {
+    numbers.iter().map(|n| Line::from(&message("demo", *n, text))).collect()
 }
 
 #[test]
@@ -39,22 +60,53 @@ fn what_was_written_is_there_after_the_store_is_opened_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.sqlite");
     let mut store = open_as(&path, 1, 1, true).unwrap();
-    let messages: Vec<_> = (1..=5).map(|n| message(n, "hello")).collect();
-    let mut changes = vec![Change::Joined("demo".to_owned())];
-    // Written in another order than theirs.
-    changes.extend(messages.iter().rev().cloned().map(Change::Message));
-    store.apply(&changes).unwrap();
+    // They come in another order than theirs.
+    for n in [3, 1, 5, 2, 4] {
+        store.apply(&received(n, "hello")).unwrap();
+    }
     store.close().unwrap();
 
     let store = open_as(&path, 1, 1, false).unwrap();
-    assert!(store.history("demo", 10).unwrap() == messages);
-    assert!(store.history("demo", 2).unwrap() == messages[3..]);
+    assert!(store.history("demo", 10).unwrap() == lines(&[1, 2, 3, 4, 5], "hello"));
+    assert!(store.history("demo", 2).unwrap() == lines(&[4, 5], "hello"));
     assert!(store.history("other", 10).unwrap().is_empty());
-    let chats = store.chats(3).unwrap();
-    assert_eq!(chats.len(), 1);
-    assert_eq!(chats[0].clock, UnixMillis::new(1005));
-    assert_eq!(chats[0].seen, [3, 4, 5].map(|n| MessageId::from([n; 32])));
-    assert_eq!(store.setting(super::database::INSTALLATION).unwrap().unwrap(), [9; 16]);
+    assert_eq!(store.installation().unwrap(), installation());
+}
+
+#[test]
+fn the_rows_give_back_the_state_that_the_changes_led_to() {
+    let draft =
+        |n| Draft { chat: room("demo"), clock: Lamport::new(n), timestamp: UnixMillis::new(n), text: "x".to_owned() };
+    let mut own = message("demo", 9, "mine");
+    own.own = true;
+    let changes = [
+        Change::Joined(room("demo")),
+        Change::Joined(room("left")),
+        Change::Left(room("left")),
+        received(4, "a"),
+        Change::Received(message("left", 5, "b")),
+        Change::Received(message("demo", 1, "earlier than the clock")),
+        Change::Drafted(draft(1007)),
+        Change::Drafted(draft(1008)),
+        Change::Abandoned { chat: room("demo"), clock: Lamport::new(1007) },
+        Change::Drafted(draft(1009)),
+        Change::Signed(own),
+        Change::Signed(message("demo", 10, "settled")),
+        Change::Settled(MessageId::from([10; 32])),
+        // A log may be folded twice.
+        received(4, "a"),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let mut folded = State::default();
+    for (n, change) in changes.iter().enumerate() {
+        let mut store = open_as(&path, 1, 1, n == 0).unwrap();
+        store.apply(change).unwrap();
+        folded.apply(change);
+        store.close().unwrap();
+        assert!(open_as(&path, 1, 1, false).unwrap().state().unwrap() == folded, "after change {n}");
+    }
+    assert_eq!((folded.drafts.len(), folded.unsent.len(), folded.chats.len()), (1, 1, 2));
 }
 
 #[test]
@@ -62,7 +114,7 @@ fn nothing_that_was_written_can_be_read_from_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("store.sqlite");
     let mut store = open_as(&path, 1, 1, true).unwrap();
-    store.apply(&[Change::Message(message(1, "the word that must not show"))]).unwrap();
+    store.apply(&received(1, "the word that must not show")).unwrap();
     store.close().unwrap();
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
@@ -72,20 +124,15 @@ fn nothing_that_was_written_can_be_read_from_the_file() {
 }
 
 #[test]
-fn a_message_counts_once() {
+fn a_message_counts_once_under_either_of_its_names() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = open_as(&dir.path().join("s"), 1, 1, true).unwrap();
-    store.apply(&[Change::Message(message(1, "a")), Change::Message(message(1, "a"))]).unwrap();
+    let mut twin = message("demo", 2, "a");
+    twin.seen.content = Digest::from([1; 32]);
+    for change in [received(1, "a"), received(1, "a"), Change::Received(twin)] {
+        store.apply(&change).unwrap();
+    }
     assert_eq!(store.count().unwrap(), 1);
-}
-
-#[test]
-fn a_clock_never_goes_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut store = open_as(&dir.path().join("s"), 1, 1, true).unwrap();
-    let clock = |n| Change::Clock("demo".to_owned(), UnixMillis::new(n));
-    store.apply(&[Change::Joined("demo".to_owned()), clock(50), clock(20)]).unwrap();
-    assert_eq!(store.chats(1).unwrap()[0].clock, UnixMillis::new(50));
 }
 
 #[test]
@@ -133,11 +180,13 @@ fn a_damaged_page_in_the_middle_is_found_when_it_is_read() {
     let path = dir.path().join("s");
     let mut store = open_as(&path, 1, 1, true).unwrap();
     let text = "x".repeat(3000);
-    store.apply(&(1..=200).map(|n| Change::Message(message(n, &text))).collect::<Vec<_>>()).unwrap();
+    for n in 1..=100 {
+        store.apply(&received(n, &text)).unwrap();
+    }
     store.close().unwrap();
     let length = std::fs::metadata(&path).unwrap().len();
     let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-    for page in 12..length / 4096 {
+    for page in 16..length / 4096 {
         file.seek(SeekFrom::Start(page * 4096 + 50)).unwrap();
         file.write_all(&[0x55; 8]).unwrap();
     }
@@ -151,15 +200,18 @@ fn a_full_disk_refuses_the_change_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let mut store = open_as(&path, 1, 1, true).unwrap();
-    store.apply(&[Change::Message(message(1, "kept"))]).unwrap();
+    store.apply(&received(1, "kept")).unwrap();
+    let before = store.state().unwrap();
     let pages: i64 = store.connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
     store.connection.query_row(&format!("PRAGMA max_page_count = {}", pages + 1), [], |_| Ok(())).unwrap();
-    let big = [Change::Message(message(2, "first")), Change::Message(message(3, &"x".repeat(4000).repeat(4)))];
+    // The message takes more pages than there are, after its draft was taken away in the same change.
+    let big = Change::Signed(message("demo", 2, &"x".repeat(16_000)));
     assert!(matches!(store.apply(&big), Err(StoreError::DiskFull { .. })));
-    assert!(store.history("demo", 10).unwrap() == [message(1, "kept")], "all or nothing");
+    assert!(store.history("demo", 10).unwrap() == lines(&[1], "kept"));
+    assert!(store.state().unwrap() == before, "all or nothing");
     store.connection.query_row("PRAGMA max_page_count = 100000", [], |_| Ok(())).unwrap();
     store.apply(&big).unwrap();
-    assert_eq!(store.count().unwrap(), 3);
+    assert_eq!(store.count().unwrap(), 2);
 }
 
 #[test]
@@ -191,14 +243,10 @@ fn a_chat_keeps_its_latest_messages_only() {
     let mut store = open_as(&dir.path().join("s"), 1, 1, true).unwrap();
     store.keep = 5;
     for n in 1..=8 {
-        store
-            .apply(&[
-                Change::Message(message(n, "x")),
-                Change::Message(Message { chat: "b".into(), ..message(n + 100, "y") }),
-            ])
-            .unwrap();
+        store.apply(&received(n, "x")).unwrap();
+        store.apply(&Change::Received(message("other", n + 100, "y"))).unwrap();
     }
-    assert!(store.history("demo", 100).unwrap() == [4, 5, 6, 7, 8].map(|n| message(n, "x")));
+    assert!(store.history("demo", 100).unwrap() == lines(&[4, 5, 6, 7, 8], "x"));
     assert_eq!(store.count().unwrap(), 10);
 }
 
@@ -206,10 +254,15 @@ fn a_chat_keeps_its_latest_messages_only() {
 async fn the_thread_that_owns_the_file_answers_and_closes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
-    let location =
-        || Location { path: path.clone(), key: key(1), owner: owner(1), installation: [0; 16], may_create: true };
+    let location = || Location {
+        path: path.clone(),
+        key: key(1),
+        owner: owner(1),
+        installation: installation(),
+        may_create: true,
+    };
     let store = Store::open(location()).await.unwrap();
-    store.persist(vec![Change::Message(message(1, "x"))]).await.unwrap();
+    store.persist(received(1, "x")).await.unwrap();
     store.close().await.unwrap();
     let store = Store::open(location()).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 1);

@@ -1,0 +1,129 @@
+//! What the engine is told by the rest of the shell, and what it tells back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::rpc::Fault;
+use proto::{ChatKey, EnvelopeHash, MessageId};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use wire::p2p::Reason;
+use wire::waku::PeerId;
+
+use crate::network::outbox::Outbox;
+use crate::rooms::Room;
+use crate::store::Message;
+
+/// What the engine is told.
+pub(crate) enum Command {
+    /// A connection has shaken hands.
+    Up {
+        /// Who is there.
+        peer: Peer,
+        /// The way to it.
+        outbox: Outbox,
+        /// Its number here, or why it must go.
+        reply: oneshot::Sender<Result<PeerId, Reason>>,
+    },
+    /// A peer sent a Waku packet.
+    Packet {
+        /// Which peer.
+        peer: PeerId,
+        /// The code, relative to the capability.
+        code: u64,
+        /// The payload.
+        payload: Vec<u8>,
+        /// Its share of the memory for packets on their way, given back once it is handled.
+        _share: OwnedSemaphorePermit,
+    },
+    /// A connection that was up has ended.
+    Down(PeerId),
+    /// Somebody asks how things stand.
+    Status(oneshot::Sender<Snapshot>),
+    /// Somebody wants to follow a chat.
+    Join {
+        /// The chat.
+        room: Arc<Room>,
+        /// How many stored messages.
+        history: u32,
+        /// The stored messages and the way to those that come.
+        reply: oneshot::Sender<Result<Following, Trouble>>,
+    },
+    /// Somebody writes in a chat.
+    Post {
+        /// The chat.
+        room: Arc<Room>,
+        /// What to say.
+        text: String,
+        /// How long to wait for a peer's acknowledgement.
+        within: Duration,
+        /// What became of it.
+        reply: oneshot::Sender<Result<Posted, Trouble>>,
+    },
+}
+
+/// A peer that has shaken hands.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// Its node id.
+    pub(crate) id: ChatKey,
+    /// What it calls itself.
+    pub(crate) client: String,
+    /// Where it is.
+    pub(crate) address: SocketAddr,
+    /// Whether it dialled us.
+    pub(crate) inbound: bool,
+    /// The version of Waku that is spoken.
+    pub(crate) version: u32,
+}
+
+/// How things stand.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// The connected peers.
+    pub(crate) peers: Vec<Peer>,
+    /// The chats that are followed.
+    pub(crate) chats: Vec<String>,
+    /// Envelopes in the pool.
+    pub(crate) pooled: u64,
+    /// Messages in the store.
+    pub(crate) stored: u64,
+}
+
+/// A chat that is followed from here on.
+pub(crate) struct Following {
+    /// The latest stored messages, oldest first.
+    pub(crate) history: Vec<Message>,
+    /// What comes after them. It ends when the follower reads too slowly, or the node stops.
+    pub(crate) live: mpsc::Receiver<Message>,
+}
+
+/// A message that a peer has acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Posted {
+    /// The message.
+    pub(crate) id: MessageId,
+    /// The envelope that carried it.
+    pub(crate) envelope: EnvelopeHash,
+    /// From the request to the acknowledgement.
+    pub(crate) after: Duration,
+}
+
+/// Why something asked for was not done, in one line that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Trouble {
+    /// The cause; none when it is only a matter of trying later.
+    pub(crate) fault: Option<Fault>,
+    /// The line.
+    pub(crate) message: String,
+}
+
+impl Trouble {
+    pub(crate) fn new(fault: Fault, message: impl Into<String>) -> Self {
+        Self { fault: Some(fault), message: message.into() }
+    }
+
+    pub(crate) fn busy(message: impl Into<String>) -> Self {
+        Self { fault: None, message: message.into() }
+    }
+}

@@ -1,0 +1,7 @@
+//! TCP: who connects to us, whom we dial, and one task for each connection.
+
+mod backoff;
+pub(crate) mod connection;
+pub(crate) mod dialer;
+pub(crate) mod listener;
+pub(crate) mod outbox;

@@ -1,0 +1,176 @@
+//! The local API of the node (`proto/schema/local/node.proto`): gRPC on a Unix socket, for our own user only.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chat::ChatName;
+use proto::rpc::Fault;
+use proto::rpc::api::node_server::Node;
+use proto::rpc::api::{
+    AddPeerReply, AddPeerRequest, ChatEvent, ChatLine, Counter, JoinRequest, NodeStatus, NodeStatusRequest,
+    PeerStatus, PostReply, PostRequest, chat_event,
+};
+use proto::rpc::socket::Peer;
+use proto::{ChatKey, Fingerprint};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status};
+
+use crate::counters::Counters;
+use crate::engine::command::{Command, Following, Trouble};
+use crate::enode::Enode;
+use crate::network::dialer::Dialer;
+use crate::rooms::{Room, Rooms};
+use crate::store::Message;
+
+/// The local API, in front of the engine.
+pub(crate) struct Service {
+    pub(crate) engine: mpsc::Sender<Command>,
+    pub(crate) dialer: Dialer,
+    pub(crate) counters: Counters,
+    pub(crate) about: About,
+    /// None for a relay, which follows no chats.
+    pub(crate) rooms: Option<Rooms>,
+    /// One permit for each stream that may follow a chat.
+    pub(crate) followers: Arc<Semaphore>,
+}
+
+/// What does not change while the node runs.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(crate) role: &'static str,
+    pub(crate) enode: Enode,
+    pub(crate) owner: Option<ChatKey>,
+}
+
+#[tonic::async_trait]
+impl Node for Service {
+    type JoinStream = Pin<Box<dyn Stream<Item = Result<ChatEvent, Status>> + Send>>;
+
+    async fn status(&self, request: Request<NodeStatusRequest>) -> Result<Response<NodeStatus>, Status> {
+        Peer::of_same_user(&request)?;
+        let snapshot = self.ask(Command::Status).await?;
+        let counters = self.counters.all().into_iter().map(|(name, value)| Counter { name, value }).collect();
+        let peers = snapshot.peers.into_iter().map(|peer| PeerStatus {
+            id: hex::encode(peer.id.to_node_id()),
+            client: peer.client,
+            address: peer.address.to_string(),
+            inbound: peer.inbound,
+            capability: format!("waku/{}", peer.version),
+        });
+        let owner = self.about.owner.as_ref();
+        Ok(Response::new(NodeStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            role: self.about.role.to_owned(),
+            enode: self.about.enode.to_string(),
+            chat_key: owner.map(ChatKey::to_string).unwrap_or_default(),
+            chat_fingerprint: owner.map(|key| Fingerprint::of(key).to_string()).unwrap_or_default(),
+            peers: peers.collect(),
+            chats: snapshot.chats,
+            envelopes_pooled: snapshot.pooled,
+            messages_stored: snapshot.stored,
+            counters,
+        }))
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<Self::JoinStream>, Status> {
+        Peer::of_same_user(&request)?;
+        let JoinRequest { chat, history } = request.into_inner();
+        let room = self.room(&chat).await?;
+        let permit = Arc::clone(&self.followers)
+            .try_acquire_owned()
+            .map_err(|_| Status::resource_exhausted("too many programs follow chats; close one of them"))?;
+        let history = history.min(MAX_HISTORY);
+        let following = self.ask(|reply| Command::Join { room, history, reply }).await?.map_err(status_of)?;
+        let events = events(following).map(move |event| {
+            // The stream holds its permit for as long as somebody reads it.
+            let _held = &permit;
+            event
+        });
+        Ok(Response::new(Box::pin(events)))
+    }
+
+    async fn post(&self, request: Request<PostRequest>) -> Result<Response<PostReply>, Status> {
+        Peer::of_same_user(&request)?;
+        let PostRequest { chat, text, timeout_ms } = request.into_inner();
+        let room = self.room(&chat).await?;
+        let within = match timeout_ms {
+            0 => DEFAULT_WAIT,
+            millis => Duration::from_millis(millis).min(MAX_WAIT),
+        };
+        let posted = self.ask(|reply| Command::Post { room, text, within, reply }).await?.map_err(status_of)?;
+        Ok(Response::new(PostReply {
+            id: format!("0x{}", posted.id),
+            envelope: posted.envelope.to_string(),
+            acknowledged_after_ms: u64::try_from(posted.after.as_millis()).unwrap_or(u64::MAX),
+        }))
+    }
+
+    async fn add_peer(&self, request: Request<AddPeerRequest>) -> Result<Response<AddPeerReply>, Status> {
+        Peer::of_same_user(&request)?;
+        let enode: Enode = request.into_inner().enode.parse().map_err(bad_input)?;
+        self.dialer.add(enode).await.map_err(bad_input)?;
+        Ok(Response::new(AddPeerReply {}))
+    }
+}
+
+impl Service {
+    async fn room(&self, chat: &str) -> Result<Arc<Room>, Status> {
+        let rooms = self.rooms.as_ref().ok_or_else(|| bad_input("this node is a relay; it follows no chats"))?;
+        let name = ChatName::try_from(chat).map_err(bad_input)?;
+        rooms.of(name).await.map_err(bad_input)
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Status> {
+        let stopping = || Fault::NotRunning.status("the node is stopping");
+        let (reply, answer) = oneshot::channel();
+        self.engine.send(command(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())
+    }
+}
+
+/// History, the mark, then what comes; at the end the reason, unless the node stops.
+fn events(following: Following) -> impl Stream<Item = Result<ChatEvent, Status>> + Send {
+    let Following { history, live, slow } = following;
+    let event = |event| Ok(ChatEvent { event: Some(event) });
+    let line = move |message| event(chat_event::Event::Message(line(message)));
+    let past = tokio_stream::iter(history).map(line);
+    let mark = tokio_stream::once(event(chat_event::Event::Live(true)));
+    let live = tokio_stream::wrappers::ReceiverStream::new(live).map(line);
+    past.chain(mark).chain(live)
+}
+
+fn line(message: Message) -> ChatLine {
+    let Message { id, chat, author, text, clock, timestamp, received, own } = message;
+    ChatLine {
+        chat,
+        id: format!("0x{id}"),
+        from: author.to_string(),
+        fingerprint: Fingerprint::of(&author).to_string(),
+        text,
+        clock: clock.get(),
+        timestamp_ms: timestamp.get(),
+        received_ms: received.get(),
+        own,
+    }
+}
+
+fn status_of(trouble: Trouble) -> Status {
+    match trouble.fault {
+        Some(fault) => fault.status(trouble.message),
+        None => Status::resource_exhausted(trouble.message),
+    }
+}
+
+fn bad_input(error: impl std::fmt::Display) -> Status {
+    Fault::BadInput.status(error.to_string())
+}
+
+/// Stored messages in one answer: they are in memory all at once.
+const MAX_HISTORY: u32 = 1000;
+/// How long a message waits for an acknowledgement when the caller does not say.
+const DEFAULT_WAIT: Duration = Duration::from_secs(10);
+/// An envelope lives 15 s; nobody needs to wait much longer.
+const MAX_WAIT: Duration = Duration::from_secs(60);
