@@ -53,7 +53,6 @@ impl Applet {
 
     /// Answers one command that came over the wire.
     pub(crate) fn process(&mut self, command: &Command<'_>) -> Vec<u8> {
-        self.memory.forget_fault();
         match command.ins {
             SECURED => self.secured(command.data),
             open_secure_channel::INS => match open_secure_channel::handle(self, command) {

@@ -61,6 +61,7 @@ impl SoftCard {
     /// Answers one command. Any bytes may come.
     #[must_use]
     pub fn transmit(&mut self, command: &[u8]) -> Vec<u8> {
+        self.applet.memory.forget_fault();
         let command = match Command::parse(command) {
             Ok(command) => command,
             Err(status) => return status.to_bytes().to_vec(),

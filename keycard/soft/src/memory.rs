@@ -13,7 +13,7 @@ use crate::key::{MasterKey, Tree};
 use crate::pin::OwnerPin;
 use crate::status::StatusWord;
 
-/// All that outlives a power cut.
+/// All that outlives a power cut. Its secrets are written to the card's file and nowhere else.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {

@@ -1,6 +1,6 @@
 //! A PIN object as Java Card's `OwnerPIN` keeps it: value, limit, tries left.
 //!
-//! The invariant: a try is paid for on disk before the value is compared ([`Owner::pay_try`](crate::memory::Owner)).
+//! The invariant: nothing but [`OwnerPin::restore_tries`] raises the counter, and never above the limit.
 
 use proto::Secret;
 use serde::{Deserialize, Serialize};

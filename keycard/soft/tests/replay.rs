@@ -22,9 +22,8 @@ enum End {
     Differs(String),
 }
 
-/// The source of `data/scenarios-40.jsonl`: the hand-written scenarios of the Keycard behaviour corpus for applet 4.0
-/// (status-keycard at commit a61616a in jcardsim), those that use only commands this card has, each cut before the first
-/// one it lacks.
+/// The source of `data/scenarios-40.jsonl`: the hand-written scenarios of the Keycard applet behaviour corpus for applet
+/// 4.0 (status-keycard's byte-code, run in jcardsim), each cut before the first command that this card lacks.
 #[test]
 fn recorded_scenarios_of_applet_4_0_replay() {
     let lines = include_str!("data/scenarios-40.jsonl");
