@@ -68,7 +68,7 @@ pub fn seal(receiver: &[u8], context: &str, secret: &[u8], rng: &mut dyn CryptoR
     let okm = agree(&ours.0, &receiver, &ours.public(), &receiver.to_compressed(), context);
     let (cipher, nonce) = cipher(&okm);
     let ciphertext = cipher.encrypt(&nonce, secret).map_err(|_| DoesNotOpen)?;
-    Ok(Sealed { sender: ours.public().to_vec(), ciphertext })
+    Ok(Sealed { sender: ours.public().to_vec(), ciphertext, receiver: receiver.to_compressed().to_vec() })
 }
 
 fn agree(
@@ -131,6 +131,7 @@ mod tests {
             (key, sealed)
         };
         let (key, s) = sealed(&mut dice);
+        assert_eq!(s.receiver, key.public());
         assert_eq!(key.open(PIN, &s).unwrap().as_slice(), b"123456");
         let (key, s) = sealed(&mut dice);
         assert_eq!(key.open(PUK, &s).err(), Some(DoesNotOpen), "another context");
