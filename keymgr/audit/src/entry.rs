@@ -217,6 +217,8 @@ pub enum SeedOrigin {
     SeenByHost,
     /// The card drew it (GENERATE KEY): no one else ever had it.
     GeneratedOnCard,
+    /// The card came with a key: nobody here knows where it was drawn and who has seen it.
+    BeforeEnrolment,
 }
 
 impl Event {

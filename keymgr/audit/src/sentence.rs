@@ -32,6 +32,7 @@ impl fmt::Display for Event {
                 f.write_str(match p.seed {
                     SeedOrigin::SeenByHost => "seen by this host",
                     SeedOrigin::GeneratedOnCard => "generated on the card",
+                    SeedOrigin::BeforeEnrolment => "from before the enrolment",
                 })
             }
         }

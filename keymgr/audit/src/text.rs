@@ -50,7 +50,7 @@ impl<const MAX: usize> fmt::Display for Text<MAX> {
     }
 }
 
-/// What a key is asked for: 1 to 32 of `a-z 0-9 -`.
+/// What a key is asked for: 1 to 32 of `a-z 0-9 -` and spaces.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Purpose(String);
@@ -65,7 +65,7 @@ impl Purpose {
 
 /// Text that is no purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a purpose is 1 to 32 of a-z, 0-9 and -")]
+#[error("a purpose is 1 to 32 of a-z, 0-9, - and spaces")]
 pub struct NotAPurpose;
 
 impl TryFrom<String> for Purpose {
@@ -73,7 +73,7 @@ impl TryFrom<String> for Purpose {
 
     fn try_from(text: String) -> Result<Self, NotAPurpose> {
         let fits = (1..=32).contains(&text.len());
-        if fits && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
+        if fits && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b' ')) {
             Ok(Self(text))
         } else {
             Err(NotAPurpose)
