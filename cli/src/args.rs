@@ -1,0 +1,187 @@
+//! The verbs and their options. No option takes a secret: a PIN comes from the terminal or a file descriptor.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use proto::rpc::Fault;
+
+/// A card-backed public chat on a private network.
+#[derive(Debug, Parser)]
+#[command(name = "cardinal", version, propagate_version = true, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    /// Print JSON, one object a line, on the verbs that report something.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Show everything once in a temporary folder: cards, exports, refusals, chat, audit. Leaves nothing behind.
+    Demo,
+    /// Start the private network (a relay, alice and bob with a software card each) and stay.
+    Up(UpArgs),
+    /// End what `up` started.
+    Down,
+    /// Talk in a public chat: the last 50 messages, then what arrives; each line of stdin is posted.
+    Chat(ChatArgs),
+    /// Give the card's PIN to the key manager.
+    Unlock(UnlockArgs),
+    /// Take the PIN back: the card is reset.
+    Lock(ProfileArg),
+    /// The card in a profile's reader.
+    #[command(subcommand)]
+    Card(CardVerb),
+    /// The export log: what left the card, and whether the record is whole.
+    #[command(subcommand)]
+    Audit(AuditVerb),
+    /// A profile's node, or the relay.
+    #[command(subcommand)]
+    Node(NodeVerb),
+    /// A profile's key manager.
+    #[command(subcommand)]
+    Keymgr(KeymgrVerb),
+}
+
+/// Which profile.
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArg {
+    /// The profile; needed when there is more than one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+}
+
+/// Where the PIN comes from.
+#[derive(Debug, Args)]
+pub(crate) struct PinArgs {
+    /// Read the PIN from this open file descriptor (one line a PIN) instead of asking on the terminal.
+    #[arg(long, value_name = "N")]
+    pub(crate) pin_fd: Option<u32>,
+    /// Spend the last PIN try if it comes to that.
+    #[arg(long)]
+    pub(crate) last_try: bool,
+}
+
+/// Options of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) pin: PinArgs,
+    /// Show what the started programs write to their stderr.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+/// Options of `chat`.
+#[derive(Debug, Args)]
+pub(crate) struct ChatArgs {
+    #[command(flatten)]
+    pub(crate) profile: ProfileArg,
+    /// The chat's name, for example '#demo'.
+    pub(crate) chat: String,
+}
+
+/// Options of `unlock`.
+#[derive(Debug, Args)]
+pub(crate) struct UnlockArgs {
+    #[command(flatten)]
+    pub(crate) profile: ProfileArg,
+    #[command(flatten)]
+    pub(crate) pin: PinArgs,
+    /// How long the key manager may use the PIN; without it, until it stops.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) minutes: Option<u32>,
+}
+
+/// Verbs about the card.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CardVerb {
+    /// What the card says of itself; needs no PIN.
+    Info(ProfileArg),
+}
+
+/// Verbs about the export log. They read the file and need no running service.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Print every entry.
+    Show(AuditArgs),
+    /// Check the hash chain and name the first bad line.
+    Verify(AuditArgs),
+}
+
+/// Which log.
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    #[command(flatten)]
+    pub(crate) profile: ProfileArg,
+    /// The log file; without it, the profile's own.
+    #[arg(value_name = "FILE", conflicts_with = "profile")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Verbs about the node.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeVerb {
+    /// Identity, peers, chats and counters; `--profile relay` asks the relay.
+    Status(ProfileArg),
+}
+
+/// Verbs about the key manager.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeymgrVerb {
+    /// What it holds, without touching the card.
+    Status(ProfileArg),
+}
+
+impl Cli {
+    /// Returns what the command line asks for.
+    ///
+    /// # Errors
+    /// What clap found wrong, or the help and version texts that were asked for.
+    pub(crate) fn parse_from_env() -> Result<Self, clap::Error> {
+        let matches = Self::documented().try_get_matches()?;
+        Self::from_arg_matches(&matches)
+    }
+
+    fn documented() -> clap::Command {
+        Self::command().after_help(exit_codes())
+    }
+}
+
+/// The exit codes, for `--help`.
+fn exit_codes() -> String {
+    let mut text = String::from("Exit codes:\n   0  done\n   1  another error\n   2  wrong usage\n");
+    for fault in Fault::ALL {
+        text.push_str(&format!("  {:>2}  {} ({})\n", fault.exit_code(), fault.meaning(), fault.name()));
+    }
+    text.push_str(" 128  and a signal's number: stopped by it");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::documented().debug_assert();
+    }
+
+    #[test]
+    fn help_documents_every_exit_code() {
+        let help = Cli::documented().render_help().to_string();
+        for fault in Fault::ALL {
+            assert!(help.contains(&format!("{:>2}  {}", fault.exit_code(), fault.meaning())), "{}", fault.name());
+        }
+    }
+
+    #[test]
+    fn no_option_takes_a_pin() {
+        for verb in ["unlock", "up"] {
+            assert!(Cli::documented().try_get_matches_from(["cardinal", verb, "--pin", "123456"]).is_err());
+            assert!(Cli::documented().try_get_matches_from(["cardinal", verb, "--pin-fd", "3"]).is_ok());
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! `cardinal audit`: reads an export log offline. No service, card or PIN is needed, and none is asked.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use audit::line::{Line, MAX_LINE};
+use audit::{Report, verify};
+use proto::rpc::Fault;
+use serde_json::{Value, json};
+
+use crate::args::{AuditArgs, AuditVerb};
+use crate::error::CliError;
+use crate::output::{Output, shown};
+use crate::paths::Layout;
+
+/// Does what the verb says.
+///
+/// # Errors
+/// [`Fault::LogBad`] when the log does not verify, [`Fault::StateMissing`] when there is none.
+pub(crate) fn run(out: Output, verb: &AuditVerb) -> Result<(), CliError> {
+    match verb {
+        AuditVerb::Show(args) => show(out, &log_of(args)?),
+        AuditVerb::Verify(args) => report(out, &log_of(args)?),
+    }
+}
+
+/// Reads and checks a whole log.
+///
+/// # Errors
+/// [`Fault::StateMissing`] when the file is missing, [`CliError::File`] when it cannot be read.
+pub(crate) fn check(path: &Path) -> Result<Report, CliError> {
+    verify(open(path)?).map_err(CliError::file(path))
+}
+
+/// Shows each line of a log to `see`, up to the first that is none.
+///
+/// # Errors
+/// [`Fault::LogBad`] at that line; what `see` says.
+pub(crate) fn each_line(
+    path: &Path,
+    mut see: impl FnMut(&Line, &[u8]) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let mut log = open(path)?;
+    let mut bytes = Vec::new();
+    for number in 1u64.. {
+        bytes.clear();
+        let room = u64::try_from(MAX_LINE).unwrap_or(u64::MAX).saturating_add(1);
+        log.by_ref().take(room).read_until(b'\n', &mut bytes).map_err(CliError::file(path))?;
+        if bytes.is_empty() {
+            break;
+        }
+        let line = Line::decode(&bytes).map_err(|why| {
+            let message = format!("{}: line {number}: {why}; `cardinal audit verify` says more", path.display());
+            CliError::found(Fault::LogBad, message)
+        })?;
+        see(&line, &bytes)?;
+    }
+    Ok(())
+}
+
+fn show(out: Output, path: &Path) -> Result<(), CliError> {
+    each_line(path, |line, bytes| {
+        if out.is_json() {
+            let object: Value = serde_json::from_slice(bytes)
+                .map_err(|error| CliError::found(Fault::LogBad, format!("line {}: {error}", line.seq)))?;
+            return out.object(&object);
+        }
+        let when = crate::clock::Moment::from_millis(line.unix_ms);
+        out.line(format!("{:>5}  {} {}Z  {}", line.seq, when.date(), when.time(), shown(&line.event.to_string())))
+    })
+}
+
+fn report(out: Output, path: &Path) -> Result<(), CliError> {
+    let report = check(path)?;
+    if out.is_json() {
+        out.object(&as_json(path, &report))?;
+    } else {
+        people(out, path, &report)?;
+    }
+    match (&report.bad, report.is_consistent()) {
+        (_, true) => Ok(()),
+        (Some(bad), _) => {
+            let message = format!(
+                "{} does not verify at {bad}; keep the file as evidence and compare it with a copy",
+                path.display()
+            );
+            Err(CliError::found(Fault::LogBad, message))
+        }
+        (None, _) => Err(CliError::found(Fault::LogBad, format!("{} is empty: every line is missing", path.display()))),
+    }
+}
+
+fn people(out: Output, path: &Path, report: &Report) -> Result<(), CliError> {
+    out.line(format!("{}: {report}", shown(&path.display().to_string())))?;
+    for (key, left) in &report.left {
+        let fingerprints: Vec<String> = left.fingerprints.iter().map(ToString::to_string).collect();
+        let unknown = if left.unknown == 0 { String::new() } else { format!(", {} more unknown", left.unknown) };
+        out.line(format!(
+            "  left the card: {} {} {}, {} time(s){unknown}, last at line {}",
+            key.form,
+            key.path,
+            fingerprints.join(" "),
+            left.times,
+            left.last
+        ))?;
+    }
+    for implied in &report.implied {
+        let below = if implied.subtree { " and what lies below it" } else { "" };
+        out.line(format!("  follows from that: {} {}{below}", implied.form, implied.path))?;
+    }
+    for line in &report.unknown {
+        out.line(format!("  line {line}: outcome unknown, treat as exported"))?;
+    }
+    out.line(format!("  {} refused, {} card(s) enrolled", report.refusals, report.provisionings))
+}
+
+fn as_json(path: &Path, report: &Report) -> Value {
+    let uid = |uid: &Option<proto::KeyUid>| uid.as_ref().map(ToString::to_string);
+    let left: Vec<Value> = report
+        .left
+        .iter()
+        .map(|(key, left)| {
+            json!({
+                "key_uid": uid(&key.key_uid),
+                "path": key.path.to_string(),
+                "form": key.form.to_string(),
+                "cards": left.cards.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "fingerprints": left.fingerprints.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "times": left.times,
+                "unknown": left.unknown,
+                "last": left.last,
+            })
+        })
+        .collect();
+    let implied: Vec<Value> = report
+        .implied
+        .iter()
+        .map(|implied| {
+            json!({
+                "key_uid": uid(&implied.key_uid),
+                "path": implied.path.to_string(),
+                "form": implied.form.to_string(),
+                "subtree": implied.subtree,
+            })
+        })
+        .collect();
+    json!({
+        "file": path.display().to_string(),
+        "consistent": report.is_consistent(),
+        "verdict": report.to_string(),
+        "entries": report.entries(),
+        "head": report.head.map(|head| head.hash.to_string()),
+        "log": report.head.map(|head| head.log.to_string()),
+        "bad_line": report.bad.map(|bad| bad.line),
+        "bad": report.bad.map(|bad| bad.what.to_string()),
+        "left": left,
+        "implied": implied,
+        "unknown": report.unknown,
+        "refusals": report.refusals,
+        "provisionings": report.provisionings,
+    })
+}
+
+fn log_of(args: &AuditArgs) -> Result<PathBuf, CliError> {
+    match &args.file {
+        Some(file) => Ok(file.clone()),
+        None => Ok(Layout::of_user()?.choose(args.profile.profile.as_deref())?.log()),
+    }
+}
+
+fn open(path: &Path) -> Result<BufReader<File>, CliError> {
+    match File::open(path) {
+        Ok(file) => Ok(BufReader::new(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let message = format!("there is no export log at {}; name the file, or choose a --profile", path.display());
+            Err(CliError::found(Fault::StateMissing, message))
+        }
+        Err(error) => Err(CliError::file(path)(error)),
+    }
+}

@@ -1,0 +1,92 @@
+//! `cardinal`: the command line in front of the key manager and the node.
+//!
+//! It is a client of their two local sockets, and it starts them as its children for `demo` and `up`. It never sees a
+//! private key: a PIN goes to the key manager sealed, and the export log is read offline.
+
+mod args;
+mod audit;
+mod card;
+mod chat;
+mod client;
+mod clock;
+mod demo;
+mod down;
+mod error;
+mod hold;
+mod keymgr;
+mod lock;
+mod network;
+mod node;
+mod output;
+mod paths;
+mod pin;
+mod process;
+mod signals;
+mod unlock;
+mod up;
+
+use std::process::ExitCode;
+
+use args::{Cli, Verb};
+use error::CliError;
+use output::{Output, json_line, shown};
+use serde_json::json;
+
+fn main() -> ExitCode {
+    let cli = match Cli::parse_from_env() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; nobody may be reading either.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let out = Output::new(cli.json);
+    match run(out, cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(out, &error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(out: Output, verb: Verb) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Other(format!("no threads: {error}")))?;
+    let done = runtime.block_on(async {
+        match verb {
+            Verb::Demo => demo::run(out).await,
+            Verb::Up(args) => up::run(out, args).await,
+            Verb::Down => down::run(out).await,
+            Verb::Chat(args) => chat::run(out, args).await,
+            Verb::Unlock(args) => unlock::run(out, args).await,
+            Verb::Lock(args) => lock::run(out, args).await,
+            Verb::Card(verb) => card::run(out, verb).await,
+            Verb::Audit(verb) => audit::run(out, &verb),
+            Verb::Node(verb) => node::run(out, verb).await,
+            Verb::Keymgr(verb) => keymgr::run(out, verb).await,
+        }
+    });
+    // A thread that waits for a terminal or a pipe is left behind.
+    runtime.shutdown_background();
+    done
+}
+
+/// Says in one line what went wrong. Nobody reading our output is no trouble worth a word.
+fn complain(out: Output, error: &CliError) {
+    use std::io::Write as _;
+    let message = shown(&error.to_string());
+    let line = match error {
+        CliError::BrokenPipe => return,
+        _ if out.is_json() => {
+            let name = error.fault().map_or("error", proto::rpc::Fault::name);
+            json_line(&json!({ "error": name, "code": error.exit_code(), "message": message })).unwrap_or(message)
+        }
+        _ => format!("cardinal: {message}"),
+    };
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,130 @@
+//! `cardinal up`: the private network, for as long as this process lives.
+
+use proto::rpc::Fault;
+use proto::rpc::api::LockRequest;
+use proto::{Pin, Puk};
+
+use crate::args::{PinArgs, UpArgs};
+use crate::client::{self, Keymgr, answer};
+use crate::error::CliError;
+use crate::hold::Hold;
+use crate::network::{self, KeySource, Network, Started};
+use crate::output::{Output, Tone, shown};
+use crate::paths::{Layout, Profile, ProfileName};
+use crate::pin::PinSource;
+use crate::process::Crew;
+use crate::signals::Signals;
+
+/// The people of the private network, in the order in which PINs are asked for.
+pub(crate) const PEOPLE: [&str; 2] = ["alice", "bob"];
+
+/// Starts the network and stays until a signal comes, the parent dies, or a part of it ends.
+///
+/// # Errors
+/// [`Fault::InUse`] when it runs already, and whatever a part says. A signal is no error: that is how it ends.
+pub(crate) async fn run(out: Output, args: UpArgs) -> Result<(), CliError> {
+    let mut signals = Signals::listen()?;
+    Signals::follow_parent()?;
+    let network = Network::new(Layout::of_user()?)?;
+    let _hold = Hold::take(&network.layout().lock())?;
+    let mut crew = Crew::new(args.verbose);
+    let ended = tokio::select! {
+        ended = stay(out, &network, &mut crew, &args.pin) => ended,
+        signal = signals.received() => Err(signal),
+    };
+    crew.stop().await;
+    match ended {
+        Err(CliError::Interrupted { name, .. }) => out.line(format!("Stopped by {name}; nothing is left running.")),
+        other => other,
+    }
+}
+
+async fn stay(out: Output, network: &Network, crew: &mut Crew, pin: &PinArgs) -> Result<(), CliError> {
+    let mut pins = PinSource::new(pin.pin_fd)?;
+    let (relay, enode) = network.start_relay(crew).await?;
+    out.line(format!("relay   process {}, {}", relay.pid, shown(&enode)))?;
+    for name in PEOPLE {
+        let profile = network.layout().profile(ProfileName::try_from(name)?);
+        let mut manager = start_keymgr(out, network, crew, &profile, &mut pins, pin.last_try).await?;
+        let mut node = network.start_node(crew, &profile, &enode).await?;
+        // The node has its two keys: the PIN has done its work.
+        answer(manager.client.lock(LockRequest {})).await?;
+        let status = network::node_status(&mut node.client).await?;
+        out.line(format!(
+            "{name:7} key manager process {}, node process {}, chat key {}",
+            manager.pid,
+            node.pid,
+            shown(&status.chat_fingerprint)
+        ))?;
+    }
+    out.line("")?;
+    out.line(out.tone(Tone::Strong, "The private network runs. Chat in two other terminals:"))?;
+    for name in PEOPLE {
+        out.line(format!("  cardinal chat --profile {name} '#demo'"))?;
+    }
+    out.line(
+        "The cards are locked again; `cardinal unlock` opens one. Ctrl-C here or `cardinal down` ends everything.",
+    )?;
+    Err(crew.lost().await)
+}
+
+/// Starts a key manager and sees to it that its card has a key and is unlocked.
+async fn start_keymgr(
+    out: Output,
+    network: &Network,
+    crew: &mut Crew,
+    profile: &Profile,
+    pins: &mut PinSource,
+    last_try: bool,
+) -> Result<Started<Keymgr>, CliError> {
+    let is_new = !profile.dir.exists();
+    if is_new {
+        let card = network.create(profile).await?;
+        let name = &profile.name;
+        out.line(format!("{name:7} new software card {} (no secure element: it protects nothing)", card.identity))?;
+    }
+    let mut manager = network.start_keymgr(crew, profile).await?;
+    let card = network::card(&mut manager.client).await?;
+    if !card.initialised {
+        provision(out, &mut manager.client, profile).await?;
+    } else if !card.has_key {
+        let message = format!(
+            "the making of profile {} was cut off, and its card holds no key; remove {} and run `cardinal up` again",
+            profile.name,
+            profile.dir.display()
+        );
+        return Err(CliError::found(Fault::StateDamaged, message));
+    } else {
+        unlock(&mut manager.client, profile, pins, last_try).await?;
+    }
+    Ok(manager)
+}
+
+/// Shows a fresh PIN and PUK, once, before the card gets them: whatever happens then, the owner has them.
+async fn provision(out: Output, manager: &mut Keymgr, profile: &Profile) -> Result<(), CliError> {
+    let pin = Pin::random(&mut client::dice());
+    let puk = Puk::random(&mut client::dice());
+    let text = |digits: &[u8]| digits.iter().copied().map(char::from).collect::<String>();
+    let mut line = zeroize::Zeroizing::new(String::with_capacity(128));
+    line.push_str(&format!("{:7} PIN ", profile.name));
+    line.push_str(&zeroize::Zeroizing::new(text(pin.expose())));
+    line.push_str("  PUK ");
+    line.push_str(&zeroize::Zeroizing::new(text(puk.expose())));
+    line.push_str("  write them down: they are shown once and stored nowhere");
+    out.line(&*line)?;
+    network::provision(manager, &pin, &puk, KeySource::Generated).await?;
+    client::unlock(manager, &pin, false, 0).await.map(drop)
+}
+
+/// Asks for the PIN. A person may try again; a script may not, because every wrong PIN costs a try.
+async fn unlock(manager: &mut Keymgr, profile: &Profile, pins: &mut PinSource, last_try: bool) -> Result<(), CliError> {
+    loop {
+        let pin = pins.next(profile.name.as_str()).await?;
+        match client::unlock(manager, &pin, last_try, 0).await {
+            Err(error) if error.fault() == Some(Fault::WrongPin) && pins.is_terminal() => {
+                eprintln!("{}", shown(&error.to_string()));
+            }
+            done => return done.map(drop),
+        }
+    }
+}
