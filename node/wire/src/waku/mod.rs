@@ -1,1 +1,24 @@
-//! Waku version 1 (6/WAKU1): envelopes and the node that relays them.
+//! Waku: envelopes and what nodes say about them (6/WAKU1, 10/WAKU-USAGE).
+//!
+//! [`Host`] is a Waku node among its peers; the other modules are its words. Start reading at [`envelope`].
+
+pub mod bloom;
+pub mod code;
+pub mod confirm;
+pub mod envelope;
+pub mod host;
+pub mod interest;
+mod peer;
+pub mod pool;
+pub mod pow;
+pub mod refusal;
+pub mod status;
+
+pub use bloom::BloomFilter;
+pub use envelope::Envelope;
+pub use host::{Config, Event, Host, Input, Output};
+pub use interest::{Interest, TopicSet};
+pub use peer::{Peer, PeerId};
+pub use pool::PoolLimits;
+pub use refusal::{DropReason, Why};
+pub use status::{Requirements, Version, Wants};

@@ -1,0 +1,17 @@
+//! Packet codes, relative to the capability's offset (6/WAKU1, "Packet Codes"). Both versions reserve 128 of them.
+//!
+//! All are decimal: texts that say `0x22` for the status update mean 22.
+
+/// The handshake.
+pub const STATUS: u64 = 0;
+/// A list of envelopes.
+pub const MESSAGES: u64 = 1;
+/// The hash of a Messages packet that arrived.
+pub const BATCH_ACK: u64 = 11;
+/// The hash of a Messages packet that arrived, with the envelopes of it that were refused.
+pub const MESSAGE_RESPONSE: u64 = 12;
+/// Changed status options.
+pub const STATUS_UPDATE: u64 = 22;
+
+/// How many codes the capability takes.
+pub const RESERVED: u64 = 128;

@@ -1,0 +1,101 @@
+//! One peer of the host: how far the handshake is, what it wants, what it has, which batches it may still confirm.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use proto::{ChatKey, EnvelopeHash, Instant};
+
+use super::confirm::BatchHash;
+use super::pool::{Known, Slot};
+use super::status::{Requirements, Version};
+
+/// A connection, as the shell numbers them. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub u64);
+
+/// What the host knows of a peer.
+pub struct Peer {
+    id: ChatKey,
+    pub(super) version: Version,
+    pub(super) stage: Stage,
+    pub(super) known: Known,
+    pub(super) batches: Batches,
+    /// When to go through the whole pool for it again, because what it wants changed.
+    pub(super) rescan_at: Option<Instant>,
+    pub(super) scanned_at: Option<Instant>,
+}
+
+/// How far the handshake is.
+pub(super) enum Stage {
+    /// Our status is out, theirs is not in.
+    AwaitingStatus { until: Instant },
+    /// Both know what the other wants.
+    Up(Requirements),
+}
+
+impl Peer {
+    pub(super) fn new(id: ChatKey, version: Version, status_until: Instant) -> Self {
+        Self {
+            id,
+            version,
+            stage: Stage::AwaitingStatus { until: status_until },
+            known: Known::default(),
+            batches: Batches::default(),
+            rescan_at: None,
+            scanned_at: None,
+        }
+    }
+
+    /// Returns the peer's node key.
+    #[must_use]
+    pub fn id(&self) -> ChatKey {
+        self.id
+    }
+
+    /// Returns the version of the capability.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Returns what it wants of us, once its status came.
+    #[must_use]
+    pub fn requirements(&self) -> Option<&Requirements> {
+        match &self.stage {
+            Stage::AwaitingStatus { .. } => None,
+            Stage::Up(requirements) => Some(requirements),
+        }
+    }
+
+    pub(super) fn forget(&mut self, slot: Slot) {
+        self.known.remove(slot);
+    }
+}
+
+/// The Messages packets with envelopes of our own that a peer has not confirmed yet, the latest few of them.
+#[derive(Default)]
+pub(super) struct Batches {
+    waiting: BTreeMap<BatchHash, Vec<EnvelopeHash>>,
+    order: VecDeque<BatchHash>,
+}
+
+impl Batches {
+    pub(super) fn sent(&mut self, batch: BatchHash, own: Vec<EnvelopeHash>) {
+        if self.order.len() >= MAX_BATCHES
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.waiting.remove(&oldest);
+        }
+        self.order.push_back(batch);
+        self.waiting.insert(batch, own);
+    }
+
+    pub(super) fn confirmed(&mut self, batch: &BatchHash) -> Vec<EnvelopeHash> {
+        let own = self.waiting.remove(batch);
+        if own.is_some() {
+            self.order.retain(|waiting| waiting != batch);
+        }
+        own.unwrap_or_default()
+    }
+}
+
+const MAX_BATCHES: usize = 256;
