@@ -43,3 +43,48 @@ fn check(applet: &mut Applet, kind: PinKind, candidate: &Pin) -> Result<bool, St
     applet.memory.update(|owner| owner.pin_mut(kind).pay_try())?;
     Ok(applet.owner()?.pin(kind).is(candidate.expose()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use proto::{Pin, Secret};
+    use rand_core::{TryCryptoRng, TryRng};
+
+    use super::check;
+    use crate::applet::Applet;
+    use crate::memory::{Memory, Owner, PinKind};
+    use crate::pin::OwnerPin;
+
+    struct Sevens;
+    impl TryRng for Sevens {
+        type Error = Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            Ok(0x0707_0707)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            Ok(0x0707_0707_0707_0707)
+        }
+        fn try_fill_bytes(&mut self, room: &mut [u8]) -> Result<(), Infallible> {
+            room.fill(7);
+            Ok(())
+        }
+    }
+    impl TryCryptoRng for Sevens {}
+
+    /// Where a power cut would find the card: after the comparison, before the tries are given back.
+    #[test]
+    fn even_the_right_pin_pays_for_its_try_first() {
+        let mut applet = Applet::new(Memory::blank(&mut Sevens, None), Box::new(Sevens));
+        let pin = || OwnerPin::new(Secret::fill(|room| *room = *b"123456"), 3);
+        let puk = OwnerPin::new(Secret::fill(|room| *room = *b"123456789012"), 5);
+        let owner = Owner { main: pin(), duress: pin(), puk, active: PinKind::Main, key: None };
+        applet.memory.commit(Some(owner)).unwrap();
+        let right = Pin::try_from(b"123456".as_slice()).unwrap();
+        for tries in [2, 1, 0] {
+            assert_eq!(check(&mut applet, PinKind::Main, &right), Ok(true));
+            assert_eq!(applet.owner().unwrap().main.tries(), tries);
+        }
+        assert_eq!(check(&mut applet, PinKind::Main, &right), Ok(false), "blocked");
+    }
+}
