@@ -1,0 +1,214 @@
+//! The verbs as a shell sees them: output, one-line errors, exit codes. The services behind the sockets are stand-ins.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "what fails here fails the test")]
+
+mod world;
+
+use audit::{Event, Log, LogId, LogOpened, LogStore, StoreError, Text, When};
+use proto::rpc::Fault;
+use proto::rpc::api::ChatLine;
+use serde_json::Value;
+
+use world::{FakeKeymgr, FakeNode, World, assert_fails, text};
+
+fn line(text: &str, received_ms: u64) -> ChatLine {
+    ChatLine { fingerprint: "0011-2233-4455-6677".into(), text: text.into(), received_ms, ..Default::default() }
+}
+
+#[tokio::test]
+async fn piped_lines_are_posted_in_order_and_acknowledged_before_the_end() {
+    let world = World::with_profiles(&["alice"]);
+    let node = FakeNode { history: vec![line("old", 43_425_000)], ..Default::default() };
+    node.serve(&world.socket("alice", "node"));
+    let output = world.cardinal(&["chat", "--profile", "alice", "#demo"], "one\ntwo\n").await;
+    assert_eq!(text(&output.stderr), "");
+    assert!(output.status.success());
+    assert_eq!(*node.posted.lock().unwrap(), ["one", "two"]);
+    let shown = text(&output.stdout);
+    assert!(shown.starts_with("-- 1970-01-01 --\n12:03:45 0011-2233-4455-6677: old\n"), "{shown}");
+    assert!(shown.contains("you: one (acknowledged after 7 ms)\n"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_line_that_no_peer_acknowledges_fails_the_pipe() {
+    let world = World::with_profiles(&["alice"]);
+    let node = FakeNode { deaf: true, ..Default::default() };
+    node.serve(&world.socket("alice", "node"));
+    let output = world.cardinal(&["chat", "#demo"], "hi\n").await;
+    let error = assert_fails(&output, Fault::NotAcknowledged);
+    assert_eq!(error, "cardinal: no peer acknowledged the message within 10 s\n");
+    let output = world.cardinal(&["chat", "#demo", "--json"], "hi\n").await;
+    let error: Value = serde_json::from_str(&assert_fails(&output, Fault::NotAcknowledged)).unwrap();
+    assert_eq!((&error["error"], &error["code"]), (&"not-acknowledged".into(), &40.into()));
+}
+
+#[tokio::test]
+async fn json_is_one_object_a_line_with_the_history_first() {
+    let world = World::with_profiles(&["alice"]);
+    let hostile = "a\nb\x1b[2J\u{9b}1m\u{202e}";
+    let node = FakeNode { history: vec![line(hostile, 1)], ..Default::default() };
+    node.serve(&world.socket("alice", "node"));
+    let output = world.cardinal(&["--json", "chat", "demo"], "hi\n").await;
+    let shown = text(&output.stdout);
+    assert!(!shown.chars().any(|c| (c.is_control() && c != '\n') || c == '\u{202e}'), "{shown:?}");
+    let lines: Vec<Value> = shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&str> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["message", "live", "posted"]);
+    assert_eq!(lines[0]["text"], hostile);
+    assert_eq!(lines[0]["history"], true);
+}
+
+#[tokio::test]
+async fn what_a_peer_writes_cannot_steer_the_terminal() {
+    let world = World::with_profiles(&["alice"]);
+    let node = FakeNode { history: vec![line("\x1b]0;owned\x07\r\u{9b}2J", 1)], ..Default::default() };
+    node.serve(&world.socket("alice", "node"));
+    for args in [["chat", "#demo"], ["node", "status"]] {
+        let output = world.cardinal(&args, "").await;
+        assert!(output.status.success());
+        let shown = text(&output.stdout);
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_error() {
+    let world = World::with_profiles(&["alice"]);
+    let node = FakeNode { history: vec![line("x", 1); 50], ..Default::default() };
+    node.serve(&world.socket("alice", "node"));
+    let script = "(yes | \"$CARDINAL\" chat '#demo'; echo $? >\"$HOME/code\") | head -n 1";
+    let output = world.shell(script).await;
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(std::fs::read_to_string(world.path().join("code")).unwrap(), "0\n");
+}
+
+#[tokio::test]
+async fn the_pin_comes_over_a_descriptor_and_goes_on_sealed() {
+    let world = World::with_profiles(&["alice"]);
+    let manager = FakeKeymgr::with_pin(b"123456");
+    manager.serve(&world.socket("alice", "keymgr"));
+    let output = world.shell("printf '123456\\n' | \"$CARDINAL\" unlock --pin-fd 0 --minutes 5").await;
+    assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("", Some(0)));
+    assert!(text(&output.stdout).contains("unlocked for 5 minutes"));
+    std::fs::write(world.path().join("pin"), "654321").unwrap();
+    let output = world.shell("\"$CARDINAL\" unlock --pin-fd 7 --last-try 7<\"$HOME/pin\"").await;
+    assert_eq!(assert_fails(&output, Fault::WrongPin), "cardinal: wrong PIN, 2 tries left\n");
+    // Sent once, and not again by itself.
+    assert_eq!(*manager.asked.lock().unwrap(), [(false, 300), (true, 0)]);
+}
+
+#[tokio::test]
+async fn what_is_no_pin_is_never_sent() {
+    let world = World::with_profiles(&["alice"]);
+    let manager = FakeKeymgr::with_pin(b"123456");
+    manager.serve(&world.socket("alice", "keymgr"));
+    let output = world.shell("echo 12345 | \"$CARDINAL\" unlock --pin-fd 0").await;
+    assert_fails(&output, Fault::BadInput);
+    // No terminal, no descriptor: nothing to read a PIN from.
+    let output = world.shell("setsid \"$CARDINAL\" unlock </dev/null").await;
+    assert!(assert_fails(&output, Fault::BadInput).contains("--pin-fd"));
+    assert!(manager.asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn every_report_has_a_form_for_people_and_one_for_programs() {
+    let world = World::with_profiles(&["alice"]);
+    FakeKeymgr::with_pin(b"123456").serve(&world.socket("alice", "keymgr"));
+    FakeNode::default().serve(&world.socket("alice", "node"));
+    for args in [["card", "info"], ["keymgr", "status"], ["node", "status"], ["lock", "--profile=alice"]] {
+        let output = world.cardinal(&args, "").await;
+        assert!(output.status.success() && !output.stdout.is_empty(), "{args:?}: {}", text(&output.stderr));
+        let output = world.cardinal(&[args[0], args[1], "--json"], "").await;
+        let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(object["profile"], "alice");
+        assert_eq!(text(&output.stdout).lines().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_running_or_not_there_is_said() {
+    let world = World::with_profiles(&[]);
+    assert!(assert_fails(&world.cardinal(&["node", "status"], "").await, Fault::StateMissing).contains("cardinal up"));
+    let world = World::with_profiles(&["alice", "bob"]);
+    assert!(assert_fails(&world.cardinal(&["lock"], "").await, Fault::BadInput).contains("--profile: alice, bob"));
+    for verb in [["card", "info"], ["node", "status"], ["chat", "x"]] {
+        let output = world.cardinal(&[verb[0], verb[1], "--profile", "bob"], "").await;
+        assert!(assert_fails(&output, Fault::NotRunning).contains("cardinal up"));
+    }
+    assert_fails(&world.cardinal(&["down"], "").await, Fault::NotRunning);
+    assert_fails(&world.cardinal(&["audit", "verify", "--profile", "bob"], "").await, Fault::StateMissing);
+}
+
+#[tokio::test]
+async fn wrong_usage_is_two_and_help_is_zero() {
+    let world = World::with_profiles(&[]);
+    for (args, code) in [(["nonsense", "x"], 2), (["unlock", "--minutes=0"], 2), (["audit", "--help"], 0)] {
+        assert_eq!(world.cardinal(&args, "").await.status.code(), Some(code), "{args:?}");
+    }
+    let version = world.cardinal(&["--version"], "").await;
+    assert_eq!(text(&version.stdout), concat!("cardinal ", env!("CARGO_PKG_VERSION"), "\n"));
+    let help = text(&world.cardinal(&["--help"], "").await.stdout);
+    assert!(Fault::ALL.iter().all(|fault| help.contains(fault.name())));
+}
+
+/// Keeps what was written.
+struct Kept<'a>(&'a mut Vec<u8>);
+
+impl LogStore for Kept<'_> {
+    fn append_synced(&mut self, line: &[u8]) -> Result<(), StoreError> {
+        self.0.extend_from_slice(line);
+        Ok(())
+    }
+}
+
+/// A log of three lines.
+fn log() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let when = When { unix: proto::UnixMillis::new(1), monotonic: proto::Instant::default() };
+    let mut log = Log::create(Kept(&mut bytes), LogId::from([7; 16]), when).unwrap();
+    for _ in 0..2 {
+        let opened = LogOpened { version: Text::lossy("0.1.0"), binary: None, policy: [1; 32], test_authority: false };
+        log.opened(when, opened).unwrap();
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn a_whole_log_verifies_offline_and_is_shown_line_by_line() {
+    let world = World::with_profiles(&["alice"]);
+    let own = world.profile("alice").join("keymgr");
+    std::fs::create_dir_all(&own).unwrap();
+    std::fs::write(own.join("export.log"), log()).unwrap();
+    let output = world.cardinal(&["audit", "verify"], "").await;
+    assert!(output.status.success() && text(&output.stdout).contains("consistent up to entry 3"), "{output:?}");
+    let report: Value =
+        serde_json::from_slice(&world.cardinal(&["audit", "verify", "--json"], "").await.stdout).unwrap();
+    assert_eq!((&report["consistent"], &report["entries"]), (&true.into(), &3.into()));
+    let shown = text(&world.cardinal(&["audit", "show"], "").await.stdout);
+    assert_eq!(shown.lines().count(), 3);
+    assert!(
+        shown.starts_with(&format!("    1  1970-01-01 00:00:00Z  {}", Event::created(LogId::from([7; 16])))),
+        "{shown}"
+    );
+    let lines = text(&world.cardinal(&["audit", "show", "--json"], "").await.stdout);
+    let seqs: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["seq"].clone()).collect();
+    assert_eq!(seqs, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_log_that_was_altered_or_cut_is_refused_at_its_line() {
+    let world = World::with_profiles(&[]);
+    let whole = log();
+    let second = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+    let mut altered = whole.clone();
+    altered[second + 20] ^= 1;
+    let cut = &whole[..whole.len() - 10];
+    for (bytes, line) in [(altered.as_slice(), "line 2"), (cut, "line 3"), (b"".as_slice(), "empty")] {
+        let file = world.path().join("copy.log");
+        std::fs::write(&file, bytes).unwrap();
+        let output = world.cardinal(&["audit", "verify", file.to_str().unwrap()], "").await;
+        let error = assert_fails(&output, Fault::LogBad);
+        assert!(error.contains(line), "{error}");
+    }
+}
