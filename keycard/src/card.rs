@@ -1,0 +1,121 @@
+//! One card and how far the session with it has come, as a type.
+//!
+//! ```text
+//! select ─▶ Card<Blank> ── init ──▶ Card<Selected> ── open ──▶ Card<Secured> ── verify_pin ──▶ Card<Unlocked>
+//! ```
+//! Invariants: no method that carries a PIN, a PUK, a seed or a key exists outside the secure channel, and a lost channel
+//! never comes back: its keys are wiped, and all that is left is the transport.
+//!
+//! Each command has its file under `command/`, with the bytes that it sends and the form of its answer.
+
+use audit::{Operation, Request};
+use proto::CardId;
+
+use crate::apdu::{Answer, Command};
+use crate::application_info::ApplicationInfo;
+use crate::channel::Channel;
+use crate::error::CardError;
+use crate::opening::Opening;
+use crate::transport::{CardTransport, exchange};
+
+/// One card, reached over `T`, in the state `S`: [`Blank`], [`Selected`], [`Secured`] or [`Unlocked`].
+pub struct Card<S, T> {
+    pub(crate) state: S,
+    pub(crate) info: Box<ApplicationInfo>,
+    pub(crate) transport: T,
+}
+
+/// Not initialised: no PIN, no key.
+pub struct Blank;
+
+/// Initialised. What SELECT said is known, and nobody has vouched for it.
+pub struct Selected;
+
+/// The channel is open, and the card has proved to hold the key of its certificate.
+pub struct Secured {
+    pub(crate) session: Box<Session>,
+    /// The PIN tries left as the card itself said inside this channel.
+    pub(crate) tries: Option<u8>,
+}
+
+/// The PIN is validated: keys may be loaded and exported.
+pub struct Unlocked {
+    pub(crate) session: Box<Session>,
+}
+
+/// What SELECT finds.
+pub enum Selection<T> {
+    /// A card to be initialised.
+    Blank(Card<Blank, T>),
+    /// A card with a PIN, and perhaps a key.
+    Initialised(Card<Selected, T>),
+}
+
+impl<S, T> Card<S, T> {
+    /// Returns what the card says of itself. Its key UID is a hint: nobody signs the answer to SELECT.
+    #[must_use]
+    pub fn info(&self) -> &ApplicationInfo {
+        &self.info
+    }
+
+    /// Returns the card's name.
+    #[must_use]
+    pub fn id(&self) -> CardId {
+        self.info.card_id()
+    }
+
+    /// Returns the request that a record must hold for `operation` on this card, as it stands.
+    #[must_use]
+    pub fn request(&self, operation: Operation) -> Request {
+        Request { card: self.id(), key_uid: self.info.key_uid, operation }
+    }
+
+    /// Ends the session on our side and gives the transport back. The card's validated PIN ends with
+    /// [`CardTransport::reset`].
+    #[must_use]
+    pub fn into_transport(self) -> T {
+        self.transport
+    }
+}
+
+impl<T> Card<Secured, T> {
+    /// Returns the evidence of how the channel was opened.
+    #[must_use]
+    pub fn opening(&self) -> &Opening {
+        &self.state.session.opening
+    }
+}
+
+impl<T> Card<Unlocked, T> {
+    /// Returns the evidence of how the channel was opened.
+    #[must_use]
+    pub fn opening(&self) -> &Opening {
+        &self.state.session.opening
+    }
+}
+
+impl<T: CardTransport> Card<Unlocked, T> {
+    /// Sends one command through the channel.
+    pub(crate) fn call(&mut self, command: &Command) -> Result<Answer, CardError> {
+        self.state.session.call(&mut self.transport, command)
+    }
+}
+
+/// An open channel and the evidence of its opening.
+pub(crate) struct Session {
+    pub(crate) channel: Channel,
+    pub(crate) opening: Opening,
+}
+
+impl Session {
+    /// Sends one command through the channel and returns the answer from inside.
+    ///
+    /// # Errors
+    /// [`CardError::Transport`], [`CardError::ChannelLost`], [`CardError::Answer`]: the channel is closed after each.
+    pub(crate) fn call<T: CardTransport>(&mut self, transport: &mut T, command: &Command) -> Result<Answer, CardError> {
+        let sealed = self.channel.seal(command)?;
+        // Whether the card saw the command is unknown after a failure, so its counter is too.
+        let answer = exchange(transport, sealed).inspect_err(|_| self.channel.close())?;
+        self.channel.open(answer).inspect_err(|_| self.channel.close())
+    }
+}

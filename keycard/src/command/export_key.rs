@@ -1,0 +1,218 @@
+//! EXPORT KEY `80 C2 01 P2 Lc path`, and what the host adds to the card's own rule.
+//!
+//! ```text
+//! P2 = 00 private           A1 22 { 81 20 k }
+//! P2 = 01 public            A1 43 { 80 41 key }
+//! P2 = 02 extended public   A1 65 { 80 41 key, 82 20 chain code }
+//! ```
+//! Private keys are asked for by [`ExportPath`] only. The card gives extended public keys of `m/43'/60'/1581'` and one
+//! level below, which together with a child's private key give the whole subtree away: here they are refused, and so is
+//! that of `m`.
+
+use audit::{Operation, Recorded};
+use proto::{ChatKey, ExportPath, KeyPath, Secret};
+
+use crate::apdu::{Answer, Command};
+use crate::card::{Card, Unlocked};
+use crate::error::CardError;
+use crate::tlv::Reader;
+use crate::transport::CardTransport;
+
+const NAME: &str = "EXPORT KEY";
+
+/// A public key and its chain code: whoever has both knows every public key below that is not hardened.
+pub struct ExtendedPublic {
+    /// The key.
+    pub key: ChatKey,
+    /// The chain code.
+    pub chain_code: Secret<32>,
+}
+
+impl<T: CardTransport> Card<Unlocked, T> {
+    /// Returns the private key at `path`.
+    ///
+    /// # Errors
+    /// [`CardError::NotRecorded`] before anything is sent; [`CardError::Status`] (6985: no key on the card);
+    /// [`CardError::Answer`] also for a number that is no private key; [`CardError::ChannelLost`],
+    /// [`CardError::Transport`].
+    pub fn export_private(&mut self, path: &ExportPath, recorded: &mut Recorded) -> Result<Secret<32>, CardError> {
+        recorded.spend(&self.request(Operation::ExportPrivate(path.clone())))?;
+        parse_private(self.call(&private(path.as_path())?)?)
+    }
+
+    /// Returns the public key at `path`.
+    ///
+    /// # Errors
+    /// As [`Card::export_private`].
+    pub fn export_public(&mut self, path: &KeyPath, recorded: &mut Recorded) -> Result<ChatKey, CardError> {
+        recorded.spend(&self.request(Operation::ExportPublic(path.clone())))?;
+        parse_public(self.call(&public(path)?)?)
+    }
+
+    /// Returns the extended public key at `path`.
+    ///
+    /// # Errors
+    /// [`CardError::Misuse`] for `m`, `m/43'/60'/1581'` and everything below; else as [`Card::export_private`].
+    pub fn export_extended_public(
+        &mut self,
+        path: &KeyPath,
+        recorded: &mut Recorded,
+    ) -> Result<ExtendedPublic, CardError> {
+        if path.is_master() || path.is_in_eip_1581() {
+            return Err(CardError::Misuse {
+                what: "extended public keys of m and at or below m/43'/60'/1581' never leave a card",
+            });
+        }
+        recorded.spend(&self.request(Operation::ExportExtendedPublic(path.clone())))?;
+        parse_extended_public(self.call(&extended_public(path)?)?)
+    }
+}
+
+pub(crate) fn private(path: &KeyPath) -> Result<Command, CardError> {
+    command(0x00, path)
+}
+
+pub(crate) fn public(path: &KeyPath) -> Result<Command, CardError> {
+    command(0x01, path)
+}
+
+fn extended_public(path: &KeyPath) -> Result<Command, CardError> {
+    command(0x02, path)
+}
+
+fn command(form: u8, path: &KeyPath) -> Result<Command, CardError> {
+    Command::with_body([0x80, 0xC2, 0x01, form], &[&path.to_bytes()])
+}
+
+fn parse_private(answer: Answer) -> Result<Secret<32>, CardError> {
+    let data = answer.success(NAME)?;
+    let mut inside = Reader::new(&data, "a malformed private key").only(0xA1)?;
+    let secret = inside.array::<32>(0x81)?;
+    inside.end()?;
+    if k256::SecretKey::from_slice(secret).is_err() {
+        return Err(CardError::Answer { what: "a private key of zero, or not below the order of the curve" });
+    }
+    Ok(Secret::fill(|room| room.copy_from_slice(secret)))
+}
+
+pub(crate) fn parse_public(answer: Answer) -> Result<ChatKey, CardError> {
+    let data = answer.success(NAME)?;
+    let mut inside = Reader::new(&data, "a malformed public key").only(0xA1)?;
+    let key = point(&mut inside)?;
+    inside.end()?;
+    Ok(key)
+}
+
+fn parse_extended_public(answer: Answer) -> Result<ExtendedPublic, CardError> {
+    let data = answer.success(NAME)?;
+    let mut inside = Reader::new(&data, "a malformed extended public key").only(0xA1)?;
+    let key = point(&mut inside)?;
+    let chain_code = inside.array::<32>(0x82)?;
+    inside.end()?;
+    Ok(ExtendedPublic { key, chain_code: Secret::fill(|room| room.copy_from_slice(chain_code)) })
+}
+
+fn point(inside: &mut Reader<'_>) -> Result<ChatKey, CardError> {
+    let bytes = inside.array::<65>(0x80)?;
+    ChatKey::try_from(bytes.as_slice()).map_err(|_| inside.malformed())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, export_answer, public as public_key, recorded, unlocked};
+
+    const K: &str = "20e61d44eb73cb7d5ff4526bac8c0b96451d8e018b2d6c79022e7ce3b583a754";
+    const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+
+    fn answer(text: &str) -> Answer {
+        Answer::parse(hex::decode(text).unwrap()).unwrap()
+    }
+
+    fn private_answer(k: &str) -> String {
+        format!("a1228120{k}9000")
+    }
+
+    /// KC-17: the chat key is at m/43'/60'/1581'/0'/0 and comes with its private part.
+    #[test]
+    fn a_recorded_private_export_gives_the_key() {
+        let mut card = unlocked(FakeCard::initialised().answering(&private_answer(K)));
+        let path = ExportPath::chat();
+        let mut receipt = recorded(card.request(Operation::ExportPrivate(path.clone())));
+        let key = card.export_private(&path, &mut receipt).unwrap();
+        assert_eq!(hex::encode(key.expose()), K);
+        let fake = card.into_transport();
+        let sent = hex::encode(fake.inner_commands().last().unwrap());
+        assert_eq!(sent, "80c20100148000002b8000003c8000062d8000000000000000");
+    }
+
+    #[test]
+    fn a_receipt_of_another_request_or_a_spent_one_sends_nothing() {
+        let mut card = unlocked(FakeCard::initialised().answering(&private_answer(K)));
+        let (chat, database) = (ExportPath::chat(), ExportPath::database());
+        let mut other = recorded(card.request(Operation::ExportPrivate(database.clone())));
+        assert!(matches!(card.export_private(&chat, &mut other), Err(CardError::NotRecorded(_))));
+        let mut public_only = recorded(card.request(Operation::ExportPublic(chat.as_path().clone())));
+        assert!(matches!(card.export_private(&chat, &mut public_only), Err(CardError::NotRecorded(_))));
+        assert!(card.export_private(&database, &mut other).is_ok());
+        assert!(matches!(card.export_private(&database, &mut other), Err(CardError::NotRecorded(_))), "spent");
+        assert_eq!(card.into_transport().inner_commands().len(), 2, "VERIFY PIN and one export");
+    }
+
+    #[test]
+    fn extended_keys_of_the_master_and_of_eip_1581_are_never_asked_for() {
+        let mut card = unlocked(FakeCard::initialised());
+        for path in ["m", "m/43'/60'/1581'", "m/43'/60'/1581'/0'", "m/43'/60'/1581'/0'/0"] {
+            let path: KeyPath = path.parse().unwrap();
+            let mut receipt = recorded(card.request(Operation::ExportExtendedPublic(path.clone())));
+            assert!(matches!(card.export_extended_public(&path, &mut receipt), Err(CardError::Misuse { .. })));
+            assert!(!receipt.is_spent());
+        }
+        assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+    }
+
+    /// KC-09: the public key of a derived path.
+    #[test]
+    fn public_and_extended_public_keys_are_read() {
+        let key = hex::encode(public_key(5).to_bytes());
+        let chain = "0c".repeat(32);
+        let fake =
+            FakeCard::initialised().answering(&export_answer(&key)).answering(&format!("a1658041{key}8220{chain}9000"));
+        let mut card = unlocked(fake);
+        let path: KeyPath = "m/44'/60'/0'/0".parse().unwrap();
+        let mut receipt = recorded(card.request(Operation::ExportPublic(path.clone())));
+        assert_eq!(card.export_public(&path, &mut receipt).unwrap(), public_key(5));
+        let mut receipt = recorded(card.request(Operation::ExportExtendedPublic(path.clone())));
+        let extended = card.export_extended_public(&path, &mut receipt).unwrap();
+        assert_eq!((extended.key, *extended.chain_code.expose()), (public_key(5), [0x0c; 32]));
+        let fake = card.into_transport();
+        let forms: Vec<_> = fake.inner_commands()[1..].iter().map(|command| command[3]).collect();
+        assert_eq!(forms, [1, 2]);
+    }
+
+    #[test]
+    fn a_number_that_is_no_private_key_is_refused() {
+        assert!(parse_private(answer(&private_answer(&"00".repeat(32)))).is_err());
+        assert!(parse_private(answer(&private_answer(ORDER))).is_err());
+        assert!(parse_private(answer(&private_answer(&ORDER.replace("4141", "4142")))).is_err());
+        assert!(parse_private(answer(&private_answer(&ORDER.replace("4141", "4140")))).is_ok(), "n - 1");
+    }
+
+    #[test]
+    fn every_other_form_is_refused() {
+        let whole = hex::decode(private_answer(K)).unwrap();
+        let body = &whole[..whole.len() - 2];
+        for cut in 0..body.len() {
+            let bytes = [&body[..cut], &[0x90, 0]].concat();
+            assert!(parse_private(Answer::parse(bytes).unwrap()).is_err(), "{cut}");
+        }
+        assert!(parse_private(answer(&format!("a1228120{K}009000"))).is_err(), "a byte too many");
+        let key = hex::encode(public_key(5).to_bytes());
+        assert!(parse_private(answer(&format!("a1658041{key}8120{K}9000"))).is_err(), "the form of 3.0");
+        assert!(parse_public(answer(&private_answer(K))).is_err());
+        assert!(parse_public(answer(&format!("a1658041{key}8220{K}9000"))).is_err(), "more than was asked for");
+        assert!(parse_public(answer(&export_answer(&key.replacen("04", "05", 1)))).is_err());
+        assert!(parse_extended_public(answer(&export_answer(&key))).is_err());
+        assert!(matches!(parse_private(answer("6985")), Err(CardError::Status { .. })));
+    }
+}

@@ -1,0 +1,139 @@
+//! What can go wrong between the host and a card, sorted by who can act.
+
+use proto::{Fingerprint, KeyPath};
+
+use crate::application_info::Version;
+use crate::status_word::StatusWord;
+use crate::transport::TransportError;
+use crate::trust::Untrusted;
+
+/// A step with a card that did not succeed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CardError {
+    /// The reader or the card in it did not answer.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// There is a card, but not one that this client can work with.
+    #[error(transparent)]
+    Unsuitable(#[from] Unsuitable),
+    /// Nobody that we trust vouches for the card.
+    #[error(transparent)]
+    Untrusted(#[from] Untrusted),
+    /// The card did not prove that it holds the key of its certificate: another device stands in between, or it is a copy.
+    #[error("the card did not prove its identity; do not use it, or try another reader")]
+    Impostor,
+    /// The card's answer has not the form that a Keycard gives.
+    #[error("the card answered something a Keycard does not answer: {what}")]
+    Answer {
+        /// What was wrong.
+        what: &'static str,
+    },
+    /// The card refused the command.
+    #[error("the card refused {command}: {status:?}")]
+    Status {
+        /// The command's name in the applet's specification.
+        command: &'static str,
+        /// What it answered.
+        status: StatusWord,
+    },
+    /// The secure channel is gone and its keys are wiped: start again from SELECT.
+    #[error("the secure channel to the card is lost: {0}; select the card again")]
+    ChannelLost(#[from] Lost),
+    /// The card holds another key than the seed gives: a wrong tree (duress mode), or a card that does not do BIP-32.
+    #[error("the card's key at {path} is {found}, the seed gives {expected}; the card is in duress mode or faulty")]
+    OtherKey {
+        /// Where the two differ first.
+        path: KeyPath,
+        /// The key computed from the seed.
+        expected: Fingerprint,
+        /// The key that the card exported.
+        found: Fingerprint,
+    },
+    /// There is no record on disk of this very request, so nothing was asked of the card.
+    #[error("nothing was asked of the card: {0}")]
+    NotRecorded(#[from] audit::NotRecorded),
+    /// The caller asked for what never can be.
+    #[error("{what}")]
+    Misuse {
+        /// The rule.
+        what: &'static str,
+    },
+}
+
+/// Why a card cannot be used, from its answer to SELECT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsuitable {
+    /// SELECT answered 6A82.
+    #[error("there is no Keycard applet on this card; install it first")]
+    NoApplet,
+    /// SELECT answered 6985: applet 4.0 without its identity certificate.
+    #[error("this Keycard has no identity certificate yet; its maker must personalise it")]
+    NotPersonalised,
+    /// An applet that speaks the older secure channel.
+    #[error("unsupported generation: applet {version}; this program speaks to applet 4.0 and newer")]
+    Generation {
+        /// The version that SELECT reported.
+        version: Version,
+    },
+    /// An applet that speaks the older secure channel, is not initialised, and therefore reports no version.
+    #[error(
+        "unsupported generation: applet 3.x or older, not initialised; this program speaks to applet 4.0 and newer"
+    )]
+    BlankGeneration,
+}
+
+/// How a secure channel ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Lost {
+    /// The answer came outside the channel: the card has forgotten the session.
+    #[error("the card answered {status} outside it")]
+    Outside {
+        /// What it answered.
+        status: StatusWord,
+    },
+    /// The answer's tag does not fit: altered, cut short, or not the card's.
+    #[error("an answer does not verify")]
+    Unverifiable,
+    /// A command was sealed while the answer of the one before was still due.
+    #[error("an answer is missing")]
+    OutOfStep,
+    /// It ended earlier.
+    #[error("it was closed")]
+    Closed,
+}
+
+/// A step that failed, and the transport, which is all that is left: what the step had consumed is wiped.
+pub struct Failed<T> {
+    /// The way to the card, for another try from SELECT or for a reset.
+    pub transport: T,
+    /// Why.
+    pub error: CardError,
+}
+
+impl<T> std::fmt::Debug for Failed<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { transport: _, error } = self;
+        f.debug_struct("Failed").field("error", error).finish_non_exhaustive()
+    }
+}
+
+impl<T> std::fmt::Display for Failed<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl<T> std::error::Error for Failed<T> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
+impl<T> From<Failed<T>> for CardError {
+    fn from(failed: Failed<T>) -> Self {
+        failed.error
+    }
+}

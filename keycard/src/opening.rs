@@ -1,0 +1,83 @@
+//! The evidence of one opening of the secure channel, which anybody can check again.
+//!
+//! ```text
+//! transcript = SHA-256("sc_v2_ccm" || salt(32) || client ephemeral(65) || card ephemeral(65))
+//! ```
+//! The card signs the transcript with the identity key of its certificate.
+
+use proto::{ChatKey, Digest};
+use sha2::{Digest as _, Sha256};
+
+use crate::certificate::Certificate;
+use crate::channel::v2::LABEL;
+use crate::error::CardError;
+use crate::signature;
+
+/// What both sides said in OPEN SECURE CHANNEL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// Our salt: a log's head can be bound into it.
+    pub salt: [u8; 32],
+    /// Our one-time key.
+    pub client_ephemeral: ChatKey,
+    /// The card's one-time key.
+    pub card_ephemeral: ChatKey,
+    /// The card's signature over the transcript, DER as it came.
+    pub signature: Vec<u8>,
+    /// The certificate whose identity key signed.
+    pub certificate: Certificate,
+}
+
+impl Opening {
+    /// Returns what the card signs.
+    #[must_use]
+    pub fn transcript(&self) -> Digest {
+        let mut hasher = Sha256::new();
+        hasher.update(LABEL);
+        hasher.update(self.salt);
+        hasher.update(self.client_ephemeral.to_bytes());
+        hasher.update(self.card_ephemeral.to_bytes());
+        Digest::from(<[u8; 32]>::from(hasher.finalize()))
+    }
+
+    /// Checks the signature against the certificate's identity key. Whether that card is taken is [`crate::Trust`]'s to
+    /// say.
+    ///
+    /// # Errors
+    /// [`CardError::Answer`] when it is no signature, [`CardError::Impostor`] when it is another's.
+    pub fn verify(&self) -> Result<(), CardError> {
+        let signature = signature::parse(&self.signature)?;
+        if signature::verifies(&signature, &self.transcript(), self.certificate.identity()) {
+            Ok(())
+        } else {
+            Err(CardError::Impostor)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{identity_certificate, public};
+
+    /// Reference section 9.4, V2.
+    #[test]
+    fn the_transcript_is_that_of_the_vector() {
+        let opening = Opening {
+            salt: std::array::from_fn(|i| i as u8),
+            client_ephemeral: public(1),
+            card_ephemeral: public(2),
+            signature: Vec::new(),
+            certificate: identity_certificate(),
+        };
+        assert_eq!(
+            opening.transcript().to_string(),
+            "25004b39a7800f68876158e77a7d177e56ec7dc12dddd3dfd5e06d7eba61fbff"
+        );
+        assert_eq!(
+            hex::encode(opening.certificate.identity().to_compressed()),
+            "02531fe6068134503d2723133227c867ac8fa6c83c537e9a44c3c5bdbdcb1fe337"
+        );
+        assert!(matches!(opening.verify(), Err(CardError::Answer { .. })), "no signature");
+    }
+}
