@@ -12,13 +12,13 @@ pub const MAX_LEN: usize = (1 << 24) - 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadSnappy {
-    /// It declares more than [`MAX_LEN`], or more than it can hold.
-    #[error("the payload declares {declared} bytes, more than allowed or possible")]
+    /// It declares more than [`MAX_LEN`].
+    #[error("the payload declares {declared} bytes, more than a message may have")]
     Bomb {
         /// The declared length.
         declared: u64,
     },
-    /// It is no snappy block.
+    /// It is no snappy block, or declares more than so few bytes can become.
     #[error("the payload is no snappy block")]
     Corrupt,
 }
@@ -26,14 +26,13 @@ pub enum BadSnappy {
 /// Decompresses one block.
 ///
 /// # Errors
-/// [`BadSnappy::Bomb`] before any room is made, [`BadSnappy::Corrupt`] for everything else.
+/// [`BadSnappy::Bomb`] and [`BadSnappy::Corrupt`]; a length that cannot be true is refused before any room is made.
 pub fn decompress(block: &[u8]) -> Result<Vec<u8>, BadSnappy> {
     let (declared, body) = split_length(block).ok_or(BadSnappy::Corrupt)?;
-    let bomb = BadSnappy::Bomb { declared };
-    let len = usize::try_from(declared).map_err(|_| bomb)?;
+    let len = usize::try_from(declared).ok().filter(|len| *len <= MAX_LEN).ok_or(BadSnappy::Bomb { declared })?;
     // The densest element is a copy of 64 bytes told in 3.
-    if len > MAX_LEN || len > body.len().saturating_mul(MOST_PER_BYTE) {
-        return Err(bomb);
+    if len > body.len().saturating_mul(MOST_PER_BYTE) {
+        return Err(BadSnappy::Corrupt);
     }
     let mut out = vec![0; len];
     match snap::raw::Decoder::new().decompress(&short_form(block, declared, body), &mut out) {
@@ -87,9 +86,9 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_length_of_16_mib_is_refused_before_room_is_made() {
+    fn a_declared_length_of_16_mib_is_refused() {
         assert_eq!(decompress(&[0x80, 0x80, 0x80, 0x08, 0]), Err(BadSnappy::Bomb { declared: 1 << 24 }));
-        assert_eq!(decompress(&[0xff, 0xff, 0xff, 0x07, 0]), Err(BadSnappy::Bomb { declared: MAX_LEN as u64 }));
+        assert_eq!(decompress(&[0xff, 0xff, 0xff, 0x07, 0]), Err(BadSnappy::Corrupt), "not out of one byte");
         assert_eq!(decompress(&[0xff; 10]), Err(BadSnappy::Corrupt));
         let most = [&[0xff; 9][..], &[1]].concat();
         assert_eq!(decompress(&most), Err(BadSnappy::Bomb { declared: u64::MAX }));
