@@ -38,12 +38,11 @@ impl Hold {
             let message = format!("the private network runs already{by}; `cardinal down` ends it");
             return Err(CliError::found(Fault::InUse, message));
         }
-        let write = || {
+        let mut sign = || {
             file.set_len(0)?;
             write!(&mut file, "{}", std::process::id())
         };
-        let mut write = write;
-        write().map_err(CliError::file(path))?;
+        sign().map_err(CliError::file(path))?;
         Ok(Self { _file: file })
     }
 }

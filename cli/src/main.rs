@@ -30,9 +30,13 @@ use std::process::ExitCode;
 use args::{Cli, Verb};
 use error::CliError;
 use output::{Output, json_line, shown};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::json;
 
 fn main() -> ExitCode {
+    // A crash must not write a PIN to the disk; the children inherit this.
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = setrlimit(Resource::Core, none);
     let cli = match Cli::parse_from_env() {
         Ok(cli) => cli,
         Err(error) => {

@@ -138,7 +138,7 @@ impl Network {
         command.arg("--socket").arg(&socket);
         command.args(["--listen", "127.0.0.1:0", "--until-stdin-closes"]);
         let (ready, pid): (Ready, u32) = crew.start("the relay", command, READY).await?;
-        let enode = ready.node.ok_or_else(|| CliError::Other("the relay did not say its address".to_owned()))?;
+        let enode = ready.enode.ok_or_else(|| CliError::Other("the relay did not say its address".to_owned()))?;
         Ok((Started { pid, client: client::node(&socket).await? }, enode))
     }
 
@@ -229,7 +229,7 @@ struct SoftCreated {
 /// What a service prints when it is ready.
 #[derive(Debug, Deserialize)]
 struct Ready {
-    node: Option<String>,
+    enode: Option<String>,
 }
 
 /// The cards that a key manager may meet.

@@ -3,6 +3,7 @@
 use proto::rpc::Fault;
 use proto::rpc::api::LockRequest;
 use proto::{Pin, Puk};
+use zeroize::Zeroizing;
 
 use crate::args::{PinArgs, UpArgs};
 use crate::client::{self, Keymgr, answer};
@@ -104,14 +105,13 @@ async fn start_keymgr(
 async fn provision(out: Output, manager: &mut Keymgr, profile: &Profile) -> Result<(), CliError> {
     let pin = Pin::random(&mut client::dice());
     let puk = Puk::random(&mut client::dice());
-    let text = |digits: &[u8]| digits.iter().copied().map(char::from).collect::<String>();
-    let mut line = zeroize::Zeroizing::new(String::with_capacity(128));
-    line.push_str(&format!("{:7} PIN ", profile.name));
-    line.push_str(&zeroize::Zeroizing::new(text(pin.expose())));
-    line.push_str("  PUK ");
-    line.push_str(&zeroize::Zeroizing::new(text(puk.expose())));
-    line.push_str("  write them down: they are shown once and stored nowhere");
-    out.line(&*line)?;
+    let text = |digits: &[u8]| Zeroizing::new(String::from_utf8_lossy(digits).into_owned());
+    out.line(&*Zeroizing::new(format!(
+        "{:7} PIN {}  PUK {}  write them down: they are shown once and stored nowhere",
+        profile.name,
+        *text(pin.expose()),
+        *text(puk.expose())
+    )))?;
     network::provision(manager, &pin, &puk, KeySource::Generated).await?;
     client::unlock(manager, &pin, false, 0).await.map(drop)
 }
