@@ -3,8 +3,8 @@
 //! ```text
 //! select ─▶ Card<Blank> ── init ──▶ Card<Selected> ── open ──▶ Card<Secured> ── verify_pin ──▶ Card<Unlocked>
 //! ```
-//! Invariants: no method that carries a PIN, a PUK, a seed or a key exists outside the secure channel, and a lost channel
-//! never comes back: its keys are wiped, and all that is left is the transport.
+//! Invariants: no PIN, PUK, seed or key goes to or from the card outside the secure channel, and a lost channel never
+//! comes back: its keys are wiped, and all that is left is the transport.
 //!
 //! Each command has its file under `command/`, with the bytes that it sends and the form of its answer.
 

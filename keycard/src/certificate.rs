@@ -112,6 +112,8 @@ impl fmt::Display for Authority {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// keycard-go `types/certificate_test.go`: the answer to IDENTIFY CARD, whose certificate follows `a0 81 ab 8a 62`.
@@ -183,5 +185,15 @@ mod tests {
         );
         bytes[33..65].fill(0);
         assert_eq!(Certificate::parse(&bytes).unwrap().authority(), None, "r is zero");
+    }
+
+    proptest! {
+        #[test]
+        fn an_altered_signature_never_names_a_known_authority(at in 33usize..98, flip in 1u8..) {
+            let mut bytes = *crate::fake::identity_certificate().as_bytes();
+            bytes[at] ^= flip;
+            let authority = Certificate::parse(&bytes).unwrap().authority();
+            prop_assert!(!matches!(authority, Some(Authority::Production | Authority::Test)));
+        }
     }
 }

@@ -20,7 +20,7 @@ pub enum CardError {
     /// Nobody that we trust vouches for the card.
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
-    /// The card did not prove that it holds the key of its certificate: another device stands in between, or it is a copy.
+    /// The card did not prove that it holds the key of its certificate: a copy, or another device stands in between.
     #[error("the card did not prove its identity; do not use it, or try another reader")]
     Impostor,
     /// The card's answer has not the form that a Keycard gives.

@@ -86,8 +86,9 @@ fn an_unharmed_session_succeeds() {
 /// Every length that an answer can be cut to, at every step: deterministic, so that no length is left to chance.
 #[test]
 fn every_cut_of_every_answer_is_an_error() {
-    for step in 0..INNER_STEPS {
-        for cut in 1..=107 {
+    let lengths = [13, 2, 34, 71, 71, 38, 71, 105, 34, 13];
+    for (step, length) in lengths.into_iter().enumerate() {
+        for cut in 1..=length {
             assert!(session(card().harmed_inside(step, Harm::Cut(cut))).is_err(), "inside, step {step}, cut {cut}");
         }
     }

@@ -76,7 +76,8 @@ impl Mnemonic {
         text
     }
 
-    /// Returns the seed of the words with a passphrase, which is empty for most people.
+    /// Returns the seed of the words with a passphrase, which is empty for most people. One that is not in NFKD
+    /// is normalised into a copy that the `bip39` crate does not wipe.
     #[must_use]
     pub fn to_seed(&self, passphrase: &str) -> Seed {
         let mut bytes = self.0.to_seed(passphrase);

@@ -40,6 +40,8 @@ fn scalar(reader: &mut Reader<'_>) -> Result<[u8; 32], CardError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn der(r: &[u8], s: &[u8]) -> Vec<u8> {
@@ -64,5 +66,21 @@ mod tests {
         assert!(parse(&der(&[5; 33], &[7; 32])).is_err(), "33 significant bytes");
         assert!(parse(&der(&[], &[7; 32])).is_err(), "r is zero");
         assert!(parse(&der(&[0xff; 32], &[7; 32])).is_err(), "r is not below n");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_signature_or_refused(
+            bytes in proptest::collection::vec(any::<u8>(), 0..90),
+            r in proptest::collection::vec(any::<u8>(), 0..40),
+            s in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let _ = parse(&bytes);
+            if let Ok(signature) = parse(&der(&r, &s)) {
+                let read = signature.r().to_bytes();
+                let padded = [&[0; 40], r.as_slice()].concat();
+                prop_assert!(padded.ends_with(&read));
+            }
+        }
     }
 }

@@ -51,7 +51,8 @@ impl<'a> Reader<'a> {
         Ok(Self::new(inside, self.what))
     }
 
-    /// As [`Reader::only`], but takes a length that is one too small for what follows: the SELECT template of applet 4.0.
+    /// As [`Reader::only`], but takes a length that is one too small for what follows: the SELECT template of applet
+    /// 4.0.
     ///
     /// # Errors
     /// [`CardError::Answer`].

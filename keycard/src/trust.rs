@@ -78,7 +78,8 @@ impl Default for Trust {
 pub enum Untrusted {
     /// An authority signed the certificate that is not among those taken.
     #[error(
-        "the certificate of card {card} is signed by {authority}, which is not trusted; use a genuine card or add its identity to the allow-list"
+        "the certificate of card {card} is signed by {authority}, which is not trusted; use a genuine card, or add its \
+         identity to the allow-list"
     )]
     UnknownAuthority {
         /// The card.

@@ -11,12 +11,12 @@
 
 use aes::Aes128;
 use ccm::Ccm;
-use ccm::aead::{AeadInOut as _, KeyInit as _};
+use ccm::aead::AeadInOut as _;
 use ccm::consts::{U8, U13};
-use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use k256::ecdh::SharedSecret;
 use sha2::Sha256;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::apdu::{Answer, Command};
 use crate::error::{CardError, Lost};
@@ -47,13 +47,9 @@ struct Keys {
 impl ChannelV2 {
     /// Returns the channel that both sides derive from the shared point and the salt.
     pub(crate) fn derive(shared: &SharedSecret, salt: &[u8; 32]) -> Self {
-        let mut okm = Zeroizing::new([0; 32]);
-        // 32 bytes are one block of SHA-256, far below HKDF's limit of 255.
-        let expanded = Hkdf::<Sha256>::new(Some(salt), shared.raw_secret_bytes()).expand(LABEL, okm.as_mut_slice());
-        debug_assert!(expanded.is_ok());
+        let okm = okm(shared.raw_secret_bytes(), salt);
         let (to_card, from_card) = okm.split_at(16);
         let keys = cipher(to_card).zip(cipher(from_card)).map(|(to_card, from_card)| Keys { to_card, from_card });
-        debug_assert!(keys.is_some());
         Self { keys, counter: 0, awaited: None }
     }
 
@@ -108,6 +104,26 @@ impl ChannelV2 {
         self.keys = None;
         self.awaited = None;
     }
+}
+
+/// Returns HKDF-SHA256 of the shared X: one block, so two HMACs, written out to wipe what is between them.
+fn okm(shared: &[u8], salt: &[u8; 32]) -> Zeroizing<[u8; 32]> {
+    let prk = hmac(salt, &[shared]);
+    hmac(&prk, &[LABEL, &[1]])
+}
+
+fn hmac(key: &[u8; 32], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    let mut room = Zeroizing::new([0; 32]);
+    // A key of any length is a key of HMAC.
+    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) {
+        for part in parts {
+            mac.update(part);
+        }
+        let mut output = mac.finalize().into_bytes();
+        room.copy_from_slice(&output);
+        output.as_mut_slice().zeroize();
+    }
+    room
 }
 
 fn cipher(key: &[u8]) -> Option<Cipher> {
@@ -183,11 +199,10 @@ mod tests {
             hex::encode(shared.raw_secret_bytes()),
             "d0158a38faf6118af133af12d9bfa388eab4a08d1a2088ea6e6ec1269e03567f"
         );
-        let (prk, hkdf) = Hkdf::<Sha256>::extract(Some(&salt()), shared.raw_secret_bytes());
-        assert_eq!(hex::encode(prk), "a385f5584ec945ae967c7cb767cdbe6350814639fd141edf0683f6e6dc1dae35");
-        let mut okm = [0; 32];
-        hkdf.expand(LABEL, &mut okm).unwrap();
-        assert_eq!(hex::encode(okm), "d68099fe63e43df5ff84e6843ebf075ba5ea7e41ea533cfc17eda1aa14d3c2e1");
+        let prk = hmac(&salt(), &[shared.raw_secret_bytes()]);
+        assert_eq!(hex::encode(*prk), "a385f5584ec945ae967c7cb767cdbe6350814639fd141edf0683f6e6dc1dae35");
+        let okm = okm(shared.raw_secret_bytes(), &salt());
+        assert_eq!(hex::encode(*okm), "d68099fe63e43df5ff84e6843ebf075ba5ea7e41ea533cfc17eda1aa14d3c2e1");
     }
 
     #[test]

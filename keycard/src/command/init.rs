@@ -1,4 +1,4 @@
-//! INIT `80 FE 00 00 1A PIN(6) || PUK(12) || PIN tries || PUK tries || duress PIN(6)`, inside the channel of a blank card.
+//! INIT `80 FE 00 00 1A PIN(6) || PUK(12) || PIN tries || PUK tries || duress PIN(6)`, in the channel of a blank card.
 //!
 //! Always the 26-byte form. Without a duress PIN applet 4.0 makes it the PIN itself and lives in duress mode for ever,
 //! deriving other keys than BIP-32; more than 6 PIN tries leave it half initialised. Nobody learns the duress PIN drawn

@@ -13,8 +13,8 @@ use crate::transport::CardTransport;
 impl<T: CardTransport> Card<Unlocked, T> {
     /// Puts the key of `seed` onto the card, which replaces any other without asking, and returns its account.
     ///
-    /// Afterwards the card's public keys at `m` and at the chat path are compared with those that the seed gives. What is
-    /// read for that leaves nothing that the host, which has the seed, did not have: the record of LOAD KEY covers it.
+    /// Afterwards the card's public keys at `m` and at the chat path are compared with those that the seed gives. The
+    /// host, which has the seed, could compute what is read for that: the record of LOAD KEY covers it.
     ///
     /// # Errors
     /// [`CardError::NotRecorded`] before anything is sent; [`CardError::OtherKey`] when the card derives other keys (in
@@ -85,7 +85,8 @@ mod tests {
         paths.iter().map(|path| hex::encode(key(path).to_bytes())).collect()
     }
 
-    /// Reference section 9.3; confirmed there against the real applet 4.0. KC-16: the key UID is of the master key.
+    /// Reference section 9.3; confirmed there against the real applet 4.0.
+    /// KC-16: the key UID is of the master key. ACCT-03, EIP1581-01: the paths.
     #[test]
     fn the_keys_of_abandon_about_are_those_of_the_applet() {
         let paths = [
@@ -123,6 +124,7 @@ mod tests {
         );
     }
 
+    /// ACCT-01, ACCT-02: the applet's own test-suite gives this chat key for this mnemonic.
     #[test]
     fn the_keys_of_legal_winner_are_those_of_the_applets_own_tests() {
         let words = "legal winner thank year wave sausage worth useful legal winner thank year wave sausage worth useful \
