@@ -144,3 +144,113 @@ fn write(flags: u8, payload: &[u8], padding: &[u8]) -> Option<Zeroizing<Vec<u8>>
     plaintext.extend_from_slice(padding);
     Some(plaintext)
 }
+
+#[cfg(test)]
+mod tests {
+    use k256::ecdsa::SigningKey;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key_a() -> SigningKey {
+        let key = hex::decode("c6cbd7d76bc5baca530c875663711b947efa6a86a900a9e8645ce32e5821484e").unwrap();
+        SigningKey::from_slice(&key).unwrap()
+    }
+
+    fn signed(payload: &[u8], padding: &[u8]) -> Zeroizing<Vec<u8>> {
+        let to_sign = ToSign::new(payload, padding).unwrap();
+        let signature = RecoverableSignature::sign(&key_a(), &to_sign.digest());
+        to_sign.signed(&signature)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Opened, OpenError> {
+        Opened::parse(Zeroizing::new(bytes.to_vec()))
+    }
+
+    /// WDATA-02, WDATA-04, WDATA-05, WDATA-06, WDATA-07: reference section 10.6, made by status-go 0.62.18.
+    #[test]
+    fn the_recorded_plaintext_is_written_and_read() {
+        let recorded = "050c68656c6c6f20737461747573aaaaaaaaaaaaaaa46e70a326acc86ed9cc61a949d980f4eaa7d957caceda028936c0d84a4e6cf31a\
+             76bcbd71161f2cc8d873783dabdae7a874b1b58fc2a30493a4075e1f466d0601";
+        let plaintext = signed(b"hello status", &[0xaa; 7]);
+        assert_eq!(hex::encode(&plaintext), recorded);
+        let opened = parse(&plaintext).unwrap();
+        assert_eq!((opened.payload(), opened.padding()), (b"hello status".as_slice(), [0xaa; 7].as_slice()));
+        let signer = ChatKey::from(k256::PublicKey::from(key_a().verifying_key()));
+        assert_eq!(opened.signer(), Some(signer));
+        assert_eq!(opened.signature().unwrap().as_bytes().as_slice(), &plaintext[plaintext.len() - 65..]);
+    }
+
+    /// WDATA-09: reference section 10.6, the whole length by payload, signed and unsigned.
+    #[test]
+    fn automatic_padding_fills_whole_blocks() {
+        let cases = [
+            (0, 256, 256),
+            (1, 256, 256),
+            (189, 512, 256),
+            (190, 512, 256),
+            (191, 512, 256),
+            (255, 512, 512),
+            (256, 512, 512),
+            (443, 512, 512),
+            (444, 768, 512),
+            (445, 768, 512),
+        ];
+        for (len, with, without) in cases {
+            let payload = vec![1; len];
+            assert_eq!(signed(&payload, &vec![0; padding_len(len, true)]).len(), with, "{len} signed");
+            assert_eq!(unsigned(&payload, &vec![0; padding_len(len, false)]).unwrap().len(), without, "{len}");
+        }
+    }
+
+    /// WDATA-08: V is 0 or 1 on the wire; 27 and 28 are refused, as the peer does.
+    #[test]
+    fn a_signature_with_v_27_is_refused() {
+        let mut plaintext = signed(b"x", b"").to_vec();
+        *plaintext.last_mut().unwrap() += 27;
+        assert!(matches!(parse(&plaintext), Err(OpenError::Malformed { .. })));
+    }
+
+    #[test]
+    fn odd_but_legal_plaintexts_are_read() {
+        let of = |text: &str| parse(&hex::decode(text).unwrap()).map(|o| (o.payload().to_vec(), o.padding().to_vec()));
+        assert_eq!(of("00aabb"), Ok((vec![], vec![0xaa, 0xbb])), "no size: all is padding");
+        assert_eq!(of("020100aabb"), Ok((vec![0xaa], vec![0xbb])), "a size that is not minimal");
+        assert_eq!(of("f901aa"), Ok((vec![0xaa], vec![])), "unknown flags");
+        assert_eq!(of("0100"), Ok((vec![], vec![])));
+    }
+
+    #[test]
+    fn short_plaintexts_are_refused() {
+        for text in ["", "01", "0102aa", "03ffffff", "020100", "04", "05"] {
+            assert!(parse(&hex::decode(text).unwrap()).is_err(), "{text}");
+        }
+        // A signature takes 65 bytes, and flags and size must be left.
+        assert!(parse(&[&[4][..], &[1; 65]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_payload_of_16_mib_is_too_long() {
+        let payload = vec![0; MAX_PAYLOAD + 1];
+        assert!(unsigned(&payload, &[]).is_none() && ToSign::new(&payload, &[]).is_none());
+        let longest = unsigned(&payload[..MAX_PAYLOAD], &[9]).unwrap();
+        let opened = Opened::parse(longest).unwrap();
+        assert_eq!((opened.payload().len(), opened.padding()), (MAX_PAYLOAD, [9].as_slice()));
+    }
+
+    proptest! {
+        /// WDATA-10: padding may have any size.
+        #[test]
+        fn what_was_written_is_read_back(payload: Vec<u8>, padding: Vec<u8>) {
+            for plaintext in [unsigned(&payload, &padding).unwrap(), signed(&payload, &padding)] {
+                let opened = Opened::parse(plaintext).unwrap();
+                prop_assert_eq!((opened.payload(), opened.padding()), (payload.as_slice(), padding.as_slice()));
+            }
+        }
+
+        #[test]
+        fn no_bytes_are_too_odd(bytes: Vec<u8>) {
+            let _ = parse(&bytes);
+        }
+    }
+}

@@ -311,3 +311,6 @@ impl Sealer {
         self.outputs.push_back(Output::Event(Event::Failed { token, why }));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,3 +87,53 @@ pub fn open_symmetric(envelope: &Envelope, key: &SymKey) -> Result<Opened, OpenE
 pub const NONCE: usize = 12;
 
 const TAG: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEY: &str = "36224048e42c49e5c59c57bba5024fbb8822d6b4ee6ac5fbefd8b77f5323ecc4";
+
+    fn key() -> SymKey {
+        SymKey::new(&Secret::copy_from(&hex::decode(KEY).unwrap()).unwrap())
+    }
+
+    /// WDATA-03, WDATA-12, WDATA-13, WAKU1-64: reference section 10.6, made by status-go 0.62.18.
+    #[test]
+    fn the_recorded_data_is_encrypted_and_decrypted() {
+        let plaintext = "050c68656c6c6f20737461747573aaaaaaaaaaaaaaa46e70a326acc86ed9cc61a949d980f4eaa7d957caceda028936c0d84a4e6cf31a\
+             76bcbd71161f2cc8d873783dabdae7a874b1b58fc2a30493a4075e1f466d0601";
+        let data = "6a6a34c93d72fc156187af2698cc0aa073584781dce89c490c4d59d0a7ee4245fc7140ce08062feee33d3bd96e3d23fc9c505d24ba5492ea\
+             f1e9e4bbe008112471d03c6a92ee2a6256e61703fd19fdada7bbb6890372a9c9a9fc2953e5a038cb45a07443283e000102030405060708090a0b";
+        let nonce = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+        let encrypted = key().encrypt(nonce, &hex::decode(plaintext).unwrap()).unwrap();
+        assert_eq!(hex::encode(&encrypted), data);
+        assert_eq!(hex::encode(key().decrypt(&encrypted).unwrap()), plaintext);
+    }
+
+    #[test]
+    fn shorter_keys_open_but_do_not_seal() {
+        for (len, opens, seals) in
+            [(15, false, false), (16, true, false), (24, true, false), (32, true, true), (33, false, false)]
+        {
+            let key = SymKey::from_bytes(&vec![7; len]);
+            assert_eq!(key.is_some(), opens, "{len}");
+            assert_eq!(key.is_some_and(|k| k.encrypt([0; NONCE], b"x").is_some()), seals, "{len}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encrypted_decrypts_and_nothing_else(text: Vec<u8>, nonce: [u8; 12], at: prop::sample::Index, bit in 0..8u8) {
+            let mut data = key().encrypt(nonce, &text).unwrap();
+            let opened = key().decrypt(&data).unwrap();
+            prop_assert_eq!(opened.as_slice(), text.as_slice());
+            let place = at.index(data.len());
+            data[place] ^= 1 << bit;
+            prop_assert_eq!(key().decrypt(&data).err(), Some(OpenError::Decrypt));
+            prop_assert_eq!(key().decrypt(&text).err(), Some(OpenError::Decrypt));
+        }
+    }
+}

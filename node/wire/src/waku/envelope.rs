@@ -245,3 +245,99 @@ impl Draft {
 
 /// The time to live, in seconds, that 0 stands for when an envelope is sealed.
 pub const DEFAULT_TTL_S: u32 = 50;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NONCE_0: &str = "dd845f5e100f0f84cd423760903031323334353637383961626364656680";
+    const NONCE_16805: &str = "df845f5e100f0f84cd42376090303132333435363738396162636465668241a5";
+
+    fn decode(text: &str) -> Result<Envelope, Malformed> {
+        Envelope::decode(&hex::decode(text).unwrap())
+    }
+
+    fn draft() -> Draft {
+        Draft::new(UnixSecs::new(1_600_000_000), 15, Topic::from([0xcd, 0x42, 0x37, 0x60]), b"0123456789abcdef")
+    }
+
+    /// WAKU1-35: reference section 10.5, made by status-go 0.62.18.
+    #[test]
+    fn the_recorded_envelopes_have_the_recorded_names_and_work() {
+        let plain = decode(NONCE_0).unwrap();
+        assert_eq!(plain.hash().to_string(), "b5b3e73bdde9d5db00c4fc2cc548bcc8c9f65fe80905dd3e38871d44466784d7");
+        assert_eq!(plain.pow(0), 0.009_195_402_298_850_575);
+        assert_eq!((plain.size(), plain.expiry().get(), plain.sent().get()), (36, 1_600_000_015, 1_600_000_000));
+        assert_eq!((plain.data(), plain.nonce(), plain.ttl_s()), (b"0123456789abcdef".as_slice(), 0, 15));
+        let sealed = decode(NONCE_16805).unwrap();
+        assert_eq!(sealed.hash().to_string(), "a68fad3fd374cfa484f87175a98fd708b830acc0f39b8fc3eb02677c23382285");
+        assert_eq!((sealed.pow(0), sealed.pow(6)), (37.664_367_816_091_95, 26.903_119_868_637_11));
+    }
+
+    #[test]
+    fn a_draft_seals_to_the_recorded_bytes() {
+        assert_eq!(hex::encode(draft().seal(0).unwrap().as_bytes()), NONCE_0);
+        let nonce = draft().search(20.0).advance(100_000).unwrap();
+        assert_eq!(hex::encode(draft().seal(nonce).unwrap().as_bytes()), NONCE_16805);
+        assert_eq!(draft().search(0.0).advance(1), Some(0), "no target, no search");
+    }
+
+    #[test]
+    fn no_time_to_live_means_the_default_and_seconds_wrap() {
+        let draft = |sent, ttl| Draft::new(UnixSecs::new(sent), ttl, Topic::from([0; 4]), &[]).seal(0).unwrap();
+        assert_eq!(draft(100, 0).ttl_s(), 50);
+        let late = draft(u64::from(u32::MAX), 10);
+        assert_eq!((late.expiry().get(), late.sent().get()), (9, u64::from(u32::MAX)));
+    }
+
+    #[test]
+    fn only_the_canonical_encoding_is_an_envelope() {
+        let cases = [
+            ("", "nothing"),
+            ("c0", "no fields"),
+            ("dd845f5e100f0f84cd42376090303132333435363738396162636465668000", "a byte behind"),
+            ("de845f5e100f0f84cd42376090303132333435363738396162636465668080", "a sixth field"),
+            ("dc845f5e100f0f84cd4237609030313233343536373839616263646566", "four fields"),
+            ("de855f5e100f000f84cd423760903031323334353637383961626364656680", "an expiry of 40 bits"),
+            ("de845f5e100f810f84cd423760903031323334353637383961626364656680", "a byte behind a header"),
+            ("de845f5e100f0f84cd42376090303132333435363738396162636465668100", "a nonce with a leading zero"),
+            ("dc845f5e100f0f83cd4237903031323334353637383961626364656680", "a topic of three bytes"),
+            ("f81d845f5e100f0f84cd423760903031323334353637383961626364656680", "a short length in the long form"),
+            ("dd845f5e100f0f84cd423760d03031323334353637383961626364656680", "data that is a list"),
+        ];
+        for (text, what) in cases {
+            assert!(decode(text).is_err(), "{what}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sealed_decodes_to_the_same(
+            sent in 0..u64::from(u32::MAX), ttl: u32, topic: [u8; 4], data: Vec<u8>, nonce: u64
+        ) {
+            let sealed = Draft::new(UnixSecs::new(sent), ttl, Topic::from(topic), &data).seal(nonce).unwrap();
+            let read = Envelope::decode(sealed.as_bytes()).unwrap();
+            prop_assert_eq!(read.hash(), sealed.hash());
+            prop_assert_eq!((read.data(), read.nonce(), read.topic()), (data.as_slice(), nonce, Topic::from(topic)));
+            prop_assert_eq!(read.size(), data.len() + 20);
+            prop_assert!(read.pow(0) >= 0.0);
+        }
+
+        #[test]
+        fn no_bytes_are_too_odd(bytes: Vec<u8>, at: prop::sample::Index, bit in 0..8u8) {
+            let _ = Envelope::decode(&bytes);
+            let mut near = hex::decode(NONCE_16805).unwrap();
+            let place = at.index(near.len());
+            near[place] ^= 1 << bit;
+            if let Ok(envelope) = Envelope::decode(&near) {
+                prop_assert_eq!(envelope.as_bytes(), near.as_slice());
+                let draft = Draft::new(envelope.sent(), envelope.ttl_s(), envelope.topic(), envelope.data());
+                if envelope.ttl_s() != 0 {
+                    prop_assert_eq!(draft.seal(envelope.nonce()).unwrap().as_bytes().to_vec(), near);
+                }
+            }
+        }
+    }
+}

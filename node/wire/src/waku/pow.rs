@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn work_is_divided_by_the_length_first_and_the_seconds_then() {
         assert_eq!(value(14, 29, 15, 0), 37.664_367_816_091_95);
-        assert_eq!(value(14, 29, 15, 6), 26.903_119_863_687_11);
+        assert_eq!(value(14, 29, 15, 6), 26.903_119_868_637_11);
         assert_eq!(value(2, 29, 15, 0), 0.009_195_402_298_850_575);
     }
 

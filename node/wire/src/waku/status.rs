@@ -134,8 +134,10 @@ impl Options {
                 Some(4) => options.packet_limits = Some(limits(&mut pair)?),
                 Some(5) => options.topics = Some(topics(&mut pair)?),
                 Some(6) if version == Version::V1 => options.byte_limits = Some(limits(&mut pair)?),
-                // A later version's option: this pair alone is skipped.
-                _ => continue,
+                // A later version's option: this pair alone is skipped, where status-go loses all that follow.
+                _ => {
+                    pair.raw()?;
+                }
             }
             pair.finish()?;
         }
@@ -331,4 +333,206 @@ fn put_limits(out: &mut Writer, limits: RateLimits) -> &mut Writer {
     out.list(|w| {
         w.uint(limits.ip).uint(limits.peer).uint(limits.topic);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn topic(text: &str) -> Topic {
+        Topic::try_from(hex::decode(text).unwrap().as_slice()).unwrap()
+    }
+
+    fn example() -> Options {
+        Options {
+            pow_bits: Some(0.002f64.to_bits()),
+            light_node: Some(false),
+            confirmations: Some(true),
+            packet_limits: Some(RateLimits { ip: 10, peer: 5, topic: 1 }),
+            ..Options::default()
+        }
+    }
+
+    fn read(text: &str) -> Result<Options, StatusError> {
+        Options::from_status(Version::V1, &hex::decode(text).unwrap())
+    }
+
+    fn requirements(options: &Options) -> Result<Requirements, StatusError> {
+        Requirements::of_status(options, false)
+    }
+
+    /// WAKU1-27, WU10-06: reference section 10.7, made by status-go 0.62.18.
+    #[test]
+    fn the_recorded_status_packets_are_written_and_read() {
+        let with_topics = Options {
+            topics: Some(vec![topic("aabbccdd"), topic("01020304")]),
+            byte_limits: Some(RateLimits { ip: 1 << 20, peer: 1 << 20, topic: 0 }),
+            ..example()
+        };
+        let with_bloom =
+            Options { bloom: Some(BloomFilter::assigned(topic("aabbccdd")).as_bytes().to_vec()), ..example() };
+        let bloom_text = format!(
+            "f85cca80883f60624dd2f1a9fcf84301b840{}c20280c20301c504c30a0501",
+            hex::encode(BloomFilter::assigned(topic("aabbccdd")).as_bytes())
+        );
+        let cases = [
+            (
+                with_topics,
+                "f0ca80883f60624dd2f1a9fcc20280c20301c504c30a0501cc05ca84aabbccdd8401020304cb06c9831000008310000080",
+            ),
+            (with_bloom, bloom_text.as_str()),
+        ];
+        for (options, text) in cases {
+            assert_eq!(hex::encode(options.to_status(Version::V1)), text);
+            assert_eq!(read(text), Ok(options));
+        }
+        let v0 = Options { topics: Some(vec![topic("aabbccdd")]), ..example() };
+        let packet = hex::decode("e180dfca30883f60624dd2f1a9fcc23280c23301c534c30a0501c735c584aabbccdd").unwrap();
+        assert_eq!(v0.to_status(Version::V0), packet);
+        assert_eq!(Options::from_status(Version::V0, &packet), Ok(v0));
+    }
+
+    /// WAKU1-28: pairs come in any order.
+    #[test]
+    fn the_order_of_pairs_does_not_matter() {
+        assert_eq!(read("c6c20201c20301"), read("c6c20301c20201"));
+    }
+
+    /// WAKU1-29, WAKU1-75: an unknown option is skipped and nothing else.
+    #[test]
+    fn an_unknown_key_takes_no_other_option_with_it() {
+        let options = read("c6c20907c20201").unwrap();
+        assert_eq!(options, Options { light_node: Some(true), ..Options::default() });
+        assert_eq!(read("c8c409c20301c20201"), Ok(options), "a list as value");
+        assert!(read("c7c3090707c20201").is_err(), "two values");
+    }
+
+    /// WAKU1-31, WAKU1-30: what an update leaves out stays; an empty one changes nothing.
+    #[test]
+    fn what_is_left_out_is_unchanged() {
+        let mut wants = requirements(&example()).unwrap();
+        let before = wants.clone();
+        wants.apply(&Options::from_update(Version::V1, &[0xc0]).unwrap(), false).unwrap();
+        assert_eq!(wants, before);
+        wants.apply(&Options { confirmations: Some(false), ..Options::default() }, false).unwrap();
+        assert_eq!(wants, Requirements { confirmations: false, ..before });
+    }
+
+    /// WAKU1-37, WAKU1-40, WAKU1-44: what a silent peer, a full filter, an empty filter and an empty list mean.
+    #[test]
+    fn silence_means_everything_and_an_empty_list_nothing() {
+        let wants = |bloom: Option<Vec<u8>>, topics: Option<Vec<Topic>>| {
+            requirements(&Options { bloom, topics, ..Options::default() }).unwrap().wants
+        };
+        assert_eq!(wants(None, None), Wants::Everything);
+        assert_eq!(wants(Some(vec![0xff; 64]), None), Wants::Everything);
+        assert_eq!(wants(Some(vec![]), None), Wants::Everything);
+        assert!(!wants(Some(vec![0; 64]), None).admits(topic("aabbccdd")));
+        assert!(!wants(None, Some(vec![])).admits(topic("aabbccdd")));
+    }
+
+    /// WAKU1-38, WAKU1-39, WAKU1-43: topics win over a filter, and each replaces the other.
+    #[test]
+    fn topics_win_and_each_filter_replaces_the_other() {
+        let (a, b) = (topic("aabbccdd"), topic("01020304"));
+        let bloom = Some(BloomFilter::specified(b).as_bytes().to_vec());
+        let both = Options { topics: Some(vec![a]), bloom: bloom.clone(), ..Options::default() };
+        let mut wants = requirements(&both).unwrap();
+        assert!(wants.wants.admits(a) && !wants.wants.admits(b));
+        wants.apply(&Options { bloom, ..Options::default() }, false).unwrap();
+        assert!(!wants.wants.admits(a) && wants.wants.admits(b));
+        wants.apply(&Options { topics: Some(vec![a]), ..Options::default() }, false).unwrap();
+        assert!(wants.wants.admits(a) && !wants.wants.admits(b));
+    }
+
+    /// WAKU1-33: no number, infinite and negative requirements are refused.
+    #[test]
+    fn impossible_requirements_are_refused() {
+        for pow in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.1] {
+            let options = Options { pow_bits: Some(pow.to_bits()), ..Options::default() };
+            assert_eq!(requirements(&options), Err(StatusError::Pow), "{pow}");
+        }
+        for len in [1, 63, 65] {
+            let options = Options { bloom: Some(vec![1; len]), ..Options::default() };
+            assert_eq!(requirements(&options), Err(StatusError::BloomLength { len }));
+        }
+    }
+
+    /// WAKU1-42: 10,000 topics are the most, repeats included.
+    #[test]
+    fn more_than_ten_thousand_topics_are_refused() {
+        let of = |count| Options { topics: Some(vec![topic("aabbccdd"); count]), ..Options::default() };
+        assert!(requirements(&of(10_000)).is_ok());
+        assert_eq!(requirements(&of(10_001)), Err(StatusError::TooManyTopics { count: 10_001 }));
+    }
+
+    #[test]
+    fn what_came_before_a_bad_option_stays() {
+        let mut wants = requirements(&Options::default()).unwrap();
+        let bad = Options {
+            pow_bits: Some(0.5f64.to_bits()),
+            bloom: Some(vec![1]),
+            confirmations: Some(true),
+            ..Options::default()
+        };
+        assert!(wants.apply(&bad, false).is_err());
+        assert_eq!((wants.pow, wants.confirmations), (0.5, false));
+    }
+
+    /// WAKU1-67: two light nodes part.
+    #[test]
+    fn a_light_node_refuses_another_when_told_to() {
+        let light = Options { light_node: Some(true), ..Options::default() };
+        assert_eq!(Requirements::of_status(&light, true), Err(StatusError::LightPair));
+        assert!(Requirements::of_status(&light, false).unwrap().light_node);
+    }
+
+    fn any_options() -> impl Strategy<Value = Options> {
+        let limits = || prop::option::of((any::<u64>(), any::<u64>(), any::<u64>()));
+        let to_limits = |l: Option<(u64, u64, u64)>| l.map(|(ip, peer, topic)| RateLimits { ip, peer, topic });
+        (
+            any::<Option<u64>>(),
+            any::<Option<Vec<u8>>>(),
+            any::<Option<bool>>(),
+            any::<Option<bool>>(),
+            limits(),
+            any::<Option<Vec<[u8; 4]>>>(),
+            limits(),
+        )
+            .prop_map(move |(pow_bits, bloom, light_node, confirmations, packets, topics, bytes)| Options {
+                pow_bits,
+                bloom,
+                light_node,
+                confirmations,
+                packet_limits: to_limits(packets),
+                topics: topics.map(|t| t.into_iter().map(Topic::from).collect()),
+                byte_limits: to_limits(bytes),
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_back(options in any_options()) {
+            prop_assert_eq!(Options::from_status(Version::V1, &options.to_status(Version::V1)), Ok(options.clone()));
+            let older = Options { byte_limits: None, ..options };
+            prop_assert_eq!(Options::from_status(Version::V0, &older.to_status(Version::V0)), Ok(older.clone()));
+            prop_assert_eq!(Options::from_update(Version::V0, &older.to_update(Version::V0)), Ok(older));
+        }
+
+        #[test]
+        fn no_bytes_are_too_odd(bytes: Vec<u8>, options in any_options(), at: prop::sample::Index, bit in 0..8u8) {
+            for version in [Version::V0, Version::V1] {
+                let mut near = options.to_status(version);
+                let place = at.index(near.len());
+                near[place] ^= 1 << bit;
+                for packet in [&bytes, &near] {
+                    if let Ok(options) = Options::from_status(version, packet) {
+                        let _ = requirements(&options);
+                    }
+                }
+            }
+        }
+    }
 }

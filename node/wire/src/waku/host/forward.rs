@@ -13,12 +13,11 @@ use crate::waku::peer::{Batches, PeerId, Stage};
 use crate::waku::pool::{Entry, Slot};
 
 impl Host {
-    /// Has a new envelope sent: at once, or when something was sent just before, a moment later with what comes until
-    /// then.
+    /// Has a new envelope sent within [`Config::coalesce`](super::Config::coalesce), together with what else comes until
+    /// then. The moment also saves sending it to a peer that is just bringing it.
     pub(super) fn forward_soon(&mut self, now: Now, slot: Slot) {
         self.fresh.push(slot);
-        let at = self.flushed_at.map_or(now.at, |last| last.after(self.config.coalesce).max(now.at));
-        self.flush_by(at);
+        self.flush_by(now.at.after(self.config.coalesce));
     }
 
     /// Has the whole pool gone through for a peer: at once, but not more often than [`RESCAN_EVERY`].
@@ -64,7 +63,6 @@ impl Host {
             rescans = rescans.into_iter().chain(peer.rescan_at).min();
         }
         self.flush_at = rescans;
-        self.flushed_at = Some(now.at);
     }
 
     fn flush_by(&mut self, at: Instant) {

@@ -33,7 +33,6 @@ pub struct Host {
     /// Envelopes that came into the pool since the last flush.
     fresh: Vec<Slot>,
     flush_at: Option<Instant>,
-    flushed_at: Option<Instant>,
     swept_s: u32,
     sweep_at: Instant,
     outputs: VecDeque<Output>,
@@ -50,7 +49,6 @@ impl Host {
             peers: BTreeMap::new(),
             fresh: Vec::new(),
             flush_at: None,
-            flushed_at: None,
             swept_s: 0,
             sweep_at: Instant::default(),
             outputs: VecDeque::new(),
@@ -262,3 +260,6 @@ struct Now {
     /// Seconds of the wall clock as the wire counts them.
     secs: u32,
 }
+
+#[cfg(test)]
+mod tests;

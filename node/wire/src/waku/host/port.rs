@@ -29,7 +29,7 @@ pub struct Config {
     pub max_envelope: usize,
     /// The bounds of the pool.
     pub pool: PoolLimits,
-    /// How long envelopes may wait for others to share a packet with, when one was sent just before.
+    /// How long a new envelope may wait for others to share a packet with.
     pub coalesce: Duration,
     /// How long a peer may take for its status.
     pub status_timeout: Duration,
@@ -47,7 +47,7 @@ impl Default for Config {
             max_packet: 10 << 20,
             max_envelope: 1 << 20,
             pool: PoolLimits::default(),
-            coalesce: Duration::from_millis(2),
+            coalesce: Duration::from_millis(1),
             status_timeout: Duration::from_secs(30),
         }
     }
