@@ -185,9 +185,13 @@ impl From<k256::PublicKey> for ChatKey {
 impl TryFrom<&[u8]> for ChatKey {
     type Error = NotAnId;
 
-    /// Takes the compressed (33) and the uncompressed (65) form.
+    /// Takes the compressed (33) and the uncompressed (65) form. SEC 1's compact form would be a second name for a key.
     fn try_from(bytes: &[u8]) -> Result<Self, NotAnId> {
-        k256::PublicKey::from_sec1_bytes(bytes).map(Self).map_err(|_| NotAnId { what: "a point of secp256k1" })
+        const WHAT: NotAnId = NotAnId { what: "a point of secp256k1" };
+        match bytes.first() {
+            Some(2..=4) => k256::PublicKey::from_sec1_bytes(bytes).map(Self).map_err(|_| WHAT),
+            _ => Err(WHAT),
+        }
     }
 }
 
@@ -223,6 +227,9 @@ mod tests {
         assert!(ChatKey::try_from(bytes.as_slice()).is_err());
         bytes[0] = 2;
         assert!(ChatKey::try_from(&bytes[..20]).is_err());
+        let mut compact = ChatKey::from(k256::SecretKey::from_slice(&[7; 32]).unwrap().public_key()).to_compressed();
+        compact[0] = 5;
+        assert!(ChatKey::try_from(compact.as_slice()).is_err(), "the compact form");
     }
 
     /// Key UID of private key 1: reference section 9.3.
