@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use proto::{Instant, UnixMillis};
+use proto::{Instant, Turn, UnixMillis};
+
+use crate::dice::dice;
 
 /// Both clocks, with one beginning for the whole node.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +30,12 @@ impl Clock {
     pub fn unix(&self) -> UnixMillis {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         UnixMillis::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Lends both clocks and the dice to a machine for one call.
+    pub fn turn<R>(&self, call: impl FnOnce(&mut Turn<'_>) -> R) -> R {
+        let mut dice = dice();
+        call(&mut Turn { now: self.now(), unix: self.unix(), rng: &mut dice })
     }
 
     /// Waits until `at`; for ever when there is none.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::enode::Enode;
+use wire::p2p::Enode;
 
 /// What a node is told when it starts.
 #[derive(Debug, Clone)]
@@ -72,6 +72,12 @@ impl Limits {
     /// The bounds of a relay: mostly inbound.
     pub const RELAY: Self =
         Self { peers: 200, inbound: 184, handshakes: 50, static_peers: 16, chats: 0, subscribers: 0 };
+
+    /// Returns the same limits for another number of peers, a third of them kept free for those we dial.
+    #[must_use]
+    pub const fn with_peers(self, peers: usize) -> Self {
+        Self { peers, inbound: peers - peers / 3, ..self }
+    }
 }
 
 /// Returns the name in Hello, after the manner of devp2p client ids: `Cardinal/v0.1.0/linux-x86_64/rust`.

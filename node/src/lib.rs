@@ -6,16 +6,22 @@
 
 pub mod clock;
 pub mod config;
+pub mod counters;
 pub mod dice;
-pub mod enode;
+mod engine;
 pub mod error;
 pub mod files;
 pub mod identity;
 pub mod keys;
+mod network;
+pub mod node;
 pub mod nodekey;
 pub mod profile;
+mod rooms;
+mod service;
+mod stop;
 pub mod store;
 
 pub use config::{Config, Limits, Role};
-pub use enode::Enode;
 pub use error::NodeError;
+pub use node::Node;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chat::{ChatName, public};
-use proto::{Secret, Topic};
+use proto::Topic;
+use wire::payload::SymKey;
 
 /// A public chat as the envelope layer sees it.
 pub(crate) struct Room {
@@ -15,7 +16,7 @@ pub(crate) struct Room {
     /// The topic of its envelopes.
     pub(crate) topic: Topic,
     /// The key of their payloads, which everybody has who knows the name.
-    pub(crate) key: Secret<32>,
+    pub(crate) key: Arc<SymKey>,
 }
 
 /// The rooms by name, bounded.
@@ -29,7 +30,7 @@ pub(crate) struct Rooms {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this node follows {limit} chats already, which is its limit")]
 pub(crate) struct TooMany {
-    limit: usize,
+    pub(crate) limit: usize,
 }
 
 impl Rooms {
@@ -49,7 +50,10 @@ impl Rooms {
                 return Err(too_many);
             }
         }
-        let make = move || Room { topic: public::topic(name.as_str()), key: public::sym_key(name.as_str()), name };
+        let make = move || {
+            let key = Arc::new(SymKey::new(&public::sym_key(name.as_str())));
+            Room { topic: public::topic(name.as_str()), key, name }
+        };
         // The closure does not panic and the runtime outlives us, so a failed join is the end of the process.
         let room = Arc::new(tokio::task::spawn_blocking(make).await.map_err(|_| too_many)?);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

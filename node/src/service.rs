@@ -8,21 +8,23 @@ use chat::ChatName;
 use proto::rpc::Fault;
 use proto::rpc::api::node_server::Node;
 use proto::rpc::api::{
-    AddPeerReply, AddPeerRequest, ChatEvent, ChatLine, Counter, JoinRequest, NodeStatus, NodeStatusRequest,
-    PeerStatus, PostReply, PostRequest, chat_event,
+    AddPeerReply, AddPeerRequest, ChatEvent, ChatLine, Counter, JoinRequest, NodeStatus, NodeStatusRequest, PeerStatus,
+    PostReply, PostRequest, chat_event,
 };
 use proto::rpc::socket::Peer;
 use proto::{ChatKey, Fingerprint};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
+use wire::p2p::Enode;
 
 use crate::counters::Counters;
 use crate::engine::command::{Command, Following, Trouble};
-use crate::enode::Enode;
+use crate::engine::followers::TooSlow;
 use crate::network::dialer::Dialer;
 use crate::rooms::{Room, Rooms};
-use crate::store::Message;
+use crate::store::Line;
 
 /// The local API, in front of the engine.
 pub(crate) struct Service {
@@ -131,26 +133,31 @@ impl Service {
     }
 }
 
-/// History, the mark, then what comes; at the end the reason, unless the node stops.
+/// History, the mark, then what comes; at the end why, unless the node stops.
 fn events(following: Following) -> impl Stream<Item = Result<ChatEvent, Status>> + Send {
-    let Following { history, live, slow } = following;
+    let Following { history, live, ended } = following;
     let event = |event| Ok(ChatEvent { event: Some(event) });
-    let line = move |message| event(chat_event::Event::Message(line(message)));
-    let past = tokio_stream::iter(history).map(line);
+    let message = move |it| event(chat_event::Event::Message(line(it)));
+    let past = tokio_stream::iter(history).map(message);
     let mark = tokio_stream::once(event(chat_event::Event::Live(true)));
-    let live = tokio_stream::wrappers::ReceiverStream::new(live).map(line);
-    past.chain(mark).chain(live)
+    let live = ReceiverStream::new(live).map(message);
+    let end = tokio_stream::once(ended).then(|ended| ended).filter_map(|ended| {
+        ended
+            .ok()
+            .map(|TooSlow| Err(Status::resource_exhausted("messages were not read in time; follow the chat again")))
+    });
+    past.chain(mark).chain(live).chain(end)
 }
 
-fn line(message: Message) -> ChatLine {
-    let Message { id, chat, author, text, clock, timestamp, received, own } = message;
+fn line(line: Line) -> ChatLine {
+    let Line { id, chat, author, own, clock, timestamp, received, text } = line;
     ChatLine {
         chat,
         id: format!("0x{id}"),
         from: author.to_string(),
         fingerprint: Fingerprint::of(&author).to_string(),
         text,
-        clock: clock.get(),
+        clock,
         timestamp_ms: timestamp.get(),
         received_ms: received.get(),
         own,

@@ -10,9 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use wire::p2p::Reason;
 use wire::waku::PeerId;
 
+use super::followers::TooSlow;
 use crate::network::outbox::Outbox;
 use crate::rooms::Room;
-use crate::store::Message;
+use crate::store::Line;
 
 /// What the engine is told.
 pub(crate) enum Command {
@@ -93,9 +94,11 @@ pub(crate) struct Snapshot {
 /// A chat that is followed from here on.
 pub(crate) struct Following {
     /// The latest stored messages, oldest first.
-    pub(crate) history: Vec<Message>,
-    /// What comes after them. It ends when the follower reads too slowly, or the node stops.
-    pub(crate) live: mpsc::Receiver<Message>,
+    pub(crate) history: Vec<Line>,
+    /// What comes after them, until the node stops or the follower reads too slowly.
+    pub(crate) live: mpsc::Receiver<Line>,
+    /// Says so when the follower read too slowly.
+    pub(crate) ended: oneshot::Receiver<TooSlow>,
 }
 
 /// A message that a peer has acknowledged.

@@ -30,8 +30,8 @@ fn room(name: &str) -> ChatName {
     ChatName::try_from(name).unwrap()
 }
 
-fn message(chat: &str, n: u8, text: &str) -> Message {
-    Message {
+fn message(chat: &str, n: u8, text: &str) -> Box<Message> {
+    Box::new(Message {
         seen: Seen { id: MessageId::from([n; 32]), content: Digest::from([n; 32]) },
         author: owner(7),
         own: false,
@@ -44,7 +44,7 @@ fn message(chat: &str, n: u8, text: &str) -> Message {
         response_to: String::new(),
         content: Content::Text,
         wrapper: vec![n; 40],
-    }
+    })
 }
 
 fn received(n: u8, text: &str) -> Change {
@@ -52,7 +52,7 @@ fn received(n: u8, text: &str) -> Change {
 }
 
 fn lines(numbers: &[u8], text: &str) -> Vec<Line> {
-    numbers.iter().map(|n| Line::from(&message("demo", *n, text))).collect()
+    numbers.iter().map(|n| Line::from(&*message("demo", *n, text))).collect()
 }
 
 #[test]

@@ -1,0 +1,224 @@
+//! The engine: one task that owns the Waku host and, for a chat node, the chat side with its sealer and store.
+//!
+//! Everything reaches it over one bounded queue of [`Command`]s; it never waits for a peer or for a program. It does
+//! wait for the disk: what is to be persisted is on it before anything after it is done.
+
+pub(crate) mod command;
+pub(crate) mod followers;
+mod peers;
+pub(crate) mod person;
+mod posts;
+
+use proto::{ChatKey, Instant};
+use tokio::sync::mpsc;
+use wire::p2p::Reason;
+use wire::waku::{self, Host, Interest};
+
+use crate::clock::Clock;
+use crate::counters::Counters;
+use crate::error::NodeError;
+use crate::network::dialer::Connected;
+use crate::stop::Stop;
+use command::{Command, Snapshot};
+use peers::Peers;
+use person::{Effect, Person};
+
+/// The owner of every machine.
+pub(crate) struct Engine {
+    clock: Clock,
+    counters: Counters,
+    host: Host,
+    peers: Peers,
+    /// None for a relay.
+    person: Option<Person>,
+}
+
+impl Engine {
+    pub(crate) fn new(clock: Clock, counters: Counters, peers: Peers, person: Option<Person>) -> Self {
+        // A relay takes everything; a person's node says what it follows before the first peer is there.
+        let interest = if person.is_some() { Interest::topics([]) } else { Interest::Full };
+        let host = Host::new(waku::Config { interest, ..waku::Config::default() });
+        Self { clock, counters, host, peers, person }
+    }
+
+    /// Runs until everybody who could command it has gone. Followers and waiting callers are let go when `stop` says so.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut stop: Stop) -> Result<(), NodeError> {
+        let mut stopping = false;
+        self.settle().await?;
+        loop {
+            let wake = self.wake_at();
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.command(command).await?,
+                    None => break,
+                },
+                answered = answer(&mut self.person) => match (answered, &mut self.person) {
+                    (Some(answered), Some(person)) => person.answered(answered).await?,
+                    // Without its holder the key cannot sign, but everything else goes on.
+                    _ => self.counters.count("identity", "gone"),
+                },
+                () = self.clock.reach(wake) => self.tick().await?,
+                () = stop.heard(), if !stopping => {
+                    stopping = true;
+                    if let Some(person) = &mut self.person {
+                        person.let_go();
+                    }
+                }
+            }
+            self.settle().await?;
+        }
+        match self.person {
+            Some(person) => Ok(person.end().await?),
+            None => Ok(()),
+        }
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let person = self.person.as_ref().and_then(Person::wake_at);
+        [self.host.wake_at(), person].into_iter().flatten().min()
+    }
+
+    async fn tick(&mut self) -> Result<(), NodeError> {
+        if self.host.wake_at().is_some_and(|at| at <= self.clock.now()) {
+            self.host(waku::Input::Tick);
+        }
+        if let Some(person) = &mut self.person {
+            person.tick(self.peers.len()).await?;
+        }
+        Ok(())
+    }
+
+    async fn command(&mut self, command: Command) -> Result<(), NodeError> {
+        match command {
+            Command::Up { peer, outbox, reply } => {
+                let (id, version) = (peer.id, peer.version);
+                let admitted = self.peers.admit(peer, outbox);
+                if let Ok(admitted) = &admitted {
+                    if let Some(replaced) = admitted.replaced {
+                        self.host(waku::Input::PeerDown(replaced));
+                    }
+                    self.counters.count("peer", "up");
+                    self.host(waku::Input::PeerUp { peer: admitted.peer, id, version });
+                }
+                // When the connection has ended meanwhile, its Down is never sent.
+                if let Err(Ok(peer)) = reply.send(admitted.map(|admitted| admitted.peer)) {
+                    self.down(peer);
+                }
+            }
+            Command::Packet { peer, code, payload, _share } => {
+                self.host(waku::Input::Packet { peer, code, payload });
+            }
+            Command::Down(peer) => self.down(peer),
+            Command::Status(reply) => {
+                let snapshot = self.snapshot().await?;
+                drop(reply.send(snapshot));
+            }
+            Command::Join { room, history, reply } => {
+                if let Some(person) = &mut self.person {
+                    drop(reply.send(person.follow(room, history).await?));
+                }
+            }
+            Command::Post { room, text, within, reply } => {
+                if let Some(person) = &mut self.person {
+                    person.post(room, text, within, reply).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn down(&mut self, peer: waku::PeerId) {
+        if self.peers.forget(peer) {
+            self.counters.count("peer", "down");
+            self.host(waku::Input::PeerDown(peer));
+        }
+    }
+
+    fn host(&mut self, input: waku::Input) {
+        self.clock.turn(|turn| self.host.handle(turn, input));
+    }
+
+    /// Does what the machines want, until nothing is left.
+    async fn settle(&mut self) -> Result<(), NodeError> {
+        loop {
+            while let Some(output) = self.host.poll() {
+                self.host_output(output).await?;
+            }
+            match self.person.as_mut().and_then(Person::next_effect) {
+                Some(Effect::Post(envelope)) => self.host(waku::Input::Post(envelope)),
+                Some(Effect::Interest(interest)) => self.host(waku::Input::Interest(interest)),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn host_output(&mut self, output: waku::Output) -> Result<(), NodeError> {
+        match output {
+            waku::Output::Send { peer, code, payload } => {
+                if self.peers.send(peer, code, payload).is_err() {
+                    self.counters.count("peer.dropped", "slow");
+                    self.down(peer);
+                }
+            }
+            waku::Output::Drop { peer, reason } => {
+                self.counters.count("peer.dropped", reason.name());
+                tracing::debug!(?peer, %reason, "peer dropped");
+                self.peers.dismiss(peer, Reason::Subprotocol);
+            }
+            waku::Output::Event(event) => self.host_event(event).await?,
+        }
+        Ok(())
+    }
+
+    async fn host_event(&mut self, event: waku::Event) -> Result<(), NodeError> {
+        match event {
+            waku::Event::Ready { .. } => self.counters.count("peer", "ready"),
+            waku::Event::Envelope { envelope, .. } => {
+                self.counters.count("envelope", "new");
+                if let Some(person) = &mut self.person {
+                    person.received(&envelope).await?;
+                }
+            }
+            waku::Event::Acknowledged { hash, .. } => {
+                self.counters.count("envelope", "acknowledged");
+                if let Some(person) = &mut self.person {
+                    person.acknowledged(hash).await?;
+                }
+            }
+            waku::Event::Rejected { .. } => self.counters.count("envelope", "rejected-by-peer"),
+            waku::Event::Refused { why, count, .. } => self.counters.add("refused", why.name(), count.into()),
+            waku::Event::NotPosted { why, .. } => {
+                self.counters.count("envelope.not-posted", why.name());
+                tracing::warn!(%why, "an envelope of ours was not taken into the pool");
+            }
+            waku::Event::Expired { hash } => {
+                self.counters.count("envelope", "own-expired");
+                if let Some(person) = &mut self.person {
+                    person.expired(hash);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn snapshot(&mut self) -> Result<Snapshot, NodeError> {
+        let (chats, stored) = match &self.person {
+            Some(person) => (person.chats(), person.stored().await?),
+            None => (Vec::new(), 0),
+        };
+        let pooled = u64::try_from(self.host.pool_len()).unwrap_or(u64::MAX);
+        Ok(Snapshot { peers: self.peers.list(), chats, pooled, stored })
+    }
+}
+
+async fn answer(person: &mut Option<Person>) -> Option<crate::identity::Answered> {
+    match person {
+        Some(person) => person.answer().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns an empty list of peers, and the watch on it.
+pub(crate) fn peers(ours: ChatKey, limits: &crate::config::Limits) -> (Peers, Connected) {
+    Peers::new(ours, limits)
+}

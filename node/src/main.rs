@@ -1,0 +1,173 @@
+//! `cardinal-node`: one person's node, or a relay.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use node::{Config, Limits, Node, NodeError, Role};
+use proto::Fingerprint;
+use proto::rpc::Fault;
+use serde::Serialize;
+use tokio::io::AsyncReadExt;
+use tokio::signal::unix::{SignalKind, signal};
+use wire::p2p::Enode;
+
+/// A Status node: carries envelopes, and talks in public chats with a key that its key manager exports from a card.
+#[derive(Parser)]
+#[command(name = "cardinal-node", version, after_help = exit_codes())]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs one person's node.
+    Run {
+        #[command(flatten)]
+        common: Common,
+        /// The Unix socket of the key manager.
+        #[arg(long, value_name = "SOCKET")]
+        keymgr: PathBuf,
+        /// How long to wait for the card to be unlocked.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        unlock_within: u64,
+    },
+    /// Runs a relay: it carries everybody's envelopes, has no key but its own and keeps no messages.
+    Relay {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// The directory of the node's state, made (mode 0700) when there is none.
+    #[arg(long)]
+    dir: PathBuf,
+    /// The Unix socket to serve the local API on; its directory must be ours alone (0700).
+    #[arg(long)]
+    socket: PathBuf,
+    /// The address to take peers on; port 0 takes a free one, which the ready line tells.
+    #[arg(long, default_value = "127.0.0.1:30303")]
+    listen: SocketAddr,
+    /// A peer to stay connected to; may be given several times.
+    #[arg(long, value_name = "ENODE")]
+    peer: Vec<Enode>,
+    /// How many peers may be connected.
+    #[arg(long, value_name = "NUMBER")]
+    max_peers: Option<usize>,
+    /// Stop when standard input is closed, so that the node ends with whoever started it.
+    #[arg(long)]
+    until_stdin_closes: bool,
+}
+
+/// The one line on standard output, once the node is ready.
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    role: &'static str,
+    enode: String,
+    socket: PathBuf,
+    pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chat_fingerprint: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let Arguments { command } = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("CARDINAL_LOG").unwrap_or_else(|_| "info".into()))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let (config, until_stdin_closes) = config(command);
+    match run(config, until_stdin_closes) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cardinal-node: {error:#}");
+            let fault = error.downcast_ref::<NodeError>().map(NodeError::fault);
+            ExitCode::from(fault.map_or(1, Fault::exit_code))
+        }
+    }
+}
+
+fn config(command: Command) -> (Config, bool) {
+    let (common, role, mut limits) = match command {
+        Command::Run { common, keymgr, unlock_within } => {
+            let unlock_within = Duration::from_secs(unlock_within);
+            (common, Role::Chat { keymgr, unlock_within }, Limits::CHAT)
+        }
+        Command::Relay { common } => (common, Role::Relay, Limits::RELAY),
+    };
+    let Common { dir, socket, listen, peer: peers, max_peers, until_stdin_closes } = common;
+    if let Some(max) = max_peers {
+        limits = limits.with_peers(max);
+    }
+    (Config { dir, socket, listen, peers, role, limits }, until_stdin_closes)
+}
+
+#[tokio::main]
+async fn run(config: Config, until_stdin_closes: bool) -> anyhow::Result<()> {
+    let mut terminated = signal(SignalKind::terminate()).context("cannot hear SIGTERM")?;
+    let mut interrupted = signal(SignalKind::interrupt()).context("cannot hear SIGINT")?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminated.recv() => "SIGTERM",
+            _ = interrupted.recv() => "SIGINT",
+            () = stdin_closes(), if until_stdin_closes => "standard input closed",
+        }
+    };
+    tokio::pin!(stop);
+    let role = config.role.name();
+    let mut node = tokio::select! {
+        started = Node::start(config) => started?,
+        // Nothing stands yet that would have to be taken down in order.
+        _ = &mut stop => return Ok(()),
+    };
+    let ready = Ready {
+        ready: true,
+        role,
+        enode: node.enode().to_string(),
+        socket: node.socket().clone(),
+        pid: std::process::id(),
+        chat_key: node.owner().map(|key| key.to_string()),
+        chat_fingerprint: node.owner().map(|key| Fingerprint::of(&key).to_string()),
+    };
+    let mut stdout = std::io::stdout();
+    // Whoever started us may not care to listen; that is no reason to stop.
+    drop(writeln!(stdout, "{}", serde_json::to_string(&ready)?).and_then(|()| stdout.flush()));
+    tokio::select! {
+        why = &mut stop => {
+            tracing::info!(why, "stopping");
+            Ok(node.stop().await?)
+        }
+        error = node.failed() => {
+            // The farewell to the peers; the failure is what counts.
+            drop(node.stop().await);
+            Err(error.into())
+        }
+    }
+}
+
+async fn stdin_closes() {
+    let mut stdin = tokio::io::stdin();
+    let mut room = [0; 256];
+    // What is written to us is nothing we read for; an error is an end as well.
+    while matches!(stdin.read(&mut room).await, Ok(n) if n > 0) {}
+}
+
+fn exit_codes() -> String {
+    let mut text =
+        String::from("Exit codes:\n    0  ended as asked\n    1  an unexpected failure\n    2  wrong arguments\n");
+    for fault in Fault::ALL {
+        text.push_str(&format!("   {:>2}  {}: {}\n", fault.exit_code(), fault.name(), fault.meaning()));
+    }
+    text
+}

@@ -1,0 +1,300 @@
+//! One TCP connection: bytes to the RLPx session and back, Waku packets to the engine and from it.
+//!
+//! The task never waits for its peer in one direction only: while bytes wait to be written it goes on reading, and a
+//! peer that does not take what is written for [`WRITE_DEADLINE`], or lets the outbox fill up, is dropped.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::ChatKey;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+use wire::p2p::{Capability, Hello, Reason, Shared};
+use wire::rlpx::{DownReason, Event, Input, Local, Output, Session};
+use wire::waku::PeerId;
+
+use super::backoff::Ended;
+use super::outbox::{Outgoing, Outgoings, outbox};
+use crate::clock::Clock;
+use crate::counters::Counters;
+use crate::engine::command::{Command, Peer};
+use crate::stop::Stop;
+
+/// What every connection of a node needs.
+#[derive(Clone)]
+pub(crate) struct Shell {
+    pub(crate) local: Arc<Local>,
+    pub(crate) clock: Clock,
+    pub(crate) counters: Counters,
+    pub(crate) engine: mpsc::Sender<Command>,
+    /// Memory for packets on their way to the engine, in units of [`SHARE`].
+    pub(crate) shares: Arc<Semaphore>,
+    /// Says when the node stops.
+    pub(crate) stop: Stop,
+    /// Held by every task: when the last one is gone, all have ended.
+    pub(crate) _alive: mpsc::Sender<()>,
+}
+
+impl Shell {
+    /// Serves a stream that somebody opened to us; gives `slot` back once the peer has shaken hands.
+    pub(crate) async fn serve(self, stream: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) {
+        let session = self.clock.turn(|turn| Session::accept(&self.local, turn));
+        self.run(stream, session, address, Some(slot)).await;
+    }
+
+    /// Serves a stream that we opened to the node of this key.
+    pub(crate) async fn dialled(self, stream: TcpStream, remote: ChatKey, address: SocketAddr) -> Ended {
+        let session = self.clock.turn(|turn| Session::dial(&self.local, remote, turn));
+        self.run(stream, session, address, None).await
+    }
+
+    async fn run(
+        self,
+        stream: TcpStream,
+        session: Session,
+        address: SocketAddr,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> Ended {
+        // Without it small packets wait for the acknowledgement of the ones before. Failing leaves them slow, no more.
+        drop(stream.set_nodelay(true));
+        let (reader, writer) = stream.into_split();
+        let inbound = slot.is_some();
+        let pending = Pending { bytes: Vec::new(), written: 0, progress: Instant::now() };
+        let mut connection =
+            Connection { shell: self, session, reader, writer, pending, address, inbound, slot, up: None, over: None };
+        connection.live().await;
+        connection.end().await
+    }
+}
+
+struct Connection {
+    shell: Shell,
+    session: Session,
+    reader: OwnedReadHalf,
+    writer: OwnedWriteHalf,
+    pending: Pending,
+    address: SocketAddr,
+    inbound: bool,
+    slot: Option<OwnedSemaphorePermit>,
+    up: Option<Up>,
+    over: Option<Over>,
+}
+
+/// What is known once the peer has shaken hands.
+struct Up {
+    id: PeerId,
+    capability: Capability,
+    outgoings: Outgoings,
+}
+
+/// Why the connection is over.
+enum Over {
+    Session(DownReason),
+    SlowPeer,
+    Transport,
+    EngineGone,
+}
+
+/// What waits to be written.
+struct Pending {
+    bytes: Vec<u8>,
+    written: usize,
+    progress: Instant,
+}
+
+impl Connection {
+    async fn live(&mut self) {
+        let mut room = vec![0; READ];
+        self.settle().await;
+        while self.over.is_none() {
+            let wake = self.session.wake_at();
+            let write_by = self.pending.deadline();
+            tokio::select! {
+                read = self.reader.read(&mut room) => match read {
+                    Ok(0) => self.input(Input::Eof),
+                    Ok(n) => self.input(Input::Bytes(room.get(..n).unwrap_or(&[]))),
+                    Err(_) => self.over = Some(Over::Transport),
+                },
+                written = self.writer.write(self.pending.rest()), if !self.pending.is_empty() => match written {
+                    Ok(n) => self.pending.wrote(n),
+                    Err(_) => self.over = Some(Over::Transport),
+                },
+                outgoing = next_outgoing(&mut self.up), if self.pending.has_room() => self.outgoing(outgoing),
+                () = self.shell.clock.reach(wake) => self.input(Input::Tick),
+                () = reach(write_by) => self.over = Some(Over::SlowPeer),
+                () = self.shell.stop.heard() => self.input(Input::Disconnect(Reason::Quitting)),
+            }
+            self.settle().await;
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.shell.clock.turn(|turn| self.session.handle(turn, input));
+    }
+
+    fn outgoing(&mut self, outgoing: Option<Outgoing>) {
+        match (outgoing, &self.up) {
+            (Some(Outgoing::Packet { code, payload }), Some(up)) => {
+                let capability = up.capability;
+                self.input(Input::Send { capability, code, payload: &payload });
+            }
+            (Some(Outgoing::Disconnect(reason)), _) => self.input(Input::Disconnect(reason)),
+            (Some(Outgoing::Packet { .. }), None) => {}
+            // The engine let go of us without a word, because our outbox is full or because it has stopped.
+            (None, _) => self.over = Some(Over::SlowPeer),
+        }
+    }
+
+    /// Does what the session wants, in order.
+    async fn settle(&mut self) {
+        while self.over.is_none()
+            && let Some(output) = self.session.poll()
+        {
+            match output {
+                Output::Send(bytes) => self.pending.push(&bytes),
+                Output::Event(Event::Up { peer, hello, capabilities }) => self.greet(peer, &hello, &capabilities).await,
+                Output::Event(Event::Message { code, payload, .. }) => self.pass_on(code, payload).await,
+                Output::Event(Event::NotSent { why, .. }) => {
+                    self.shell.counters.count("connection", "not-sent");
+                    tracing::debug!(%why, "packet not sent");
+                }
+                Output::Event(Event::Down(reason)) => self.over = Some(Over::Session(reason)),
+            }
+        }
+    }
+
+    /// Shows the peer to the engine, which takes it or not.
+    async fn greet(&mut self, id: ChatKey, hello: &Hello, capabilities: &[Shared]) {
+        self.slot = None;
+        let Some(waku) = capabilities.iter().find(|shared| shared.capability.name == "waku") else {
+            return self.input(Input::Disconnect(Reason::UselessPeer));
+        };
+        let (outbox, outgoings) = outbox();
+        let (reply, answer) = oneshot::channel();
+        let version = waku.capability.version;
+        let client = hello.client_name.get(..CLIENT_NAME).unwrap_or(&hello.client_name).escape_ascii().to_string();
+        let peer = Peer { id, client, address: self.address, inbound: self.inbound, version };
+        if self.shell.engine.send(Command::Up { peer, outbox, reply }).await.is_err() {
+            self.over = Some(Over::EngineGone);
+            return;
+        }
+        match answer.await {
+            Ok(Ok(id)) => self.up = Some(Up { id, capability: waku.capability, outgoings }),
+            Ok(Err(reason)) => self.input(Input::Disconnect(reason)),
+            Err(_) => self.over = Some(Over::EngineGone),
+        }
+    }
+
+    /// Hands a packet to the engine, once there is memory for it: until then this peer's bytes stay in the kernel.
+    async fn pass_on(&mut self, code: u64, payload: Vec<u8>) {
+        let Some(up) = &self.up else { return };
+        let shares = u32::try_from(payload.len().div_ceil(SHARE)).unwrap_or(u32::MAX).clamp(1, SHARES);
+        let peer = up.id;
+        let Ok(share) = Arc::clone(&self.shell.shares).acquire_many_owned(shares).await else { return };
+        if self.shell.engine.send(Command::Packet { peer, code, payload, _share: share }).await.is_err() {
+            self.over = Some(Over::EngineGone);
+        }
+    }
+
+    /// Writes the farewell, closes, and says how it ended.
+    async fn end(mut self) -> Ended {
+        if let Some(up) = &self.up {
+            drop(self.shell.engine.send(Command::Down(up.id)).await);
+        }
+        // A peer that breaks the rules gets no more of our time than this.
+        let farewell = async {
+            self.writer.write_all(self.pending.rest()).await?;
+            self.writer.shutdown().await
+        };
+        let slow = matches!(self.over, Some(Over::SlowPeer | Over::Transport));
+        if !slow {
+            drop(tokio::time::timeout(FAREWELL, farewell).await);
+        }
+        let name = match &self.over {
+            Some(Over::Session(reason)) => reason.name(),
+            Some(Over::SlowPeer) => "slow_peer",
+            Some(Over::Transport) => "transport",
+            Some(Over::EngineGone) | None => "stopping",
+        };
+        self.shell.counters.count("connection.ended", name);
+        let refused = matches!(&self.over, Some(Over::Session(DownReason::Theirs(reason)))
+            if reason.named() != Some(Reason::Quitting) && reason.named() != Some(Reason::Requested));
+        tracing::debug!(address = %self.address, inbound = self.inbound, up = self.up.is_some(), name, "connection ended");
+        match (refused, &self.up) {
+            (true, _) => Ended::Refused,
+            (false, Some(_)) => Ended::Lost,
+            (false, None) => Ended::Failed,
+        }
+    }
+}
+
+impl Pending {
+    fn push(&mut self, bytes: &[u8]) {
+        if self.is_empty() {
+            self.bytes.clear();
+            self.written = 0;
+            self.progress = Instant::now();
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.written..).unwrap_or(&[])
+    }
+
+    fn wrote(&mut self, n: usize) {
+        self.written += n;
+        self.progress = Instant::now();
+        if self.is_empty() && self.bytes.capacity() > IDLE_BUFFER {
+            self.bytes = Vec::new();
+            self.written = 0;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.written >= self.bytes.len()
+    }
+
+    fn has_room(&self) -> bool {
+        self.rest().len() < WRITE_AHEAD
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        (!self.is_empty()).then(|| self.progress + WRITE_DEADLINE)
+    }
+}
+
+async fn next_outgoing(up: &mut Option<Up>) -> Option<Outgoing> {
+    match up {
+        Some(up) => up.outgoings.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn reach(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Bytes read at once.
+const READ: usize = 64 * 1024;
+/// Bytes that are framed ahead of the socket; what is more waits in the outbox.
+const WRITE_AHEAD: usize = 1024 * 1024;
+/// Memory that an idle connection keeps for writing.
+const IDLE_BUFFER: usize = 64 * 1024;
+/// Without any progress for so long a peer is given up (go-ethereum's frame write deadline).
+const WRITE_DEADLINE: Duration = Duration::from_secs(20);
+/// For the last words (go-ethereum's deadline for the disconnect message).
+const FAREWELL: Duration = Duration::from_secs(1);
+/// A peer's name is kept and shown up to this length.
+const CLIENT_NAME: usize = 128;
+/// The unit of memory for packets on their way to the engine.
+const SHARE: usize = 1024;
+/// All of that memory: 64 MiB, four packets of the greatest size.
+pub(crate) const SHARES: u32 = 64 * 1024;

@@ -1,0 +1,42 @@
+//! Whoever connects to us gets a task, as long as not too many are still shaking hands.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::connection::Shell;
+
+/// Accepts until the node stops; at most `handshakes` peers shake hands at a time.
+pub(crate) async fn listen(listener: TcpListener, shell: Shell, handshakes: usize) {
+    let slots = Arc::new(Semaphore::new(handshakes));
+    let mut stop = shell.stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.heard() => return,
+        };
+        match accepted {
+            Ok((stream, address)) => match Arc::clone(&slots).try_acquire_owned() {
+                Ok(slot) => drop(tokio::spawn(shell.clone().serve(stream, address, slot))),
+                Err(_) => shell.counters.count("listener", "too-many-handshakes"),
+            },
+            Err(error) => {
+                shell.counters.count("listener", "accept-failed");
+                tracing::warn!(%error, "cannot take a connection");
+                if !is_of_the_connection(&error) {
+                    // Out of descriptors or memory: trying again at once would only spin.
+                    tokio::time::sleep(RESPITE).await;
+                }
+            }
+        }
+    }
+}
+
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+const RESPITE: Duration = Duration::from_millis(200);
