@@ -156,7 +156,7 @@ pub enum Event {
         /// How often within one packet.
         count: u32,
     },
-    /// An envelope could not be posted.
+    /// An envelope could not be posted, or had to make room for another of ours.
     NotPosted {
         /// The envelope.
         hash: EnvelopeHash,

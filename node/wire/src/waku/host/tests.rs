@@ -574,6 +574,17 @@ fn a_full_pool_keeps_what_has_more_work() {
     assert!(many.iter().filter(|e| e.pow(0) > least).all(|e| solo.host.pooled().any(|h| h == e.hash())));
 }
 
+#[test]
+fn our_own_that_must_make_room_is_told() {
+    let mut solo = Solo::new(Config { pool: PoolLimits { envelopes: 1, bytes: 1 << 20 }, ..full() });
+    let mut two = [fresh(topic(1), 1), fresh(topic(1), 2)];
+    two.sort_by(|a, b| a.pow(0).total_cmp(&b.pow(0)));
+    solo.give(Input::Post(two[0].clone()));
+    let told = solo.give(Input::Post(two[1].clone()));
+    let [Output::Event(Event::NotPosted { hash, why: Why::PoolFull })] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(*hash, if two[0].pow(0) < two[1].pow(0) { two[0].hash() } else { two[1].hash() });
+}
+
 /// A peer that changes its mind all the time does not make us go through the pool all the time.
 #[test]
 fn the_whole_pool_is_gone_through_at_most_every_300_ms_for_a_peer() {
