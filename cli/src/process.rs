@@ -179,7 +179,11 @@ impl Running {
         let status = *self.exit.borrow();
         let how = match status.map(|s| (s.code(), s.signal())) {
             Some((Some(code), _)) => format!("ended with exit code {code}"),
-            Some((None, Some(signal))) => format!("was ended by signal {signal}"),
+            // It had no time for last words.
+            Some((None, Some(signal))) => {
+                let message = format!("was ended by signal {signal}");
+                return CliError::Child { name: self.name.clone(), fault: None, message };
+            }
             _ => "closed its output but did not end".to_owned(),
         };
         let code = status.and_then(|s| s.code()).and_then(|code| u8::try_from(code).ok());
@@ -366,7 +370,7 @@ mod tests {
     async fn a_child_that_dies_is_noticed() {
         let mut crew = Crew::new(false);
         crew.start::<Ready>("first", sh("echo '{\"ready\":true}'; cat"), SOON).await.unwrap();
-        crew.start::<Ready>("second", sh("echo '{\"ready\":true}'; kill -9 $$"), SOON).await.unwrap();
+        crew.start::<Ready>("second", sh("echo '{\"ready\":true}'; echo noise >&2; kill -9 $$"), SOON).await.unwrap();
         assert_eq!(crew.lost().await.to_string(), "second: was ended by signal 9");
         crew.stop().await;
     }

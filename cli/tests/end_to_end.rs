@@ -184,8 +184,8 @@ fn the_demo_tells_its_story_in_time_and_leaves_nothing() {
     assert!(began.elapsed() < Duration::from_secs(60));
     assert!(!story.contains('\x1b'), "plain when piped");
     for sentence in [
-        "m/43'/60'/1581'/0'/0, for chat",
-        "m/43'/60'/1581'/1'/0, for database",
+        "private key m/43'/60'/1581'/0'/0, for chat",
+        "private key m/43'/60'/1581'/1'/0, for database",
         "m/44'/60'/0'/0/0 (a wallet): refused",
         "m/43'/60'/1581': refused",
         "extended public key m: refused",

@@ -72,7 +72,10 @@ pub(crate) async fn refusals(scribe: &Scribe, person: &mut Person) -> Result<(),
 
 fn refused(scribe: &Scribe, what: &str, answered: Result<(), CliError>) -> Result<(), CliError> {
     match answered {
-        Err(error) if error.fault() == Some(Fault::Refused) => scribe.refused(format!("{what}: refused, {error}.")),
+        Err(error) if error.fault() == Some(Fault::Refused) => {
+            let why = error.to_string();
+            scribe.refused(format!("{what}: refused; {}.", why.strip_prefix("refused: ").unwrap_or(&why)))
+        }
         Err(other) => Err(CliError::Other(format!("{what} failed for another reason than a refusal: {other}"))),
         Ok(()) => Err(CliError::Other(format!("{what} was not refused"))),
     }
