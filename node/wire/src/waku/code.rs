@@ -12,6 +12,3 @@ pub const BATCH_ACK: u64 = 11;
 pub const MESSAGE_RESPONSE: u64 = 12;
 /// Changed status options.
 pub const STATUS_UPDATE: u64 = 22;
-
-/// How many codes the capability takes.
-pub const RESERVED: u64 = 128;
