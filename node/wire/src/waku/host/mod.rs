@@ -1,8 +1,8 @@
 //! The host: a Waku node among its peers, as a machine.
 //!
 //! It says its status to every peer and waits for theirs, takes envelopes by the checks of reference section 2.4 in that
-//! order, keeps them in its pool until they expire, and forwards them at once to the peers that want them. Invariant:
-//! nothing is sent to a peer before its status is in, never the same envelope twice, and never an expired one.
+//! order, keeps them in its pool until they expire, and forwards them at once to the peers that want them. Invariant: no
+//! envelope is sent to a peer before its status is in, none twice, and none that has expired.
 
 mod forward;
 mod port;

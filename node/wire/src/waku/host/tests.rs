@@ -318,9 +318,9 @@ fn a_packet_before_the_status_ends_the_connection() {
     }
 }
 
-/// WAKU1-21: nothing is sent to a peer whose status is not in.
+/// WAKU1-21: no envelope is sent to a peer whose status is not in.
 #[test]
-fn nothing_is_sent_before_the_peers_status() {
+fn no_envelope_is_sent_before_the_peers_status() {
     let mut solo = Solo::new(full());
     solo.give(Input::PeerUp { peer: PeerId(1), id: key(1), version: 1 });
     let envelope = fresh(topic(1), 1);
