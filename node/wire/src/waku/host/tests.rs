@@ -380,7 +380,7 @@ fn an_oversized_packet_ends_the_connection() {
     assert_eq!(drops(&solo.packet(1, code::MESSAGES, &[0xff; 1_001])), ["oversize-packet"]);
 }
 
-/// The order of checks and their names, each with what the sender is told.
+/// WAKU1-11: the order of checks and their names, each with what the sender is told.
 #[test]
 fn each_refusal_has_its_name() {
     let mut solo = Solo::new(Config { max_envelope: 500, ..full() });
@@ -519,7 +519,7 @@ fn packets_stay_below_one_mebibyte() {
     assert!(matches!(told.as_slice(), [Output::Event(Event::NotPosted { why: Why::Oversize, .. })]));
 }
 
-/// WAKU1-17, WAKU1-49: a change of ours reaches every peer as an update, and what is unchanged is not sent.
+/// WAKU1-17: a change of ours reaches every peer as an update, and what is unchanged is not sent.
 #[test]
 fn our_changes_are_told_to_every_peer() {
     let mut solo = Solo::new(wanting(&[1]));
