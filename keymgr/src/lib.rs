@@ -1,1 +1,36 @@
-//! To be.
+//! The broker: the one process with authority over a card.
+//!
+//! - [`policy`] decides, as a pure function, who may have which key;
+//! - [`broker`] owns the card: [`opening`], [`unlock`], [`provision`], [`export`] are what it does with it, and `journal`
+//!   is the order of record, command and outcome that all of them keep;
+//! - [`worker`] is the one thread on which a broker lives, [`service`] the local API in front of it, [`daemon`] puts both
+//!   together from the files of a [`profile`].
+
+pub mod broker;
+pub mod caller;
+pub mod clock;
+pub mod daemon;
+mod dice;
+pub mod error;
+pub mod export;
+pub mod files;
+mod journal;
+pub mod manifest;
+pub mod opening;
+pub mod pins;
+pub mod policy;
+pub mod profile;
+pub mod provision;
+pub mod reader;
+pub mod sealing;
+pub mod service;
+pub mod store;
+pub mod unlock;
+pub mod worker;
+
+pub use broker::{Broker, Enrolment, Rules};
+pub use error::BrokerError;
+pub use journal::Why;
+
+#[cfg(test)]
+mod tests;

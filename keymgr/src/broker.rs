@@ -1,0 +1,227 @@
+//! The owner of one card: what it may be asked, how long its PIN stays valid, and what is written down about it.
+//!
+//! The invariant: the card's validated PIN ends, by a reset of the card, at the end of its lifetime, on lock, on stop, and
+//! on every error. While no PIN is validated the card lies idle, without a channel.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use audit::{Asked, LogOpened, LogStore, Text};
+use keycard::{Card, CardTransport, Trust, Unlocked};
+use proto::rpc::api::KeymgrStatus;
+use proto::{CardId, Instant, KeyUid};
+use rand_core::CryptoRng;
+
+use crate::clock::Clock;
+use crate::error::BrokerError;
+use crate::files;
+use crate::journal::{Journal, Why};
+use crate::manifest::Manifest;
+use crate::pins::Pins;
+use crate::policy::Policy;
+
+/// One card, its rules and its log.
+pub struct Broker<T: CardTransport, S: LogStore> {
+    slot: Slot<T>,
+    pub(crate) journal: Journal<S>,
+    pub(crate) rules: Rules,
+    pub(crate) enrolment: Enrolment,
+    pub(crate) dice: Box<dyn CryptoRng + Send>,
+}
+
+/// What decides whether a card is taken and what may leave it.
+pub struct Rules {
+    /// Which authorities vouch for cards.
+    pub trust: Trust,
+    /// Whether the public test authority is among them.
+    pub test_authority: bool,
+    /// Which cards may be met.
+    pub manifest: Manifest,
+    /// Which keys may leave.
+    pub policy: Policy,
+}
+
+/// Which card was enrolled, and where that is written.
+#[derive(Debug, Clone)]
+pub struct Enrolment {
+    /// What was pinned, if anything.
+    pub pins: Option<Pins>,
+    /// Whether the log tells of it.
+    pub logged: bool,
+    /// Where the pins are.
+    pub pins_path: PathBuf,
+    /// Where the policy is, or will be after the first enrolment.
+    pub policy_path: PathBuf,
+}
+
+/// Where the transport is.
+enum Slot<T> {
+    /// Nowhere: a step with the card panicked.
+    Empty,
+    /// Here; the card has no channel and no validated PIN.
+    Idle(T),
+    /// Held by an unlocked card, until then if there is an end.
+    Unlocked { card: Card<Unlocked, T>, until: Option<Instant> },
+}
+
+impl<T: CardTransport, S: LogStore> Broker<T, S> {
+    /// Takes a card and its log.
+    #[must_use]
+    pub fn new(
+        transport: T,
+        log: audit::Log<S>,
+        rules: Rules,
+        enrolment: Enrolment,
+        clock: Box<dyn Clock + Send>,
+        dice: Box<dyn CryptoRng + Send>,
+    ) -> Self {
+        let journal = Journal::new(log, clock, rules.policy.hash());
+        Self { slot: Slot::Idle(transport), journal, rules, enrolment, dice }
+    }
+
+    /// Writes down which manager works from here on, `binary` being the hash of its program.
+    ///
+    /// # Errors
+    /// [`BrokerError::Log`].
+    pub fn announce(&mut self, binary: Option<[u8; 32]>) -> Result<(), BrokerError> {
+        let opened = LogOpened {
+            version: Text::lossy(env!("CARGO_PKG_VERSION")),
+            binary,
+            policy: self.rules.policy.hash(),
+            test_authority: self.rules.test_authority,
+        };
+        self.journal.opened(opened).map(drop)
+    }
+
+    /// Ends the PIN's lifetime: the card is reset.
+    pub fn lock(&mut self) {
+        match std::mem::replace(&mut self.slot, Slot::Empty) {
+            Slot::Unlocked { card, .. } => {
+                self.put_back(card.into_transport());
+                tracing::info!("the card is locked");
+            }
+            other => self.slot = other,
+        }
+    }
+
+    /// Locks the card if its PIN's lifetime has ended.
+    pub fn expire(&mut self) {
+        if self.time_left() == Some(Duration::ZERO) {
+            self.lock();
+        }
+    }
+
+    /// Returns how long the PIN stays valid; nothing while the card is locked, or until the manager stops.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        match &self.slot {
+            Slot::Unlocked { until: Some(until), .. } => Some(until.since(self.journal.monotonic())),
+            _ => None,
+        }
+    }
+
+    /// Returns what the manager holds. The card is not asked.
+    #[must_use]
+    pub fn status(&self) -> KeymgrStatus {
+        let pins = self.enrolment.pins.as_ref();
+        let head = self.journal.head();
+        let unlocked = matches!(self.slot, Slot::Unlocked { .. });
+        let left = self.time_left().map_or(u64::MAX, |left| left.as_secs());
+        KeymgrStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            card: pins.map(|pins| pins.card.to_string()).unwrap_or_default(),
+            label: pins.map(|pins| pins.label.clone()).unwrap_or_default(),
+            enrolled: pins.is_some(),
+            key_uid: pins.map(|pins| pins.key_uid.to_string()).unwrap_or_default(),
+            unlocked,
+            pin_seconds_left: if unlocked { left } else { 0 },
+            log_entries: head.entries,
+            log_head: head.hash.to_string(),
+            test_ca_allowed: self.rules.test_authority,
+            ..KeymgrStatus::default()
+        }
+    }
+
+    /// Returns the transport of the locked card.
+    pub(crate) fn take(&mut self) -> Result<T, BrokerError> {
+        self.lock();
+        match std::mem::replace(&mut self.slot, Slot::Empty) {
+            Slot::Idle(transport) => Ok(transport),
+            other => {
+                self.slot = other;
+                Err(keycard::CardError::from(keycard::TransportError::NoCard).into())
+            }
+        }
+    }
+
+    /// Resets the card and lets it lie idle.
+    pub(crate) fn put_back(&mut self, mut transport: T) {
+        if let Err(error) = transport.reset() {
+            // The next opening resets it again before anything else, and fails if that fails.
+            tracing::error!("the card could not be reset: {error}");
+        }
+        self.slot = Slot::Idle(transport);
+    }
+
+    /// Keeps the unlocked card for so many seconds, or until the manager stops.
+    pub(crate) fn keep(&mut self, card: Card<Unlocked, T>, seconds: u64) {
+        let until = (seconds > 0).then(|| self.journal.monotonic().after(Duration::from_secs(seconds)));
+        self.slot = Slot::Unlocked { card, until };
+    }
+
+    /// Returns the unlocked card and the journal.
+    pub(crate) fn unlocked(&mut self) -> Result<(&mut Card<Unlocked, T>, &mut Journal<S>), BrokerError> {
+        match &mut self.slot {
+            Slot::Unlocked { card, .. } => Ok((card, &mut self.journal)),
+            Slot::Empty | Slot::Idle(_) => Err(BrokerError::Locked),
+        }
+    }
+
+    /// Returns the card and the account that a refusal is about.
+    pub(crate) fn about(&self) -> (Option<CardId>, Option<KeyUid>) {
+        self.enrolment.pins.as_ref().map_or((None, None), |pins| (Some(pins.card), Some(pins.key_uid)))
+    }
+
+    /// Writes down that something was refused, and returns why.
+    pub(crate) fn refused(&mut self, asked: Asked, why: &Why, error: BrokerError) -> BrokerError {
+        let about = self.about();
+        match self.journal.refuse(about, asked, why, &error.to_string()) {
+            Ok(_) => error,
+            Err(unwritten) => unwritten,
+        }
+    }
+
+    /// Pins the card, writes the first policy, and tells the log.
+    pub(crate) fn enrol(&mut self, pins: Pins) -> Result<(), BrokerError> {
+        if !self.enrolment.policy_path.exists() {
+            let text = Policy::initial(rustix::process::geteuid().as_raw());
+            files::write_whole(&self.enrolment.policy_path, text.as_bytes())?;
+        }
+        pins.write(&self.enrolment.pins_path)?;
+        self.enrolment.pins = Some(pins);
+        self.tell_of_enrolment()
+    }
+
+    /// Tells the log of the enrolment, unless it knows. The pins come first: a crash between the two is made good here,
+    /// at the next unlocking.
+    pub(crate) fn tell_of_enrolment(&mut self) -> Result<(), BrokerError> {
+        let Some(pins) = self.enrolment.pins.as_ref().filter(|_| !self.enrolment.logged) else { return Ok(()) };
+        self.journal.provisioned(audit::Provisioning {
+            card: pins.card,
+            label: Text::lossy(&pins.label),
+            generation: Text::lossy(pins.generation.name()),
+            key_uid: pins.key_uid,
+            chat_fingerprint: pins.chat,
+            seed: pins.seed,
+        })?;
+        self.enrolment.logged = true;
+        Ok(())
+    }
+}
+
+impl<T: CardTransport, S: LogStore> Drop for Broker<T, S> {
+    fn drop(&mut self) {
+        self.lock();
+    }
+}

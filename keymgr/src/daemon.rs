@@ -1,0 +1,269 @@
+//! A running manager: the files of a profile, the card in its reader, the worker, and the socket.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use audit::{Bad, Log, LogId, LogStore, OpenError, What};
+use keycard::{CardTransport, Trust};
+use proto::Pin;
+use proto::rpc::Fault;
+use proto::rpc::api::keymgr_server::KeymgrServer;
+use proto::rpc::socket::{self, Served, SocketError};
+use rand_core::Rng as _;
+use tokio_stream::wrappers::UnixListenerStream;
+
+use crate::broker::{Broker, Enrolment, Rules};
+use crate::caller::{ourselves, own_hash};
+use crate::clock::{Clock as _, SystemClock};
+use crate::dice::dice;
+use crate::error::{BrokerError, causes};
+use crate::files::StateError;
+use crate::journal::Why;
+use crate::manifest::Manifest;
+use crate::pins::Pins;
+use crate::policy::Policy;
+use crate::profile::Profile;
+use crate::reader::{ReaderName, SoftReader};
+use crate::service::{Place, Service, UNLOCK};
+use crate::store::FileStore;
+use crate::unlock::Unlocking;
+use crate::worker::Worker;
+
+/// What a manager is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Its socket.
+    pub socket: PathBuf,
+    /// Its reader.
+    pub reader: ReaderName,
+    /// Its manifest.
+    pub manifest: PathBuf,
+    /// Whether cards of the public test authority are taken.
+    pub allow_test_ca: bool,
+}
+
+/// Why a manager does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DaemonError {
+    /// The card, its state, or the log that should be written.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    /// The log that is there does not verify.
+    #[error("{}: {}", path.display(), what_to_do(source))]
+    LogBad {
+        /// The log.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        source: OpenError,
+    },
+    /// The socket cannot be served.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The server failed.
+    #[error("the local service failed: {source}")]
+    Serve {
+        /// How.
+        #[from]
+        source: tonic::transport::Error,
+    },
+    /// The operating system gave no thread, or the one with the card ended by itself.
+    #[error("the thread that owns the card {what}; start the key manager again")]
+    Worker {
+        /// What happened.
+        what: &'static str,
+    },
+}
+
+impl DaemonError {
+    /// Returns the cause that names the exit code, if there is one.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Broker(error) => Some(error.fault()),
+            Self::LogBad { source: OpenError::Read(_), .. } => Some(Fault::DiskFull),
+            Self::LogBad { .. } => Some(Fault::LogBad),
+            Self::Socket(SocketError::InUse(_)) => Some(Fault::InUse),
+            Self::Socket(_) => Some(Fault::BadInput),
+            Self::Serve { .. } | Self::Worker { .. } => None,
+        }
+    }
+}
+
+impl From<StateError> for DaemonError {
+    fn from(error: StateError) -> Self {
+        Self::Broker(error.into())
+    }
+}
+
+impl From<audit::LogError> for DaemonError {
+    fn from(error: audit::LogError) -> Self {
+        Self::Broker(error.into())
+    }
+}
+
+/// A manager that holds its files and its card, and whose socket answers nobody yet.
+pub struct Daemon {
+    broker: Broker<SoftReader, FileStore>,
+    profile: Profile,
+    place: Place,
+    served: Served,
+}
+
+impl Daemon {
+    /// Takes the profile, checks every file in it, and binds the socket.
+    ///
+    /// # Errors
+    /// [`DaemonError`]; no file was changed then, except that a first start may have begun the log.
+    pub fn assemble(config: &Config) -> Result<Self, DaemonError> {
+        let profile = Profile::hold(&config.dir)?;
+        let manifest = Manifest::read(&config.manifest)?;
+        let pins = Pins::read(&profile.pins())?;
+        let policy = policy(&profile, pins.is_some())?;
+        let ReaderName::Soft(name) = &config.reader;
+        let card = SoftReader::load(name, profile.dir())?;
+        let clock = SystemClock::start();
+        let (log, logged) = open_log(&profile.log(), pins.is_some(), &clock)?;
+        let served = socket::serve(&config.socket)?;
+        for rule in policy.dead_rules() {
+            tracing::warn!("policy.toml lists {rule}, which no policy can allow");
+        }
+        let trust = Trust::production();
+        let trust = if config.allow_test_ca { trust.with_test_authority() } else { trust };
+        let rules = Rules { trust, test_authority: config.allow_test_ca, manifest, policy };
+        let enrolment = Enrolment { pins, logged, pins_path: profile.pins(), policy_path: profile.policy() };
+        let mut broker = Broker::new(card, log, rules, enrolment, Box::new(clock), Box::new(dice()));
+        broker.announce(own_hash())?;
+        let place = Place { reader: config.reader.to_string(), log: profile.log() };
+        Ok(Self { broker, profile, place, served })
+    }
+
+    /// Unlocks the card with a PIN that came with the start.
+    ///
+    /// # Errors
+    /// [`DaemonError::Broker`].
+    pub fn unlock(&mut self, pin: Pin) -> Result<(), DaemonError> {
+        let purpose = UNLOCK.to_owned().try_into().map_err(|_| BrokerError::bad_input("no purpose"))?;
+        let why = Why { caller: ourselves(), purpose };
+        self.broker.unlock(Unlocking { pin, last_try: false, seconds: 0 }, &why)?;
+        Ok(())
+    }
+
+    /// Serves until `stop`, then resets the card and gives the profile back.
+    ///
+    /// # Errors
+    /// [`DaemonError::Serve`], [`DaemonError::Worker`].
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
+        let Self { broker, profile, place, served } = self;
+        let result = serve(broker, place, served, stop).await;
+        drop(profile);
+        result
+    }
+}
+
+/// Serves a broker on a socket until `stop`, then resets the card.
+///
+/// # Errors
+/// [`DaemonError::Serve`], [`DaemonError::Worker`].
+pub async fn serve<T, S>(
+    broker: Broker<T, S>,
+    place: Place,
+    served: Served,
+    stop: impl Future<Output = ()>,
+) -> Result<(), DaemonError>
+where
+    T: CardTransport + Send + 'static,
+    S: LogStore + Send + 'static,
+{
+    let (worker, mut ended) = Worker::start(broker).map_err(|_| DaemonError::Worker { what: "did not start" })?;
+    let service = KeymgrServer::new(Service::new(worker.clone(), place)).max_decoding_message_size(MAX_REQUEST);
+    let (shut, shutting) = tokio::sync::oneshot::channel::<()>();
+    let server = tonic::transport::Server::builder().add_service(service).serve_with_incoming_shutdown(
+        UnixListenerStream::new(served.listener),
+        async {
+            drop(shutting.await);
+        },
+    );
+    tokio::pin!(server);
+    let by_itself = tokio::select! {
+        result = &mut server => Some(result.map_err(DaemonError::from)),
+        () = ended.wait() => Some(Err(DaemonError::Worker { what: "ended by itself" })),
+        () = stop => None,
+    };
+    drop(shut);
+    if by_itself.is_none() {
+        // Calls that are under way get their answer, but nobody can hold us up.
+        drop(tokio::time::timeout(GRACE, server).await);
+    }
+    // A full queue makes this wait, so not on a thread of the runtime.
+    drop(tokio::task::spawn_blocking(move || worker.stop()).await);
+    ended.wait().await;
+    drop(served.guard);
+    by_itself.unwrap_or(Ok(()))
+}
+
+/// Returns the rules in force: the file's, or before the first enrolment those that will be written then.
+fn policy(profile: &Profile, enrolled: bool) -> Result<Policy, StateError> {
+    let path = profile.policy();
+    match Policy::read(&path)? {
+        Some(policy) => Ok(policy),
+        None if enrolled => {
+            Err(StateError::Missing { path, todo: "restore it from a backup, or write the rules anew" })
+        }
+        None => Policy::parse(&Policy::initial(rustix::process::geteuid().as_raw()))
+            .map_err(|error| StateError::damaged(&path, error.to_string())),
+    }
+}
+
+/// Continues the log, or begins it on the first start, and returns whether it tells of an enrolment.
+fn open_log(path: &Path, enrolled: bool, clock: &SystemClock) -> Result<(Log<FileStore>, bool), DaemonError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !enrolled => {
+            let mut id = [0; 16];
+            dice().fill_bytes(&mut id);
+            let log = FileStore::create(path, |store| {
+                Log::create(store, LogId::from(id), clock.now()).map_err(DaemonError::from)
+            })?;
+            return Ok((log, false));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let todo = "a card is enrolled here, so there was one: restore it from a backup";
+            return Err(StateError::Missing { path: path.to_owned(), todo }.into());
+        }
+        Err(source) => return Err(StateError::io(path, source).into()),
+    };
+    let bad = |source| DaemonError::LogBad { path: path.to_owned(), source };
+    let report = audit::verify(BufReader::new(&file)).map_err(|source| StateError::io(path, source))?;
+    let logged = report.provisionings > 0;
+    if logged && !enrolled && report.bad.is_none() {
+        let path = path.with_file_name("pins.toml");
+        let todo = "the export log tells of an enrolled card: restore the pins from a backup";
+        return Err(StateError::Missing { path, todo }.into());
+    }
+    let again = File::open(path).map_err(|source| StateError::io(path, source))?;
+    let log = Log::open(FileStore::open(path)?, BufReader::new(again)).map_err(bad)?;
+    Ok((log, logged))
+}
+
+fn what_to_do(error: &OpenError) -> String {
+    match error {
+        OpenError::Bad { bad: Bad { what: What::CutOff, .. }, good_bytes } => {
+            format!(
+                "{error}; nothing followed from that line: keep a copy and cut it off with truncate -s {good_bytes}"
+            )
+        }
+        OpenError::Bad { .. } => format!("{error}; keep a copy and restore the log from a backup"),
+        other => causes(other),
+    }
+}
+
+/// No request is larger than a few sealed secrets.
+const MAX_REQUEST: usize = 64 * 1024;
+/// How long a stop waits for calls that are under way.
+const GRACE: Duration = Duration::from_secs(5);

@@ -1,0 +1,170 @@
+//! Why the broker did not do what it was asked, with one cause ([`Fault`]) for each way to act on it.
+
+use audit::LogError;
+use keycard::{CardError, TransportError, Unsuitable};
+use proto::rpc::Fault;
+use proto::{CardId, Fingerprint};
+
+use crate::files::StateError;
+use crate::policy::Reason;
+
+/// Why the broker did not do what it was asked. Each message is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// The step with the card failed.
+    #[error(transparent)]
+    Card(#[from] CardError),
+    /// The PIN did not unlock the card.
+    #[error(transparent)]
+    Pin(#[from] PinRefused),
+    /// It is not the card that it should be, or not as it should be.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+    /// The card's PIN is not validated.
+    #[error("the card is locked; run `cardinal unlock`")]
+    Locked,
+    /// The policy says no.
+    #[error("refused: {0}")]
+    Refused(#[from] Reason),
+    /// The log cannot be written, so nothing is handed on.
+    #[error("nothing was exported: {}", causes(.0))]
+    Log(#[from] LogError),
+    /// A state file cannot be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The caller asked for what cannot be.
+    #[error("{what}")]
+    BadInput {
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// Why a PIN did not unlock the card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PinRefused {
+    /// It is the wrong one.
+    #[error("wrong PIN, {tries} {} left", if *.tries == 1 { "try" } else { "tries" })]
+    Wrong {
+        /// How many more before the card blocks.
+        tries: u8,
+    },
+    /// One more wrong PIN would block the card.
+    #[error("only one PIN try is left, the PIN was not sent; repeat with --last-try to spend it")]
+    LastTry,
+    /// The card takes no PIN any more.
+    #[error("the PIN is blocked; only the PUK unblocks it")]
+    Blocked,
+}
+
+/// How a card differs from the one that was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Mismatch {
+    /// Nobody vouched for it.
+    #[error("card {card} is not in the manifest; compare its identity with what its maker gave you, then add it")]
+    NotInManifest {
+        /// The card.
+        card: CardId,
+    },
+    /// Another card was enrolled here.
+    #[error("this is card {card}, another than the one that was enrolled here; insert that one")]
+    OtherCard {
+        /// The card.
+        card: CardId,
+    },
+    /// The manifest names another generation than was pinned.
+    #[error("the manifest names another generation for this card than was pinned; correct the manifest")]
+    OtherGeneration,
+    /// It does not hold the key that was pinned.
+    #[error("the card holds another key than last time; if you did not replace it, do not use this card")]
+    OtherKey,
+    /// Same account, other chat key: a card in duress mode, or one that derives otherwise.
+    #[error("the card's chat key is {found}, it was {pinned}; the card is in duress mode or faulty")]
+    OtherChatKey {
+        /// Of the chat key that the card gave.
+        found: Fingerprint,
+        /// Of the one that was pinned.
+        pinned: Fingerprint,
+    },
+    /// It answers as another account than its own key proves.
+    #[error("the card's key is not the one that it claims to hold; do not use this card")]
+    FalseKeyUid,
+    /// It was initialised before.
+    #[error("the card is initialised already and is left as it is; insert a blank one")]
+    NotBlank,
+    /// A card is enrolled here.
+    #[error("a card is enrolled here already and is left as it is; use another --dir for another card")]
+    EnrolledAlready,
+    /// It is blank.
+    #[error("the card is blank; enrol it first")]
+    Blank,
+    /// It has a PIN and no key.
+    #[error("the card is initialised but holds no key, perhaps its enrolment was cut off; reset it and enrol it again")]
+    NoKey,
+}
+
+impl BrokerError {
+    /// Returns the cause that crosses the socket and names the exit code.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Card(error) => of_card(error),
+            Self::Pin(PinRefused::Wrong { .. }) => Fault::WrongPin,
+            Self::Pin(PinRefused::LastTry) => Fault::LastTry,
+            Self::Pin(PinRefused::Blocked) => Fault::PinBlocked,
+            Self::Mismatch(mismatch) => mismatch.fault(),
+            Self::Locked => Fault::Locked,
+            Self::Refused(_) => Fault::Refused,
+            Self::Log(_) => Fault::LogUnwritable,
+            Self::State(error) => error.fault(),
+            Self::BadInput { .. } => Fault::BadInput,
+        }
+    }
+
+    pub(crate) fn bad_input(what: impl Into<String>) -> Self {
+        Self::BadInput { what: what.into() }
+    }
+}
+
+impl Mismatch {
+    const fn fault(self) -> Fault {
+        match self {
+            Self::NotInManifest { .. } => Fault::UnknownCard,
+            Self::OtherCard { .. } | Self::OtherGeneration | Self::OtherKey => Fault::OtherKey,
+            Self::OtherChatKey { .. } | Self::FalseKeyUid => Fault::OtherKey,
+            Self::NotBlank | Self::EnrolledAlready | Self::NoKey => Fault::NotBlank,
+            Self::Blank => Fault::StateMissing,
+        }
+    }
+}
+
+fn of_card(error: &CardError) -> Fault {
+    match error {
+        CardError::Transport(TransportError::Reader { .. }) => Fault::DiskFull,
+        CardError::Transport(_) => Fault::NoCard,
+        CardError::Unsuitable(Unsuitable::NoApplet | Unsuitable::NotPersonalised) => Fault::NoCard,
+        CardError::Untrusted(_) => Fault::UnknownAuthority,
+        CardError::OtherKey { .. } => Fault::OtherKey,
+        CardError::NotRecorded(_) => Fault::LogUnwritable,
+        CardError::Misuse { .. } => Fault::BadInput,
+        _ => Fault::BadCardAnswer,
+    }
+}
+
+/// Returns an error and what caused it, in one line.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}

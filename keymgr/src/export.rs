@@ -1,0 +1,123 @@
+//! Keys that leave the card: decided by the policy, recorded before and after, and private ones sealed to the caller.
+
+use audit::{Asked, LogStore, Operation, Outcome};
+use k256::SecretKey;
+use keycard::{CardError, CardTransport};
+use proto::rpc::api::Sealed;
+use proto::rpc::seal;
+use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, Secret};
+
+use crate::broker::Broker;
+use crate::error::{BrokerError, Mismatch};
+use crate::journal::Why;
+use crate::policy::Decision;
+
+/// A private key on its way to the caller.
+pub struct SealedKey {
+    /// The key, sealed to the caller's one-time key.
+    pub sealed: Sealed,
+    /// Of its public half.
+    pub fingerprint: Fingerprint,
+    /// The number of the intent.
+    pub entry: u64,
+}
+
+/// A public key.
+pub struct PublicKey {
+    /// The key.
+    pub key: ChatKey,
+    /// Its chain code, when the extended form was asked for.
+    pub chain_code: Option<Secret<32>>,
+    /// The number of the intent.
+    pub entry: u64,
+}
+
+impl<T: CardTransport, S: LogStore> Broker<T, S> {
+    /// Exports the private key at `path`, sealed to the caller's one-time key.
+    ///
+    /// # Errors
+    /// [`BrokerError::Refused`], which is in the log; [`BrokerError::Locked`]; [`BrokerError::Log`], and then nothing left
+    /// or it was wiped; [`BrokerError::Card`], [`BrokerError::Mismatch`]. After all but the first two the card is locked.
+    pub fn export_private(&mut self, path: KeyPath, caller: &ChatKey, why: &Why) -> Result<SealedKey, BrokerError> {
+        let operation = self.decide(Asked::Private(path), why)?;
+        let Operation::ExportPrivate(path) = operation else {
+            return Err(BrokerError::bad_input("the policy answered another question"));
+        };
+        self.private(&path, caller, why).inspect_err(|error| self.after(error))
+    }
+
+    /// Exports the public key at `path`, with its chain code if `extended`.
+    ///
+    /// # Errors
+    /// As [`Self::export_private`].
+    pub fn export_public(&mut self, path: KeyPath, extended: bool, why: &Why) -> Result<PublicKey, BrokerError> {
+        let asked = if extended { Asked::ExtendedPublic(path) } else { Asked::Public(path) };
+        let operation = self.decide(asked, why)?;
+        self.public_key(operation, why).inspect_err(|error| self.after(error))
+    }
+
+    fn decide(&mut self, asked: Asked, why: &Why) -> Result<Operation, BrokerError> {
+        match self.rules.policy.decide(why.caller.uid, &asked, &why.purpose) {
+            Decision::Allowed(operation) => Ok(operation),
+            Decision::Refused(reason) => {
+                tracing::info!(%asked, purpose = %why.purpose, "refused: {reason}");
+                Err(self.refused(asked, why, reason.into()))
+            }
+        }
+    }
+
+    fn private(&mut self, path: &ExportPath, caller: &ChatKey, why: &Why) -> Result<SealedKey, BrokerError> {
+        let (card, journal) = self.unlocked()?;
+        let request = card.request(Operation::ExportPrivate(path.clone()));
+        let key_uid = request.key_uid;
+        let ((secret, fingerprint), entry) = journal.carry_out(
+            request,
+            why,
+            |recorded| {
+                let secret = card.export_private(path, recorded)?;
+                let fingerprint = fingerprint_of(&secret)?;
+                Ok((secret, fingerprint))
+            },
+            |(_, fingerprint)| Outcome::Done { fingerprint: Some(*fingerprint), key_uid },
+        )?;
+        if let Some(pins) = self.enrolment.pins.as_ref().filter(|_| *path == ExportPath::chat())
+            && pins.chat != fingerprint
+        {
+            // The log has what left the card; the caller does not get it.
+            return Err(Mismatch::OtherChatKey { found: fingerprint, pinned: pins.chat }.into());
+        }
+        let sealed = seal::seal(&caller.to_compressed(), seal::KEY, secret.expose(), &mut *self.dice)
+            .map_err(|error| BrokerError::bad_input(error.to_string()))?;
+        tracing::info!(%path, %fingerprint, entry, "private key exported");
+        Ok(SealedKey { sealed, fingerprint, entry })
+    }
+
+    fn public_key(&mut self, operation: Operation, why: &Why) -> Result<PublicKey, BrokerError> {
+        let (card, journal) = self.unlocked()?;
+        let request = card.request(operation.clone());
+        let key_uid = request.key_uid;
+        let done = |(key, _): &(ChatKey, _)| Outcome::Done { fingerprint: Some(Fingerprint::of(key)), key_uid };
+        let ask = |recorded: &mut audit::Recorded| match &operation {
+            Operation::ExportPublic(path) => card.export_public(path, recorded).map(|key| (key, None)),
+            Operation::ExportExtendedPublic(path) => {
+                card.export_extended_public(path, recorded).map(|extended| (extended.key, Some(extended.chain_code)))
+            }
+            _ => Err(CardError::Misuse { what: "this is no export of a public key" }),
+        };
+        let ((key, chain_code), entry) = journal.carry_out(request, why, ask, done)?;
+        Ok(PublicKey { key, chain_code, entry })
+    }
+
+    /// Ends the PIN's lifetime after an error with the card or the log.
+    fn after(&mut self, error: &BrokerError) {
+        if !matches!(error, BrokerError::Locked) {
+            self.lock();
+        }
+    }
+}
+
+fn fingerprint_of(secret: &Secret<32>) -> Result<Fingerprint, CardError> {
+    let key =
+        SecretKey::from_slice(secret.expose()).map_err(|_| CardError::Answer { what: "a private key of no curve" })?;
+    Ok(Fingerprint::of(&ChatKey::from(key.public_key())))
+}

@@ -1,0 +1,127 @@
+//! The order that every key operation keeps: intent synced, card asked, outcome synced, and only then the value is seen.
+
+use audit::{
+    Asked, Caller, ChannelOpened, Head, Log, LogOpened, LogStore, Outcome, Provisioning, Purpose, Recorded, Refusal,
+    Request, Text, When,
+};
+use keycard::CardError;
+use proto::{CardId, Instant, KeyUid};
+
+use crate::clock::Clock;
+use crate::error::BrokerError;
+
+/// The log, the clocks that stamp it, and the policy that every intent names.
+pub(crate) struct Journal<S> {
+    log: Log<S>,
+    clock: Box<dyn Clock + Send>,
+    policy: [u8; 32],
+}
+
+/// Who asks, and what for.
+#[derive(Debug, Clone)]
+pub struct Why {
+    /// Who.
+    pub caller: Caller,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+impl<S: LogStore> Journal<S> {
+    pub(crate) const fn new(log: Log<S>, clock: Box<dyn Clock + Send>, policy: [u8; 32]) -> Self {
+        Self { log, clock, policy }
+    }
+
+    /// Carries out one operation between its intent and its outcome, and returns what it gave with the intent's number.
+    ///
+    /// When the outcome cannot be synced, what the card gave is dropped, which wipes it.
+    ///
+    /// # Errors
+    /// [`BrokerError::Log`]: before `ask` when the intent is not on disk; [`BrokerError::Card`].
+    pub(crate) fn carry_out<V>(
+        &mut self,
+        request: Request,
+        why: &Why,
+        ask: impl FnOnce(&mut Recorded) -> Result<V, CardError>,
+        done: impl FnOnce(&V) -> Outcome,
+    ) -> Result<(V, u64), BrokerError> {
+        let exports = matches!(
+            request.operation,
+            audit::Operation::ExportPrivate(_)
+                | audit::Operation::ExportPublic(_)
+                | audit::Operation::ExportExtendedPublic(_)
+        );
+        let now = self.now();
+        let mut recorded = self.log.intent(now, request, why.purpose.clone(), why.caller.clone(), self.policy)?;
+        let entry = recorded.seq();
+        let now = self.now();
+        match ask(&mut recorded) {
+            Ok(value) => {
+                self.log.outcome(now, recorded, done(&value))?;
+                Ok((value, entry))
+            }
+            Err(error) => {
+                let reason = Text::lossy(&error.to_string());
+                let outcome = match &error {
+                    _ if !recorded.is_spent() => Outcome::NotSent { reason },
+                    CardError::Status { status, .. } if exports => {
+                        Outcome::RefusedByCard { status: u16::from_be_bytes(status.to_bytes()) }
+                    }
+                    _ => Outcome::Failed { reason },
+                };
+                if let Err(unwritten) = self.log.outcome(now, recorded, outcome) {
+                    // The intent stands alone then, which reads as "exported".
+                    tracing::error!(entry, "the outcome of a failed operation is not in the log: {unwritten}");
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    pub(crate) fn refuse(
+        &mut self,
+        about: (Option<CardId>, Option<KeyUid>),
+        asked: Asked,
+        why: &Why,
+        reason: &str,
+    ) -> Result<u64, BrokerError> {
+        let (card, key_uid) = about;
+        let refusal = Refusal {
+            card,
+            key_uid,
+            asked,
+            purpose: Some(why.purpose.clone()),
+            caller: why.caller.clone(),
+            reason: Text::lossy(reason),
+            policy: self.policy,
+        };
+        let now = self.now();
+        Ok(self.log.refusal(now, refusal)?)
+    }
+
+    pub(crate) fn channel_opened(&mut self, opened: ChannelOpened) -> Result<u64, BrokerError> {
+        let now = self.now();
+        Ok(self.log.channel_opened(now, opened)?)
+    }
+
+    pub(crate) fn provisioned(&mut self, provisioning: Provisioning) -> Result<u64, BrokerError> {
+        let now = self.now();
+        Ok(self.log.provisioning(now, provisioning)?)
+    }
+
+    pub(crate) fn opened(&mut self, opened: LogOpened) -> Result<u64, BrokerError> {
+        let now = self.now();
+        Ok(self.log.opened(now, opened)?)
+    }
+
+    pub(crate) const fn head(&self) -> Head {
+        self.log.head()
+    }
+
+    pub(crate) fn monotonic(&self) -> Instant {
+        self.now().monotonic
+    }
+
+    fn now(&self) -> When {
+        self.clock.now()
+    }
+}

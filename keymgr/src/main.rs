@@ -1,0 +1,246 @@
+//! `cardinal-keymgr`: owns one card, exports what its policy allows, and writes down what left.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use keymgr::daemon::{Config, Daemon, DaemonError};
+use keymgr::files::StateError;
+use keymgr::reader::{ReaderName, SoftName, SoftReader};
+use proto::Pin;
+use proto::rpc::Fault;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
+
+/// The key manager: the one process with authority over a card.
+#[derive(Debug, Parser)]
+#[command(name = "cardinal-keymgr", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serve the card in a reader until SIGTERM or SIGINT.
+    Run(RunArgs),
+    /// Make a blank software card. Anybody who reads its file has its keys: it is no secure element.
+    SoftCreate(SoftCreateArgs),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The directory with the log, the pins, the policy and the software cards (mode 0700).
+    #[arg(long)]
+    dir: PathBuf,
+    /// The Unix socket to serve, in a directory of mode 0700.
+    #[arg(long)]
+    socket: PathBuf,
+    /// The reader: soft:NAME. There is no other in its place when it is missing.
+    #[arg(long)]
+    reader: ReaderName,
+    /// The TOML file that names the cards which may be met.
+    #[arg(long)]
+    manifest: PathBuf,
+    /// Take cards of the public test authority, which anybody can make. It is written to the log.
+    #[arg(long)]
+    allow_test_ca: bool,
+    /// Read the PIN from this open file descriptor (a pipe or a file, one line) and unlock the card at once.
+    #[arg(long, value_name = "N")]
+    pin_fd: Option<u32>,
+    /// Stop when stdin is closed, that is, when the parent is gone.
+    #[arg(long)]
+    until_stdin_closes: bool,
+}
+
+#[derive(Debug, Args)]
+struct SoftCreateArgs {
+    /// The key manager's directory, made with mode 0700 if it is missing.
+    #[arg(long)]
+    dir: PathBuf,
+    /// The card's name: 1 to 32 of a-z, 0-9, - and _.
+    name: SoftName,
+}
+
+/// Why the program ends with an error.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("{0}")]
+    BadInput(String),
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        let fault = match self {
+            Self::Daemon(error) => error.fault(),
+            Self::State(error) => Some(error.fault()),
+            Self::BadInput(_) => Some(Fault::BadInput),
+            Self::System(_) => None,
+        };
+        fault.map_or(1, Fault::exit_code)
+    }
+}
+
+fn main() -> ExitCode {
+    let matches = Cli::command().after_help(exit_codes()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let filter = EnvFilter::try_from_env("CARDINAL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    keep_memory_private();
+    let result = match cli.verb {
+        Verb::Run(args) => run(args),
+        Verb::SoftCreate(args) => soft_create(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            drop(writeln!(std::io::stderr(), "cardinal-keymgr: {failure}"));
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn soft_create(args: &SoftCreateArgs) -> Result<(), Failure> {
+    let (identity, path) = SoftReader::create(&args.name, &args.dir)?;
+    print_line(&serde_json::json!({
+        "reader": ReaderName::Soft(args.name.clone()).to_string(),
+        "identity": hex::encode(identity),
+        "path": path,
+    }))?;
+    Ok(())
+}
+
+fn run(args: RunArgs) -> Result<(), Failure> {
+    let RunArgs { dir, socket, reader, manifest, allow_test_ca, pin_fd, until_stdin_closes } = args;
+    let pin = pin_fd.map(read_pin).transpose()?;
+    let config = Config { dir, socket, reader, manifest, allow_test_ca };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let result = runtime.block_on(async {
+        let mut stop = Stop::listen(until_stdin_closes)?;
+        let mut daemon = Daemon::assemble(&config)?;
+        if let Some(pin) = pin {
+            daemon.unlock(pin)?;
+        }
+        let ready = serde_json::json!({ "ready": true, "socket": config.socket, "reader": config.reader.to_string() });
+        print_line(&ready)?;
+        tracing::info!(socket = %config.socket.display(), "serving");
+        daemon.serve(stop.wait()).await?;
+        tracing::info!("stopped");
+        Ok(())
+    });
+    runtime.shutdown_background();
+    result
+}
+
+/// What ends the program.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    closed: tokio::sync::oneshot::Receiver<()>,
+    /// Kept where stdin does not matter, so that `closed` never fires.
+    _open: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl Stop {
+    fn listen(until_stdin_closes: bool) -> Result<Self, Failure> {
+        let (sender, closed) = tokio::sync::oneshot::channel();
+        let mut open = Some(sender);
+        if until_stdin_closes {
+            let sender = open.take();
+            // A thread of its own: a read of stdin cannot be given up, and this one may outlive `main`.
+            std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+                let mut room = [0; 64];
+                while matches!(std::io::stdin().read(&mut room), Ok(1..)) {}
+                drop(sender);
+            })?;
+        }
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            closed,
+            _open: open,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => tracing::info!("SIGTERM"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT"),
+            _ = &mut self.closed => tracing::info!("stdin is closed"),
+        }
+    }
+}
+
+/// Reads a line with a PIN, byte by byte into memory that is wiped, so that no buffer keeps it.
+fn read_pin(fd: u32) -> Result<Pin, Failure> {
+    let no_pin = |error: std::io::Error| Failure::BadInput(format!("no PIN can be read from descriptor {fd}: {error}"));
+    let mut file = File::open(format!("/proc/self/fd/{fd}")).map_err(no_pin)?;
+    let mut line = Zeroizing::new(Vec::with_capacity(MAX_PIN_LINE));
+    let mut byte = Zeroizing::new([0]);
+    while line.len() < MAX_PIN_LINE && file.read(byte.as_mut_slice()).map_err(no_pin)? == 1 && *byte != *b"\n" {
+        line.extend_from_slice(byte.as_slice());
+    }
+    Pin::try_from(line.strip_suffix(b"\r").unwrap_or(&line))
+        .map_err(|error| Failure::BadInput(format!("the PIN: {error}")))
+}
+
+/// Keeps the memory out of core dumps and away from debuggers of the same user, as far as the system lets us.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let kept = set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .and_then(|()| setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }));
+    if let Err(error) = kept {
+        tracing::warn!("core dumps could not be switched off: {error}");
+    }
+}
+
+fn print_line(value: &serde_json::Value) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{value}")?;
+    stdout.flush()
+}
+
+/// The exit codes, for `--help`.
+fn exit_codes() -> String {
+    let mut text = String::from("Exit codes:\n   0  done\n   1  another error\n   2  wrong usage\n");
+    for fault in Fault::ALL {
+        text.push_str(&format!("  {:>2}  {} ({})\n", fault.exit_code(), fault.meaning(), fault.name()));
+    }
+    text
+}
+
+const MAX_PIN_LINE: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_lists_the_exit_code_of_every_fault() {
+        Cli::command().debug_assert();
+        let help = Cli::command().after_help(exit_codes()).render_help().to_string();
+        for fault in Fault::ALL {
+            assert!(help.contains(&format!("{:>2}  {}", fault.exit_code(), fault.meaning())), "{}", fault.name());
+        }
+    }
+
+    #[test]
+    fn no_option_takes_a_pin() {
+        let run = |extra: &[&str]| {
+            let base =
+                ["cardinal-keymgr", "run", "--dir", "d", "--socket", "s", "--reader", "soft:a", "--manifest", "m"];
+            Cli::command().try_get_matches_from(base.iter().chain(extra)).is_ok()
+        };
+        assert!(run(&[]) && run(&["--pin-fd", "3"]));
+        assert!(!run(&["--pin", "123456"]));
+    }
+}

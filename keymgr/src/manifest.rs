@@ -1,0 +1,180 @@
+//! The manifest: which cards this manager may meet. A valid certificate is not enough for first contact.
+//!
+//! ```toml
+//! [[card]]
+//! label = "alice"
+//! identity = "<66 hexadecimal digits>"
+//! generation = "v2"
+//! ```
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use proto::CardId;
+use serde::Deserialize;
+
+use crate::files::{self, StateError};
+
+/// The cards that somebody vouched for, outside the cards themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    cards: Vec<Named>,
+}
+
+/// One card of the manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// What people call it.
+    pub label: String,
+    /// Its identity.
+    pub card: CardId,
+    /// The generation of its secure channel.
+    pub generation: Generation,
+}
+
+/// A generation of the secure channel. An identity key is good for the one generation it is pinned with, because a 3.1 or
+/// 3.2 card signs whatever it is given and so could speak for a 4.0 one (DESIGN section 9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Generation {
+    /// Applet 4.0: certificate and a signed opening.
+    V2,
+}
+
+impl Generation {
+    /// Returns the word of the manifest.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+        }
+    }
+}
+
+/// Why a text is no manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Not the TOML that a manifest is.
+    #[error("{0}")]
+    Malformed(String),
+    /// A label that cannot be shown in one line.
+    #[error("a label is 1 to 64 printable characters")]
+    Label,
+    /// An identity that is no public key.
+    #[error("the identity of {label:?} is no compressed public key (66 hexadecimal digits)")]
+    Identity {
+        /// The card.
+        label: String,
+    },
+    /// Two cards that are the same.
+    #[error("{label:?} names an identity or a label twice")]
+    Twice {
+        /// The second one.
+        label: String,
+    },
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    /// [`StateError::Missing`], [`StateError::Damaged`], [`StateError::Io`].
+    pub fn read(path: &Path) -> Result<Self, StateError> {
+        let text = files::read_text(path, MAX_BYTES)?.ok_or_else(|| StateError::Missing {
+            path: path.to_owned(),
+            todo: "write a manifest that names the card's identity, as `soft-create` prints it",
+        })?;
+        Self::parse(&text).map_err(|error| StateError::damaged(path, error.to_string()))
+    }
+
+    /// Returns the manifest of this text.
+    ///
+    /// # Errors
+    /// [`ManifestError`].
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Document {
+            #[serde(default)]
+            card: Vec<Entry>,
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Entry {
+            label: String,
+            identity: String,
+            generation: Generation,
+        }
+        let document: Document =
+            toml::from_str(text).map_err(|error| ManifestError::Malformed(error.message().to_owned()))?;
+        let (mut labels, mut identities) = (BTreeSet::new(), BTreeSet::new());
+        let mut cards = Vec::new();
+        for Entry { label, identity, generation } in document.card {
+            if !(1..=64).contains(&label.len()) || label.chars().any(char::is_control) {
+                return Err(ManifestError::Label);
+            }
+            let key = hex::decode(&identity).ok().and_then(|bytes| <[u8; 33]>::try_from(bytes).ok());
+            let key = key.filter(|key| proto::ChatKey::try_from(key.as_slice()).is_ok());
+            let Some(key) = key else { return Err(ManifestError::Identity { label }) };
+            if !labels.insert(label.clone()) || !identities.insert(key) {
+                return Err(ManifestError::Twice { label });
+            }
+            cards.push(Named { label, card: CardId::Identity(key), generation });
+        }
+        Ok(Self { cards })
+    }
+
+    /// Returns what the manifest says of this card.
+    #[must_use]
+    pub fn find(&self, card: &CardId) -> Option<&Named> {
+        self.cards.iter().find(|named| named.card == *card)
+    }
+}
+
+const MAX_BYTES: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+
+    fn entry(label: &str, identity: &str, generation: &str) -> String {
+        format!("[[card]]\nlabel = {label:?}\nidentity = {identity:?}\ngeneration = {generation:?}\n")
+    }
+
+    #[test]
+    fn a_card_is_found_by_its_identity() {
+        let manifest = Manifest::parse(&entry("alice", KEY, "v2")).unwrap();
+        let card = CardId::Identity(hex::decode(KEY).unwrap().try_into().unwrap());
+        assert_eq!(manifest.find(&card).unwrap().label, "alice");
+        assert_eq!(manifest.find(&CardId::Identity([2; 33])), None);
+        assert_eq!(Manifest::parse("").unwrap().find(&card), None, "an empty manifest names nobody");
+    }
+
+    #[test]
+    fn what_is_no_manifest_is_named() {
+        let cases = [
+            ("card = 1".to_owned(), "invalid type"),
+            ("[[cards]]".to_owned(), "unknown field"),
+            (entry("", KEY, "v2"), "label"),
+            (entry("a\nb", KEY, "v2"), "label"),
+            (entry("alice", &KEY[2..], "v2"), "66 hexadecimal"),
+            (entry("alice", &KEY.replacen("02", "07", 1), "v2"), "66 hexadecimal"),
+            (entry("alice", KEY, "v1"), "unknown variant"),
+            (entry("alice", KEY, "v2") + &entry("bob", KEY, "v2"), "twice"),
+        ];
+        for (text, want) in cases {
+            let error = Manifest::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(want), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_manifest_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Manifest::read(&dir.path().join("manifest.toml")).unwrap_err();
+        assert!(error.to_string().contains("write a manifest"), "{error}");
+    }
+}

@@ -1,0 +1,132 @@
+//! From a card in the reader to an open channel: is it a card that we take, and the one that we know?
+//!
+//! The invariant: no PIN, no INIT and no LOAD KEY before the manifest named the card, and every opening is in the log with
+//! a salt that binds the card's signature to the log's head.
+
+use audit::{Blob, ChannelOpened, LogStore, Text};
+use keycard::{ApplicationInfo, Card, CardError, CardTransport, Failed, Secured, Selected, Selection};
+use proto::Fingerprint;
+use proto::rpc::api::CardInfo;
+
+use crate::broker::Broker;
+use crate::error::{BrokerError, Mismatch};
+use crate::manifest::Named;
+
+impl<T: CardTransport, S: LogStore> Broker<T, S> {
+    /// Returns what the card says of itself, inside the channel where it has one. It needs no PIN.
+    ///
+    /// # Errors
+    /// [`BrokerError::Card`], [`BrokerError::Log`].
+    pub fn card_info(&mut self) -> Result<CardInfo, BrokerError> {
+        if let Ok((card, _)) = self.unlocked() {
+            let (info, status) = (card.info().clone(), card.status());
+            return match status {
+                Ok(status) => Ok(describe(&info, Some(status))),
+                Err(error) => {
+                    self.lock();
+                    Err(error.into())
+                }
+            };
+        }
+        match self.connect()? {
+            Selection::Blank(card) => {
+                let info = describe(card.info(), None);
+                self.put_back(card.into_transport());
+                Ok(info)
+            }
+            Selection::Initialised(card) => {
+                let mut card = self.open(card)?;
+                let (info, status) = (card.info().clone(), card.status());
+                self.put_back(card.into_transport());
+                Ok(describe(&info, Some(status?)))
+            }
+        }
+    }
+
+    /// Resets the card and selects the applet.
+    pub(crate) fn connect(&mut self) -> Result<Selection<T>, BrokerError> {
+        let mut transport = self.take()?;
+        if let Err(error) = transport.reset() {
+            self.put_back(transport);
+            return Err(CardError::from(error).into());
+        }
+        keycard::select(transport).map_err(|failed| self.failed(failed))
+    }
+
+    /// Opens the channel and writes the evidence down.
+    pub(crate) fn open(&mut self, card: Card<Selected, T>) -> Result<Card<Secured, T>, BrokerError> {
+        let mut random = [0; 32];
+        self.dice.fill_bytes(&mut random);
+        let salt = self.journal.head().salt(&random);
+        let card = card.open(&self.rules.trust, salt, &mut *self.dice).map_err(|failed| self.failed(failed))?;
+        match self.tell_of_opening(&card, random) {
+            Ok(()) => Ok(card),
+            Err(error) => {
+                self.put_back(card.into_transport());
+                Err(error)
+            }
+        }
+    }
+
+    /// Returns what the manifest says of a card that we take: trusted, named, and the one that was pinned, if one was.
+    pub(crate) fn recognise(&self, info: &ApplicationInfo) -> Result<Named, BrokerError> {
+        self.rules.trust.judge(&info.certificate).map_err(CardError::from)?;
+        let card = info.card_id();
+        let named = self.rules.manifest.find(&card).ok_or(Mismatch::NotInManifest { card })?;
+        if let Some(pins) = &self.enrolment.pins {
+            if pins.card != card {
+                return Err(Mismatch::OtherCard { card }.into());
+            }
+            if pins.generation != named.generation {
+                return Err(Mismatch::OtherGeneration.into());
+            }
+            if Some(pins.key_uid) != info.key_uid {
+                return Err(Mismatch::OtherKey.into());
+            }
+        }
+        Ok(named.clone())
+    }
+
+    /// Puts back what a failed step left.
+    pub(crate) fn failed(&mut self, failed: Failed<T>) -> BrokerError {
+        self.put_back(failed.transport);
+        failed.error.into()
+    }
+
+    fn tell_of_opening(&mut self, card: &Card<Secured, T>, random: [u8; 32]) -> Result<(), BrokerError> {
+        const LONG: CardError = CardError::Answer { what: "an opening longer than any Keycard's" };
+        let opening = card.opening();
+        let info = card.info();
+        let opened = ChannelOpened {
+            card: card.id(),
+            key_uid: info.key_uid,
+            applet: Text::lossy(&info.version.to_string()),
+            authority: Text::lossy(&authority(info)),
+            certificate: Blob::try_from(opening.certificate.as_bytes().as_slice()).map_err(|_| LONG)?,
+            random,
+            salt: opening.salt,
+            host_key: Blob::try_from(opening.client_ephemeral.to_bytes().as_slice()).map_err(|_| LONG)?,
+            card_key: Blob::try_from(opening.card_ephemeral.to_bytes().as_slice()).map_err(|_| LONG)?,
+            signature: Blob::try_from(opening.signature.as_slice()).map_err(|_| LONG)?,
+        };
+        self.journal.channel_opened(opened).map(drop)
+    }
+}
+
+fn authority(info: &ApplicationInfo) -> String {
+    info.certificate.authority().map_or_else(|| "nobody".to_owned(), |authority| authority.to_string())
+}
+
+fn describe(info: &ApplicationInfo, status: Option<keycard::Status>) -> CardInfo {
+    CardInfo {
+        card: info.card_id().to_string(),
+        applet: info.version.to_string(),
+        key_uid: info.key_uid.map(|uid| uid.to_string()).unwrap_or_default(),
+        initialised: info.pin_tries.is_some(),
+        pin_tries: status.map_or(0, |status| u32::from(status.pin_tries)),
+        puk_tries: status.map_or(0, |status| u32::from(status.puk_tries)),
+        authority: authority(info),
+        identity_fingerprint: Fingerprint::of(info.certificate.identity()).to_string(),
+        has_key: status.is_some_and(|status| status.has_key),
+    }
+}

@@ -1,0 +1,167 @@
+//! Enrolment: a blank card that the manifest names gets PIN, PUK and a key, is read back, and is pinned.
+//!
+//! The card is locked afterwards: its owner unlocks it like any other.
+
+use audit::{Asked, LogStore, Operation, Outcome, Request, SeedOrigin};
+use keycard::{Card, CardError, CardTransport, InitSecrets, Mnemonic, Selected, Selection, Unlocked};
+use proto::rpc::api::Sealed;
+use proto::rpc::seal;
+use proto::{ChatKey, Fingerprint, KeyUid, Pin, Puk};
+
+use crate::broker::Broker;
+use crate::error::{BrokerError, Mismatch};
+use crate::journal::Why;
+use crate::pins::Pins;
+
+/// What a card is enrolled with.
+pub struct Enrolling {
+    /// Its PIN.
+    pub pin: Pin,
+    /// Its PUK.
+    pub puk: Puk,
+    /// Where its key comes from.
+    pub key: KeySource,
+}
+
+/// Where the key of a new card comes from.
+pub enum KeySource {
+    /// GENERATE KEY: the seed never leaves the card.
+    Generate,
+    /// LOAD KEY with the seed of these words.
+    Mnemonic(Mnemonic),
+    /// LOAD KEY with the seed of so many fresh words, which are sealed to this one-time key of the caller.
+    Fresh {
+        /// 12 to 24.
+        words: usize,
+        /// The caller's one-time public key.
+        caller: ChatKey,
+    },
+}
+
+/// What an enrolment made.
+pub struct Enrolled {
+    /// What was pinned.
+    pub pins: Pins,
+    /// The fresh words, sealed.
+    pub mnemonic: Option<Sealed>,
+}
+
+impl<T: CardTransport, S: LogStore> Broker<T, S> {
+    /// Enrols the card in the reader.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; the card is reset then. What was refused is in the log. A card that has its PIN already when
+    /// something fails stays initialised: it is reset to its factory state by its owner, not from here.
+    pub fn provision(&mut self, enrolling: Enrolling, why: &Why) -> Result<Enrolled, BrokerError> {
+        self.lock();
+        self.try_provision(enrolling, why).map_err(|error| match error {
+            BrokerError::Mismatch(_) | BrokerError::Card(CardError::Untrusted(_)) => {
+                self.refused(Asked::Provision, why, error)
+            }
+            other => other,
+        })
+    }
+
+    fn try_provision(&mut self, enrolling: Enrolling, why: &Why) -> Result<Enrolled, BrokerError> {
+        let Enrolling { pin, puk, key } = enrolling;
+        if self.enrolment.pins.is_some() {
+            return Err(Mismatch::EnrolledAlready.into());
+        }
+        let (words, caller) = match key {
+            KeySource::Generate => (None, None),
+            KeySource::Mnemonic(words) => (Some(words), None),
+            KeySource::Fresh { words, caller } => {
+                let words = Mnemonic::generate(words, &mut *self.dice);
+                (Some(words.map_err(|error| BrokerError::bad_input(error.to_string()))?), Some(caller))
+            }
+        };
+        let (card, named) = match self.connect()? {
+            Selection::Initialised(card) => {
+                self.put_back(card.into_transport());
+                return Err(Mismatch::NotBlank.into());
+            }
+            Selection::Blank(card) => match self.recognise(card.info()) {
+                Ok(named) => (card, named),
+                Err(error) => {
+                    self.put_back(card.into_transport());
+                    return Err(error);
+                }
+            },
+        };
+        let secrets = InitSecrets { pin, puk };
+        let card = self.init(card, &secrets, why)?;
+        let card = self.open(card)?;
+        let mut card = self.verify(card, &secrets.pin, false)?;
+        drop(secrets);
+        let result = self.give_key(&mut card, words.as_ref(), why);
+        self.put_back(card.into_transport());
+        let (key_uid, chat) = result?;
+        let seed = if words.is_some() { SeedOrigin::SeenByHost } else { SeedOrigin::GeneratedOnCard };
+        let pins = Pins { label: named.label, card: named.card, generation: named.generation, key_uid, chat, seed };
+        self.enrol(pins.clone())?;
+        tracing::info!(card = %pins.card, label = pins.label, "the card is enrolled");
+        Ok(Enrolled { pins, mnemonic: self.seal_words(words.filter(|_| caller.is_some()), caller)? })
+    }
+
+    fn init(
+        &mut self,
+        card: Card<keycard::Blank, T>,
+        secrets: &InitSecrets,
+        why: &Why,
+    ) -> Result<Card<Selected, T>, BrokerError> {
+        let request = card.request(Operation::Init);
+        let mut slot = Ok(card);
+        let (trust, dice) = (&self.rules.trust, &mut *self.dice);
+        // The card is inside until it is asked; what a failure leaves of it comes back by the same way.
+        let ask = |recorded: &mut audit::Recorded| {
+            let gone = CardError::Misuse { what: "a card is initialised once" };
+            let Ok(card) = std::mem::replace(&mut slot, Err(None)) else { return Err(gone) };
+            card.init(trust, secrets, recorded, dice).map_err(|failed| {
+                slot = Err(Some(failed.transport));
+                failed.error
+            })
+        };
+        let done = |_: &Card<Selected, T>| Outcome::Done { fingerprint: None, key_uid: None };
+        match self.journal.carry_out(request, why, ask, done) {
+            Ok((card, _)) => Ok(card),
+            Err(error) => {
+                match slot {
+                    Ok(card) => self.put_back(card.into_transport()),
+                    Err(Some(transport)) => self.put_back(transport),
+                    Err(None) => {}
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn give_key(
+        &mut self,
+        card: &mut Card<Unlocked, T>,
+        words: Option<&Mnemonic>,
+        why: &Why,
+    ) -> Result<(KeyUid, Fingerprint), BrokerError> {
+        let done = |key_uid: &KeyUid| Outcome::Done { fingerprint: None, key_uid: Some(*key_uid) };
+        let ask_for = |card: &Card<Unlocked, T>, operation| -> Request { card.request(operation) };
+        let made = match words {
+            Some(words) => {
+                let seed = words.to_seed("");
+                let request = ask_for(card, Operation::LoadKey);
+                self.journal.carry_out(request, why, |recorded| card.load_seed(&seed, recorded), done)
+            }
+            None => {
+                let request = ask_for(card, Operation::GenerateKey);
+                self.journal.carry_out(request, why, |recorded| card.generate_key(recorded), done)
+            }
+        };
+        made?;
+        self.identify(card, why)
+    }
+
+    fn seal_words(&mut self, words: Option<Mnemonic>, caller: Option<ChatKey>) -> Result<Option<Sealed>, BrokerError> {
+        let (Some(words), Some(caller)) = (words, caller) else { return Ok(None) };
+        seal::seal(&caller.to_compressed(), seal::MNEMONIC, words.expose().as_bytes(), &mut *self.dice)
+            .map(Some)
+            .map_err(|error| BrokerError::bad_input(error.to_string()))
+    }
+}

@@ -1,0 +1,239 @@
+//! The local API (`proto/schema/local/keymgr.proto`): checks who asks, opens what is sealed, and asks the worker.
+//!
+//! The invariant: no call is answered before the kernel named its user and that user is ours.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use audit::{Caller, LogStore};
+use keycard::{CardTransport, Mnemonic};
+use proto::rpc::api::keymgr_server::Keymgr;
+use proto::rpc::api::{
+    CardInfo, CardRequest, ExportPrivateReply, ExportPrivateRequest, ExportPublicReply, ExportPublicRequest,
+    KeymgrStatus, KeymgrStatusRequest, LockReply, LockRequest, ProvisionReply, ProvisionRequest, Sealed,
+    SealingKeyReply, SealingKeyRequest, UnlockReply, UnlockRequest, provision_request,
+};
+use proto::rpc::socket::Peer;
+use proto::rpc::{Fault, seal};
+use proto::{ChatKey, Fingerprint, KeyPath, Pin, Puk};
+use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
+
+use crate::broker::Broker;
+use crate::caller::Programs;
+use crate::dice::dice;
+use crate::error::{BrokerError, causes};
+use crate::journal::Why;
+use crate::provision::{Enrolling, KeySource};
+use crate::sealing::SealingKeys;
+use crate::unlock::Unlocking;
+use crate::worker::{NoAnswer, Worker};
+
+/// The local API in front of one worker.
+pub struct Service<T: CardTransport, S: LogStore> {
+    worker: Worker<T, S>,
+    place: Place,
+    keys: Mutex<SealingKeys>,
+    programs: Arc<Mutex<Programs>>,
+}
+
+/// Where the manager's card and log are, for its status.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The reader's name.
+    pub reader: String,
+    /// The log's file.
+    pub log: PathBuf,
+}
+
+impl<T, S> Service<T, S>
+where
+    T: CardTransport + Send + 'static,
+    S: LogStore + Send + 'static,
+{
+    /// Returns the service in front of `worker`.
+    #[must_use]
+    pub fn new(worker: Worker<T, S>, place: Place) -> Self {
+        Self { worker, place, keys: Mutex::default(), programs: Arc::default() }
+    }
+
+    async fn ask<R: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Broker<T, S>) -> Result<R, BrokerError> + Send + 'static,
+    ) -> Result<R, Status> {
+        self.worker.ask(ask).await.map_err(unanswered)?.map_err(|error| status(&error))
+    }
+
+    /// Opens a sealed secret; its one-time key is spent whatever comes of it.
+    fn open(&self, context: &'static str, sealed: Option<&Sealed>) -> Result<Zeroizing<Vec<u8>>, Status> {
+        let sealed = sealed.ok_or_else(|| bad_input(format!("the sealed {context} is missing")))?;
+        let opened = lock(&self.keys).open(context, sealed);
+        opened.map_err(|_| bad_input(format!("the sealed {context} does not open; ask for a new sealing key")))
+    }
+
+    /// Returns who asks and what for.
+    async fn why(&self, peer: Peer, purpose: &str, one_time_key: Option<[u8; 33]>) -> Result<Why, Status> {
+        let purpose = purpose.parse().map_err(|error: audit::text::NotAPurpose| bad_input(error.to_string()))?;
+        Ok(Why { caller: self.caller(peer, one_time_key).await?, purpose })
+    }
+
+    async fn caller(&self, peer: Peer, one_time_key: Option<[u8; 33]>) -> Result<Caller, Status> {
+        let programs = Arc::clone(&self.programs);
+        // Hashing a program reads all of its file.
+        tokio::task::spawn_blocking(move || lock(&programs).caller(&peer, one_time_key))
+            .await
+            .map_err(|_| Status::internal("the caller's program could not be looked at"))
+    }
+}
+
+#[tonic::async_trait]
+impl<T, S> Keymgr for Service<T, S>
+where
+    T: CardTransport + Send + 'static,
+    S: LogStore + Send + 'static,
+{
+    async fn status(&self, request: Request<KeymgrStatusRequest>) -> Result<Response<KeymgrStatus>, Status> {
+        Peer::of_same_user(&request)?;
+        let mut reply = self.ask(|broker| Ok(broker.status())).await?;
+        reply.reader.clone_from(&self.place.reader);
+        reply.log_path = self.place.log.display().to_string();
+        Ok(Response::new(reply))
+    }
+
+    async fn card(&self, request: Request<CardRequest>) -> Result<Response<CardInfo>, Status> {
+        Peer::of_same_user(&request)?;
+        Ok(Response::new(self.ask(Broker::card_info).await?))
+    }
+
+    async fn sealing_key(&self, request: Request<SealingKeyRequest>) -> Result<Response<SealingKeyReply>, Status> {
+        Peer::of_same_user(&request)?;
+        let public_key = lock(&self.keys).hand_out(&mut dice()).to_vec();
+        Ok(Response::new(SealingKeyReply { public_key }))
+    }
+
+    async fn unlock(&self, request: Request<UnlockRequest>) -> Result<Response<UnlockReply>, Status> {
+        let peer = Peer::of_same_user(&request)?;
+        let UnlockRequest { pin, last_try, seconds } = request.into_inner();
+        let pin = pin_of(&self.open(seal::PIN, pin.as_ref())?)?;
+        let why = self.why(peer, UNLOCK, None).await?;
+        let unlocking = Unlocking { pin, last_try, seconds };
+        let key_uid = self.ask(move |broker| broker.unlock(unlocking, &why)).await?;
+        Ok(Response::new(UnlockReply { key_uid: key_uid.to_string() }))
+    }
+
+    async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockReply>, Status> {
+        Peer::of_same_user(&request)?;
+        self.ask(|broker| {
+            broker.lock();
+            Ok(())
+        })
+        .await?;
+        Ok(Response::new(LockReply {}))
+    }
+
+    async fn provision(&self, request: Request<ProvisionRequest>) -> Result<Response<ProvisionReply>, Status> {
+        let peer = Peer::of_same_user(&request)?;
+        let ProvisionRequest { pin, puk, key, caller } = request.into_inner();
+        let pin = pin_of(&self.open(seal::PIN, pin.as_ref())?)?;
+        let puk = Puk::try_from(self.open(seal::PUK, puk.as_ref())?.as_slice())
+            .map_err(|error| bad_input(format!("the PUK: {error}")))?;
+        let mut one_time_key = None;
+        let key = match key {
+            Some(provision_request::Key::Generate(true)) => KeySource::Generate,
+            Some(provision_request::Key::Mnemonic(sealed)) => {
+                let words = self.open(seal::MNEMONIC, Some(&sealed))?;
+                let words = std::str::from_utf8(&words).map_err(|_| bad_input("the mnemonic is no text"))?;
+                KeySource::Mnemonic(Mnemonic::parse(words).map_err(|error| bad_input(error.to_string()))?)
+            }
+            Some(provision_request::Key::FreshWords(words)) => {
+                let caller = one_time(&caller)?;
+                one_time_key = Some(caller.to_compressed());
+                KeySource::Fresh { words: usize::try_from(words).unwrap_or(usize::MAX), caller }
+            }
+            Some(provision_request::Key::Generate(false)) | None => {
+                return Err(bad_input("say where the key comes from: generate, a mnemonic, or fresh words"));
+            }
+        };
+        let why = self.why(peer, ENROL, one_time_key).await?;
+        let enrolling = Enrolling { pin, puk, key };
+        let enrolled = self.ask(move |broker| broker.provision(enrolling, &why)).await?;
+        Ok(Response::new(ProvisionReply {
+            card: enrolled.pins.card.to_string(),
+            key_uid: enrolled.pins.key_uid.to_string(),
+            chat_fingerprint: enrolled.pins.chat.to_string(),
+            mnemonic: enrolled.mnemonic,
+        }))
+    }
+
+    async fn export_private(
+        &self,
+        request: Request<ExportPrivateRequest>,
+    ) -> Result<Response<ExportPrivateReply>, Status> {
+        let peer = Peer::of_same_user(&request)?;
+        let ExportPrivateRequest { path, purpose, caller } = request.into_inner();
+        let path = path_of(&path)?;
+        let caller = one_time(&caller)?;
+        let why = self.why(peer, &purpose, Some(caller.to_compressed())).await?;
+        let exported = self.ask(move |broker| broker.export_private(path, &caller, &why)).await?;
+        Ok(Response::new(ExportPrivateReply {
+            key: Some(exported.sealed),
+            fingerprint: exported.fingerprint.to_string(),
+            log_entry: exported.entry,
+        }))
+    }
+
+    async fn export_public(
+        &self,
+        request: Request<ExportPublicRequest>,
+    ) -> Result<Response<ExportPublicReply>, Status> {
+        let peer = Peer::of_same_user(&request)?;
+        let ExportPublicRequest { path, extended, purpose } = request.into_inner();
+        let path = path_of(&path)?;
+        let why = self.why(peer, &purpose, None).await?;
+        let exported = self.ask(move |broker| broker.export_public(path, extended, &why)).await?;
+        Ok(Response::new(ExportPublicReply {
+            public_key: exported.key.to_bytes().to_vec(),
+            chain_code: exported.chain_code.map(|code| code.expose().to_vec()).unwrap_or_default(),
+            fingerprint: Fingerprint::of(&exported.key).to_string(),
+            log_entry: exported.entry,
+        }))
+    }
+}
+
+fn pin_of(digits: &Zeroizing<Vec<u8>>) -> Result<Pin, Status> {
+    Pin::try_from(digits.as_slice()).map_err(|error| bad_input(format!("the PIN: {error}")))
+}
+
+fn path_of(text: &str) -> Result<KeyPath, Status> {
+    text.parse().map_err(|error: proto::path::PathError| bad_input(error.to_string()))
+}
+
+fn one_time(key: &[u8]) -> Result<ChatKey, Status> {
+    ChatKey::try_from(key).map_err(|_| bad_input("the caller's one-time public key is no public key"))
+}
+
+fn bad_input(message: impl Into<String>) -> Status {
+    Fault::BadInput.status(message)
+}
+
+fn status(error: &BrokerError) -> Status {
+    let message = causes(error);
+    tracing::debug!(fault = error.fault().name(), "{message}");
+    error.fault().status(message)
+}
+
+fn unanswered(why: NoAnswer) -> Status {
+    match why {
+        NoAnswer::Busy => Status::resource_exhausted(why.to_string()),
+        NoAnswer::Stopped => Fault::NotRunning.status(why.to_string()),
+    }
+}
+
+/// Nothing is left half done while these locks are held, so a panic elsewhere does not spoil what they guard.
+fn lock<V>(mutex: &Mutex<V>) -> MutexGuard<'_, V> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The purpose of the public keys that are fetched at each unlocking.
+pub(crate) const UNLOCK: &str = "unlock";
+const ENROL: &str = "enrol";

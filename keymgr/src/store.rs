@@ -1,0 +1,155 @@
+//! The export log in a file: appended, synced, and cut back when a write fails.
+//!
+//! The invariant: after an error the file is as it was before, or the error is [`StoreError::Torn`].
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use audit::{LogStore, StoreError};
+
+use crate::files::{self, StateError};
+
+/// An append-only file.
+#[derive(Debug)]
+pub struct FileStore {
+    file: File,
+    length: u64,
+}
+
+impl FileStore {
+    /// Makes a log at `path` whose first lines `begin` writes; the file appears there whole, with those lines, or not.
+    ///
+    /// # Errors
+    /// [`StateError::Exists`], [`StateError::Io`], or the error of `begin`.
+    pub fn create<L, E: From<StateError>>(path: &Path, begin: impl FnOnce(Self) -> Result<L, E>) -> Result<L, E> {
+        let failed = |source| StateError::io(path, source);
+        if path.symlink_metadata().is_ok() {
+            return Err(StateError::Exists { path: path.to_owned() }.into());
+        }
+        let temporary = files::beside(path);
+        // What a crash left behind never became a log.
+        match std::fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error).into()),
+            _ => {}
+        }
+        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&temporary).map_err(failed)?;
+        let log = begin(Self { file, length: 0 })?;
+        std::fs::rename(&temporary, path).and_then(|()| files::sync_dir_of(path)).map_err(failed)?;
+        Ok(log)
+    }
+
+    /// Opens an existing log for appending.
+    ///
+    /// # Errors
+    /// [`StateError::Missing`], [`StateError::Io`].
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let file = OpenOptions::new().append(true).open(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => StateError::Missing { path: path.to_owned(), todo: "restore it from a backup" },
+            _ => StateError::io(path, source),
+        })?;
+        let length = file.metadata().map_err(|source| StateError::io(path, source))?.len();
+        Ok(Self { file, length })
+    }
+}
+
+impl LogStore for FileStore {
+    fn append_synced(&mut self, line: &[u8]) -> Result<(), StoreError> {
+        let mut rest = line;
+        let error = loop {
+            if rest.is_empty() {
+                match self.file.sync_data() {
+                    Ok(()) => {
+                        self.length = self.length.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
+                        return Ok(());
+                    }
+                    Err(error) => break error,
+                }
+            }
+            match self.file.write(rest) {
+                Ok(0) => break io::ErrorKind::WriteZero.into(),
+                Ok(n) => rest = rest.get(n..).unwrap_or(&[]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break error,
+            }
+        };
+        if rest.len() != line.len() && self.file.set_len(self.length).and_then(|()| self.file.sync_all()).is_err() {
+            return Err(StoreError::Torn { source: error });
+        }
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Err(StoreError::Full),
+            _ => Err(StoreError::Failed { source: error }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Any;
+    impl From<StateError> for Any {
+        fn from(_: StateError) -> Self {
+            Self
+        }
+    }
+    impl From<Infallible> for Any {
+        fn from(never: Infallible) -> Self {
+            match never {}
+        }
+    }
+
+    #[test]
+    fn lines_are_appended_to_a_file_of_mode_0600() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("export.log");
+        let mut store = FileStore::create::<_, Any>(&path, |mut store| {
+            store.append_synced(b"one\n").unwrap();
+            Ok(store)
+        })
+        .unwrap();
+        store.append_synced(b"two\n").unwrap();
+        FileStore::open(&path).unwrap().append_synced(b"three\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\nthree\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(FileStore::create::<FileStore, Any>(&path, Ok).is_err(), "a log is never replaced");
+    }
+
+    #[test]
+    fn a_log_that_could_not_begin_does_not_appear() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("export.log");
+        assert!(FileStore::create::<FileStore, Any>(&path, |_| Err(Any)).is_err());
+        assert!(!path.exists());
+        assert!(FileStore::create::<FileStore, Any>(&path, Ok).is_ok(), "the next try is not in the way of the first");
+    }
+
+    #[test]
+    fn a_missing_log_is_not_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(FileStore::open(&dir.path().join("export.log")), Err(StateError::Missing { .. })));
+    }
+
+    #[test]
+    fn a_full_disk_is_named_and_leaves_nothing_behind() {
+        let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let mut store = FileStore { file, length: 0 };
+        assert!(matches!(store.append_synced(b"line\n"), Err(StoreError::Full)));
+    }
+
+    #[test]
+    fn a_write_that_is_not_allowed_leaves_the_file_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("export.log");
+        std::fs::write(&path, b"one\n").unwrap();
+        let mut store = FileStore { file: File::open(&path).unwrap(), length: 4 };
+        assert!(matches!(store.append_synced(b"two\n"), Err(StoreError::Failed { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
+    }
+}

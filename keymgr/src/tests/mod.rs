@@ -1,0 +1,298 @@
+//! A card, a log that fails on purpose, a clock that stands still, and a broker between them.
+
+mod broker;
+mod canary;
+mod service;
+mod worker;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use audit::{Caller, Log, LogId, LogStore, Report, StoreError, When};
+use keycard::{CardTransport, Mnemonic, TransportError, Trust};
+use proto::{CardId, ChatKey, Instant, KeyPath, Pin, Puk, UnixMillis};
+use softcard::SoftCard;
+
+use crate::broker::{Broker, Enrolment, Rules};
+use crate::clock::Clock;
+use crate::dice::dice;
+use crate::error::BrokerError;
+use crate::journal::Why;
+use crate::manifest::Manifest;
+use crate::pins::Pins;
+use crate::policy::Policy;
+use crate::provision::{Enrolled, Enrolling, KeySource};
+use crate::unlock::Unlocking;
+
+pub(crate) const PIN: &str = "493817";
+pub(crate) const WRONG: &str = "111111";
+pub(crate) const PUK: &str = "201938475601";
+pub(crate) const CHAT: &str = "m/43'/60'/1581'/0'/0";
+pub(crate) const DATABASE: &str = "m/43'/60'/1581'/1'/0";
+
+/// A directory of mode 0700.
+pub(crate) fn private_dir() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    dir
+}
+
+/// What the transport does with the next answers.
+#[derive(Clone, Copy)]
+pub(crate) enum Tamper {
+    /// Nothing.
+    Pass,
+    /// The answer ends after so many bytes.
+    Cut(usize),
+    /// So many bytes come after it.
+    Extend(usize),
+    /// There is no answer.
+    Gone,
+}
+
+/// A reader whose card others can hold too, so that a test can swap cards and restart managers.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    card: Arc<Mutex<SoftCard>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) commands: usize,
+    pub(crate) resets: usize,
+    pub(crate) tampers: VecDeque<Tamper>,
+}
+
+impl Reader {
+    pub(crate) fn with_blank_card() -> Self {
+        let card = SoftCard::in_memory(Box::new(dice()));
+        Self { card: Arc::new(Mutex::new(card)), seen: Arc::default() }
+    }
+
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap()
+    }
+
+    pub(crate) fn commands(&self) -> usize {
+        self.seen().commands
+    }
+
+    /// Tampers with the answer after `after` more of them.
+    pub(crate) fn tamper(&self, after: usize, tamper: Tamper) {
+        let mut seen = self.seen();
+        seen.tampers = std::iter::repeat_n(Tamper::Pass, after).chain([tamper]).collect();
+    }
+
+    pub(crate) fn identity(&self) -> [u8; 33] {
+        self.card.lock().unwrap().identity()
+    }
+
+    /// Says something to the card past everybody, as another program on the reader would.
+    pub(crate) fn say(&self, command: &[u8]) -> Vec<u8> {
+        self.card.lock().unwrap().transmit(command)
+    }
+}
+
+impl CardTransport for Reader {
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let tamper = {
+            let mut seen = self.seen();
+            seen.commands += 1;
+            seen.tampers.pop_front().unwrap_or(Tamper::Pass)
+        };
+        let mut answer = self.say(command);
+        match tamper {
+            Tamper::Pass => {}
+            Tamper::Cut(at) => answer.truncate(at),
+            Tamper::Extend(by) => answer.extend(std::iter::repeat_n(0x5a, by)),
+            Tamper::Gone => return Err(TransportError::NoCard),
+        }
+        Ok(answer)
+    }
+
+    fn reset(&mut self) -> Result<(), TransportError> {
+        self.seen().resets += 1;
+        self.card.lock().unwrap().power_cycle();
+        Ok(())
+    }
+}
+
+/// A log in memory whose next appends can be made to fail.
+#[derive(Clone, Default)]
+pub(crate) struct Memory(Arc<Mutex<Lines>>);
+
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    appends: usize,
+    full_at: Option<usize>,
+}
+
+impl Memory {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.lock().unwrap().bytes.clone()
+    }
+
+    /// The disk is full at the append after `after` more of them, and has space again at the next.
+    pub(crate) fn full_after(&self, after: usize) {
+        let mut lines = self.0.lock().unwrap();
+        lines.full_at = Some(lines.appends + after + 1);
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        audit::verify(self.bytes().as_slice()).unwrap()
+    }
+
+    /// What the log tells, one sentence an entry.
+    pub(crate) fn story(&self) -> Vec<String> {
+        let mut story = Vec::new();
+        let bad = audit::read(self.bytes().as_slice(), |line| story.push(line.event.to_string())).unwrap();
+        assert_eq!(bad, None);
+        story
+    }
+}
+
+impl LogStore for Memory {
+    fn append_synced(&mut self, line: &[u8]) -> Result<(), StoreError> {
+        let mut lines = self.0.lock().unwrap();
+        lines.appends += 1;
+        if lines.full_at == Some(lines.appends) {
+            return Err(StoreError::Full);
+        }
+        lines.bytes.extend_from_slice(line);
+        Ok(())
+    }
+}
+
+/// A clock that a test moves.
+#[derive(Clone, Default)]
+pub(crate) struct StillClock(Arc<AtomicU64>);
+
+impl StillClock {
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.0.fetch_add(seconds * 1000, Ordering::Relaxed);
+    }
+}
+
+impl Clock for StillClock {
+    fn now(&self) -> When {
+        let ms = self.0.load(Ordering::Relaxed);
+        When {
+            unix: UnixMillis::new(1_700_000_000_000 + ms),
+            monotonic: Instant::from_start(Duration::from_millis(ms)),
+        }
+    }
+}
+
+/// One manager's surroundings; brokers come and go in it.
+pub(crate) struct World {
+    pub(crate) reader: Reader,
+    pub(crate) log: Memory,
+    pub(crate) clock: StillClock,
+    pub(crate) test_authority: bool,
+    pub(crate) manifest: String,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+impl World {
+    /// A blank card that the manifest names, and the test authority allowed.
+    pub(crate) fn new() -> Self {
+        let reader = Reader::with_blank_card();
+        let manifest = manifest(&[reader.identity()]);
+        let (log, clock) = (Memory::default(), StillClock::default());
+        Self { reader, log, clock, test_authority: true, manifest, dir: private_dir() }
+    }
+
+    pub(crate) fn pins_path(&self) -> PathBuf {
+        self.dir.path().join("pins.toml")
+    }
+
+    /// A manager that starts now: what an earlier one wrote is what it knows.
+    pub(crate) fn broker(&self) -> Broker<Reader, Memory> {
+        let bytes = self.log.bytes();
+        let log = if bytes.is_empty() {
+            Log::create(self.log.clone(), LogId::from([1; 16]), self.clock.now()).unwrap()
+        } else {
+            Log::open(self.log.clone(), bytes.as_slice()).unwrap()
+        };
+        let pins = Pins::read(&self.pins_path()).unwrap();
+        let policy_path = self.dir.path().join("policy.toml");
+        let policy = Policy::read(&policy_path).unwrap();
+        let uid = rustix::process::geteuid().as_raw();
+        let policy = policy.unwrap_or_else(|| Policy::parse(&Policy::initial(uid)).unwrap());
+        let trust = Trust::production();
+        let trust = if self.test_authority { trust.with_test_authority() } else { trust };
+        let manifest = Manifest::parse(&self.manifest).unwrap();
+        let rules = Rules { trust, test_authority: self.test_authority, manifest, policy };
+        let logged = self.log.report().provisionings > 0;
+        let enrolment = Enrolment { pins, logged, pins_path: self.pins_path(), policy_path };
+        let clock = Box::new(self.clock.clone());
+        let mut broker = Broker::new(self.reader.clone(), log, rules, enrolment, clock, Box::new(dice()));
+        broker.announce(None).unwrap();
+        broker
+    }
+
+    /// A manager that has enrolled the card with a generated key.
+    pub(crate) fn enrolled(&self) -> Broker<Reader, Memory> {
+        let mut broker = self.broker();
+        provision(&mut broker, KeySource::Generate).unwrap();
+        broker
+    }
+
+    /// A manager whose card is unlocked until it stops.
+    pub(crate) fn unlocked(&self) -> Broker<Reader, Memory> {
+        let mut broker = self.enrolled();
+        broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
+        broker
+    }
+}
+
+pub(crate) fn manifest(identities: &[[u8; 33]]) -> String {
+    let card = |(n, identity)| {
+        let identity = hex::encode(identity);
+        format!("[[card]]\nlabel = \"card {n}\"\nidentity = \"{identity}\"\ngeneration = \"v2\"\n")
+    };
+    identities.iter().enumerate().map(card).collect()
+}
+
+pub(crate) fn why(purpose: &str) -> Why {
+    let uid = rustix::process::geteuid().as_raw();
+    let caller = Caller { uid, pid: None, binary: None, binary_hash: None, one_time_key: None };
+    Why { caller, purpose: purpose.parse().unwrap() }
+}
+
+pub(crate) fn pin(digits: &str) -> Pin {
+    Pin::try_from(digits.as_bytes()).unwrap()
+}
+
+pub(crate) fn unlocking(digits: &str) -> Unlocking {
+    Unlocking { pin: pin(digits), last_try: false, seconds: 0 }
+}
+
+pub(crate) fn path(text: &str) -> KeyPath {
+    text.parse().unwrap()
+}
+
+pub(crate) fn words(text: &str) -> KeySource {
+    KeySource::Mnemonic(Mnemonic::parse(text).unwrap())
+}
+
+pub(crate) fn one_time() -> (proto::rpc::SealingKey, ChatKey) {
+    let key = proto::rpc::SealingKey::generate(&mut dice());
+    let public = ChatKey::try_from(key.public().as_slice()).unwrap();
+    (key, public)
+}
+
+pub(crate) fn card_id(reader: &Reader) -> CardId {
+    CardId::Identity(reader.identity())
+}
+
+pub(crate) fn provision(broker: &mut Broker<Reader, Memory>, key: KeySource) -> Result<Enrolled, BrokerError> {
+    let puk = Puk::try_from(PUK.as_bytes()).unwrap();
+    broker.provision(Enrolling { pin: pin(PIN), puk, key }, &why("enrol"))
+}

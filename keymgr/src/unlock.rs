@@ -1,0 +1,139 @@
+//! The owner enters the PIN: it goes to the card and is wiped, and the card then proves that it is the same as last time.
+
+use audit::{Asked, LogStore, Operation, Outcome, SeedOrigin};
+use keycard::{Card, CardError, CardTransport, Secured, Selection, Unlocked, VerifyError};
+use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, KeyUid, Pin};
+
+use crate::broker::Broker;
+use crate::error::{BrokerError, Mismatch, PinRefused};
+use crate::journal::Why;
+use crate::manifest::Named;
+use crate::pins::Pins;
+
+/// A PIN and how it may be used. The PIN is sent to the card once and then wiped.
+pub struct Unlocking {
+    /// The PIN.
+    pub pin: Pin,
+    /// Whether it may be the card's last try.
+    pub last_try: bool,
+    /// How long it stays valid, in seconds; 0: until the manager stops.
+    pub seconds: u64,
+}
+
+impl<T: CardTransport, S: LogStore> Broker<T, S> {
+    /// Unlocks the card and returns its account, proven inside the channel.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; the card is reset then. What was refused is in the log.
+    pub fn unlock(&mut self, unlocking: Unlocking, why: &Why) -> Result<KeyUid, BrokerError> {
+        self.lock();
+        self.try_unlock(unlocking, why).map_err(|error| match error {
+            BrokerError::Pin(_) | BrokerError::Mismatch(_) | BrokerError::Card(CardError::Untrusted(_)) => {
+                self.refused(Asked::Unlock, why, error)
+            }
+            other => other,
+        })
+    }
+
+    fn try_unlock(&mut self, unlocking: Unlocking, why: &Why) -> Result<KeyUid, BrokerError> {
+        let (card, named) = match self.connect()? {
+            Selection::Blank(card) => {
+                self.put_back(card.into_transport());
+                return Err(Mismatch::Blank.into());
+            }
+            Selection::Initialised(card) => match self.recognise(card.info()) {
+                Ok(_) if card.info().key_uid.is_none() => {
+                    self.put_back(card.into_transport());
+                    return Err(Mismatch::NoKey.into());
+                }
+                Ok(named) => (card, named),
+                Err(error) => {
+                    self.put_back(card.into_transport());
+                    return Err(error);
+                }
+            },
+        };
+        let card = self.open(card)?;
+        let Unlocking { pin, last_try, seconds } = unlocking;
+        let mut card = self.verify(card, &pin, last_try)?;
+        drop(pin);
+        match self.prove(&mut card, &named, why) {
+            Ok(key_uid) => {
+                self.keep(card, seconds);
+                tracing::info!(%key_uid, "the card is unlocked");
+                Ok(key_uid)
+            }
+            Err(error) => {
+                self.put_back(card.into_transport());
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends the PIN.
+    pub(crate) fn verify(
+        &mut self,
+        card: Card<Secured, T>,
+        pin: &Pin,
+        last_try: bool,
+    ) -> Result<Card<Unlocked, T>, BrokerError> {
+        let (transport, error) = match card.verify_pin(pin, last_try) {
+            Ok(card) => return Ok(card),
+            Err(VerifyError::Wrong { card, tries }) => (card.into_transport(), PinRefused::Wrong { tries }.into()),
+            Err(VerifyError::LastTry { card }) => (card.into_transport(), PinRefused::LastTry.into()),
+            Err(VerifyError::Blocked { card }) => (card.into_transport(), PinRefused::Blocked.into()),
+            Err(VerifyError::Lost { transport, error }) => (transport, error.into()),
+            Err(other) => {
+                // A kind that this manager does not know; the card inside is dropped with its session.
+                return Err(BrokerError::bad_input(other.to_string()));
+            }
+        };
+        self.put_back(transport);
+        Err(error)
+    }
+
+    /// Compares the card's keys with the pinned ones, or pins them at the first meeting.
+    fn prove(&mut self, card: &mut Card<Unlocked, T>, named: &Named, why: &Why) -> Result<KeyUid, BrokerError> {
+        let (key_uid, chat) = self.identify(card, why)?;
+        match self.enrolment.pins.clone() {
+            Some(pins) if pins.key_uid != key_uid => Err(Mismatch::OtherKey.into()),
+            Some(pins) if pins.chat != chat => Err(Mismatch::OtherChatKey { found: chat, pinned: pins.chat }.into()),
+            Some(_) => self.tell_of_enrolment().map(|()| key_uid),
+            None => {
+                let pins = Pins {
+                    label: named.label.clone(),
+                    card: named.card,
+                    generation: named.generation,
+                    key_uid,
+                    chat,
+                    seed: SeedOrigin::BeforeEnrolment,
+                };
+                self.enrol(pins).map(|()| key_uid)
+            }
+        }
+    }
+
+    /// Fetches the public keys that say whose card this is: of `m`, which is the account, and of the chat path.
+    ///
+    /// SELECT's key UID is signed by nobody; these come through the channel.
+    pub(crate) fn identify(
+        &mut self,
+        card: &mut Card<Unlocked, T>,
+        why: &Why,
+    ) -> Result<(KeyUid, Fingerprint), BrokerError> {
+        let key_uid = KeyUid::of_master(&self.public(card, KeyPath::master(), why)?);
+        if card.info().key_uid != Some(key_uid) {
+            return Err(Mismatch::FalseKeyUid.into());
+        }
+        let chat = self.public(card, ExportPath::chat().as_path().clone(), why)?;
+        Ok((key_uid, Fingerprint::of(&chat)))
+    }
+
+    fn public(&mut self, card: &mut Card<Unlocked, T>, path: KeyPath, why: &Why) -> Result<ChatKey, BrokerError> {
+        let request = card.request(Operation::ExportPublic(path.clone()));
+        let key_uid = request.key_uid;
+        let done = |key: &ChatKey| Outcome::Done { fingerprint: Some(Fingerprint::of(key)), key_uid };
+        let ask = |recorded: &mut audit::Recorded| card.export_public(&path, recorded);
+        self.journal.carry_out(request, why, ask, done).map(|(key, _)| key)
+    }
+}

@@ -1,0 +1,114 @@
+//! The one thread that owns the card and its session. Everybody else asks it over a bounded queue.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+
+use audit::LogStore;
+use keycard::CardTransport;
+use tokio::sync::oneshot;
+
+use crate::broker::Broker;
+
+/// The way to the thread; clones lead to the same one.
+pub struct Worker<T: CardTransport, S: LogStore>(SyncSender<Job<T, S>>);
+
+/// Tells when the thread has ended.
+pub struct Ended(oneshot::Receiver<()>);
+
+/// Why the thread did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAnswer {
+    /// Too many requests wait.
+    #[error("the key manager is busy; try again")]
+    Busy,
+    /// The thread has stopped.
+    #[error("the key manager is stopping")]
+    Stopped,
+}
+
+enum Job<T: CardTransport, S: LogStore> {
+    Ask(Question<T, S>),
+    Stop,
+}
+
+type Question<T, S> = Box<dyn FnOnce(&mut Broker<T, S>) + Send>;
+
+impl<T: CardTransport, S: LogStore> Clone for Worker<T, S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T, S> Worker<T, S>
+where
+    T: CardTransport + Send + 'static,
+    S: LogStore + Send + 'static,
+{
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// The operating system's, when it gives no thread.
+    pub fn start(broker: Broker<T, S>) -> io::Result<(Self, Ended)> {
+        let (queue, jobs) = sync_channel(QUEUE);
+        let (end, ended) = oneshot::channel();
+        std::thread::Builder::new().name("card".to_owned()).spawn(move || {
+            work(broker, &jobs);
+            // Dropped also when a job panics; the card was reset by the broker's end then.
+            drop(end);
+        })?;
+        Ok((Self(queue), Ended(ended)))
+    }
+
+    /// Asks the broker and waits for its answer. A request whose caller has gone away is not begun.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Broker<T, S>) -> R + Send + 'static,
+    ) -> Result<R, NoAnswer> {
+        let (answer, wait) = oneshot::channel();
+        let job = Job::Ask(Box::new(move |broker| {
+            if !answer.is_closed() {
+                // A caller that goes away meanwhile finds the record in the log.
+                drop(answer.send(ask(broker)));
+            }
+        }));
+        match self.0.try_send(job) {
+            Ok(()) => wait.await.map_err(|_| NoAnswer::Stopped),
+            Err(TrySendError::Full(_)) => Err(NoAnswer::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(NoAnswer::Stopped),
+        }
+    }
+
+    /// Lets the thread finish what is queued, reset the card, and end. It waits while the queue is full.
+    pub fn stop(&self) {
+        drop(self.0.send(Job::Stop));
+    }
+}
+
+impl Ended {
+    /// Waits until the thread has ended.
+    pub async fn wait(&mut self) {
+        drop((&mut self.0).await);
+    }
+}
+
+fn work<T: CardTransport, S: LogStore>(mut broker: Broker<T, S>, jobs: &Receiver<Job<T, S>>) {
+    loop {
+        let job = match broker.time_left() {
+            Some(left) => jobs.recv_timeout(left),
+            None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        broker.expire();
+        match job {
+            Ok(Job::Ask(ask)) => ask(&mut broker),
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return broker.lock(),
+        }
+    }
+}
+
+/// How many requests wait at most.
+const QUEUE: usize = 32;

@@ -1,0 +1,142 @@
+//! The program itself: its exit codes, its one line when ready, and that it ends when its parent does.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use proto::rpc::Fault;
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_cardinal-keymgr"))
+}
+
+fn private_dir() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).expect("mode 0700");
+    dir
+}
+
+fn soft_create(dir: &Path, name: &str) -> Output {
+    program().arg("soft-create").arg("--dir").arg(dir).arg(name).output().expect("the program")
+}
+
+/// A directory with one card and a manifest that names it.
+fn profile() -> tempfile::TempDir {
+    let dir = private_dir();
+    let made = soft_create(dir.path(), "alice");
+    assert!(made.status.success());
+    let line: serde_json::Value = serde_json::from_slice(&made.stdout).expect("one line of JSON");
+    assert_eq!(line.get("reader").and_then(|v| v.as_str()), Some("soft:alice"));
+    let identity = line.get("identity").expect("an identity");
+    let manifest = format!("[[card]]\nlabel = \"alice\"\nidentity = {identity}\ngeneration = \"v2\"\n");
+    std::fs::write(dir.path().join("manifest.toml"), manifest).expect("the manifest");
+    dir
+}
+
+fn run(dir: &Path, reader: &str, extra: &[&str]) -> Command {
+    let mut command = program();
+    command.arg("run").arg("--dir").arg(dir).arg("--socket").arg(dir.join("run").join("keymgr.sock"));
+    command.arg("--reader").arg(reader).arg("--manifest").arg(dir.join("manifest.toml"));
+    command.args(["--allow-test-ca", "--until-stdin-closes"]).args(extra);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Starts it and waits for its one line.
+fn ready(dir: &Path) -> Child {
+    let mut child = run(dir, "soft:alice", &[]).spawn().expect("the program");
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("stdout");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(line.get("ready"), Some(&true.into()));
+    child
+}
+
+fn ends_with(mut command: Command, fault: Fault, says: &str) {
+    let output = command.stdin(Stdio::null()).output().expect("the program");
+    let stderr = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(i32::from(fault.exit_code())), "{stderr}");
+    let last = stderr.lines().last().expect("a line on stderr");
+    assert!(last.starts_with("cardinal-keymgr: ") && last.contains(says), "{last}");
+}
+
+#[test]
+fn it_serves_until_stdin_closes_and_leaves_no_socket() {
+    let dir = profile();
+    let mut child = ready(dir.path());
+    let socket = dir.path().join("run").join("keymgr.sock");
+    assert!(socket.exists());
+    ends_with(run(dir.path(), "soft:alice", &[]), Fault::InUse, "another key manager");
+    drop(child.stdin.take());
+    assert!(child.wait().expect("its end").success());
+    assert!(!socket.exists());
+    let report = audit::verify(std::fs::read(dir.path().join("export.log")).expect("the log").as_slice());
+    assert_eq!(report.expect("read").entries(), 2, "the log began, and a manager started");
+}
+
+#[test]
+fn it_ends_cleanly_on_sigterm() {
+    let dir = profile();
+    let mut child = ready(dir.path());
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    assert!(child.wait().expect("its end").success());
+    assert!(!dir.path().join("run").join("keymgr.sock").exists());
+}
+
+#[test]
+fn what_is_missing_or_damaged_is_named_and_left_as_it_is() {
+    let dir = profile();
+    let path = |name: &str| dir.path().join(name);
+    ends_with(run(&path("none"), "soft:alice", &[]), Fault::StateMissing, "soft-create");
+    ends_with(run(dir.path(), "soft:bob", &[]), Fault::StateMissing, "soft-create");
+    assert_eq!(soft_create(dir.path(), "alice").status.code(), Some(i32::from(Fault::BadInput.exit_code())));
+    for (name, fault, says) in [
+        ("pins.toml", Fault::StateDamaged, "pins.toml is damaged"),
+        ("policy.toml", Fault::StateDamaged, "policy.toml is damaged"),
+        ("export.log", Fault::LogBad, "line 1"),
+    ] {
+        std::fs::write(path(name), "nonsense\n").expect("a file");
+        ends_with(run(dir.path(), "soft:alice", &[]), fault, says);
+        assert_eq!(std::fs::read(path(name)).expect("a file"), b"nonsense\n");
+        std::fs::remove_file(path(name)).expect("a file");
+    }
+    std::fs::remove_file(path("manifest.toml")).expect("a file");
+    ends_with(run(dir.path(), "soft:alice", &[]), Fault::StateMissing, "manifest");
+    assert!(!path("export.log").exists(), "nothing was begun in between");
+}
+
+#[test]
+fn a_log_that_was_cut_off_says_where_to_cut_it() {
+    let dir = profile();
+    let log = dir.path().join("export.log");
+    let mut child = ready(dir.path());
+    drop(child.stdin.take());
+    child.wait().expect("its end");
+    let good = std::fs::read(&log).expect("the log");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&log).expect("the log");
+    file.write_all(b"{\"seq\":3,\"unix").expect("half a line");
+    ends_with(run(dir.path(), "soft:alice", &[]), Fault::LogBad, "line 3: cut off");
+    ends_with(run(dir.path(), "soft:alice", &[]), Fault::LogBad, &format!("truncate -s {}", good.len()));
+    file.set_len(u64::try_from(good.len()).expect("a length")).expect("cut");
+    let mut child = ready(dir.path());
+    drop(child.stdin.take());
+    assert!(child.wait().expect("its end").success());
+}
+
+#[test]
+fn a_pin_comes_from_a_descriptor_and_a_blank_card_says_what_is_missing() {
+    let dir = profile();
+    let pin = dir.path().join("pin");
+    for (text, fault, says) in [("493817\n", Fault::StateMissing, "blank"), ("4938\n", Fault::BadInput, "6 digits")] {
+        std::fs::write(&pin, text).expect("a PIN");
+        let mut command = run(dir.path(), "soft:alice", &["--pin-fd", "0"]);
+        command.stdin(std::fs::File::open(&pin).expect("a PIN"));
+        let output = command.output().expect("the program");
+        let stderr = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(i32::from(fault.exit_code())), "{stderr}");
+        assert!(stderr.contains(says), "{stderr}");
+    }
+}
