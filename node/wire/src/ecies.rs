@@ -128,8 +128,9 @@ impl Keys {
 
     fn authenticate(&self, tagged: &[u8], s2: &[u8]) -> Hmac<Sha256> {
         let mut key = Zeroizing::new([0; 64]);
-        let (hash, _) = key.split_at_mut(32);
-        hash.copy_from_slice(&Sha256::digest(self.0.split_at(16).1));
+        if let Some((hash, _)) = key.split_first_chunk_mut::<32>() {
+            Sha256::new().chain_update(self.0.split_at(16).1).finalize_into(hash.into());
+        }
         // An HMAC key shorter than the block is the same key filled up with zeros to the block.
         let mut mac = <Hmac<Sha256> as KeyInit>::new((&*key).into());
         mac.update(tagged);

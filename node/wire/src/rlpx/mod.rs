@@ -6,15 +6,17 @@
 mod down;
 pub mod frame;
 pub mod handshake;
+mod io;
 mod mac;
-pub mod secrets;
-pub mod session;
+mod secrets;
+mod session;
 pub mod snappy;
 
 pub use down::DownReason;
 pub use frame::{FrameError, FrameReader, FrameWriter, Message, TooLong};
 pub use handshake::{Ack, Auth, HandshakeError, Initiator, NodeKey, Progress};
+pub use io::{Event, Input, Local, NotSent, Output};
 pub use mac::Mac;
 pub use secrets::{Role, Secrets, Transcript};
-pub use session::{Event, Input, Local, NotSent, Output, Session};
+pub use session::Session;
 pub use snappy::BadSnappy;

@@ -38,10 +38,9 @@ pub struct Transcript<'a> {
 
 /// The secrets of one connection, seen from one side.
 pub struct Secrets {
-    aes: Secret<32>,
-    mac: Secret<32>,
-    egress: Mac,
-    ingress: Mac,
+    pub(super) aes: Secret<32>,
+    pub(super) egress: Mac,
+    pub(super) ingress: Mac,
 }
 
 impl Secrets {
@@ -67,32 +66,14 @@ impl Secrets {
             Role::Initiator => (from_initiator, from_responder),
             Role::Responder => (from_responder, from_initiator),
         };
-        Self { aes, mac, egress, ingress }
+        Self { aes, egress, ingress }
     }
 
     /// Returns the two halves of the connection.
     #[must_use]
     pub fn into_frames(self) -> (FrameWriter, FrameReader) {
-        let Self { aes, mac: _, egress, ingress } = self;
+        let Self { aes, egress, ingress } = self;
         (FrameWriter::new(&aes, egress), FrameReader::new(&aes, ingress))
-    }
-
-    /// Returns the key of the frames' cipher.
-    #[must_use]
-    pub const fn aes(&self) -> &Secret<32> {
-        &self.aes
-    }
-
-    /// Returns the key of the MACs.
-    #[must_use]
-    pub const fn mac(&self) -> &Secret<32> {
-        &self.mac
-    }
-
-    /// Returns the MAC state of what is received.
-    #[must_use]
-    pub const fn ingress(&self) -> &Mac {
-        &self.ingress
     }
 }
 

@@ -7,7 +7,7 @@ use proto::UnixMillis;
 use super::*;
 use crate::p2p::Offer;
 use crate::p2p::test_dice::Dice;
-use crate::rlpx::{FrameError, HandshakeError};
+use crate::rlpx::{FrameError, HandshakeError, NodeKey, TooLong};
 
 fn local(seed: u8, capabilities: &[Capability]) -> Arc<Local> {
     let key = NodeKey::from(SecretKey::from_slice(&[seed; 32]).unwrap());
