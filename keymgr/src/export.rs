@@ -88,7 +88,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
         let sealed = seal::seal(&caller.to_compressed(), seal::KEY, secret.expose(), &mut *self.dice)
             .map_err(|error| BrokerError::bad_input(error.to_string()))?;
-        tracing::info!(%path, %fingerprint, entry, "private key exported");
+        tracing::info!(%path, entry, "private key exported");
         Ok(SealedKey { sealed, fingerprint, entry })
     }
 

@@ -53,8 +53,9 @@ impl<S: LogStore> Journal<S> {
         let now = self.now();
         let mut recorded = self.log.intent(now, request, why.purpose.clone(), why.caller.clone(), self.policy)?;
         let entry = recorded.seq();
+        let answer = ask(&mut recorded);
         let now = self.now();
-        match ask(&mut recorded) {
+        match answer {
             Ok(value) => {
                 self.log.outcome(now, recorded, done(&value))?;
                 Ok((value, entry))

@@ -99,7 +99,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let seed = if words.is_some() { SeedOrigin::SeenByHost } else { SeedOrigin::GeneratedOnCard };
         let pins = Pins { label: named.label, card: named.card, generation: named.generation, key_uid, chat, seed };
         self.enrol(pins.clone())?;
-        tracing::info!(card = %pins.card, label = pins.label, "the card is enrolled");
+        tracing::info!(label = pins.label, "the card is enrolled");
         Ok(Enrolled { pins, mnemonic: self.seal_words(words.filter(|_| caller.is_some()), caller)? })
     }
 

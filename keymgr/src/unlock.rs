@@ -60,7 +60,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         match self.prove(&mut card, &named, why) {
             Ok(key_uid) => {
                 self.keep(card, seconds);
-                tracing::info!(%key_uid, "the card is unlocked");
+                tracing::info!("the card is unlocked");
                 Ok(key_uid)
             }
             Err(error) => {

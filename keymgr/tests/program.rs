@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use proto::rpc::Fault;
+use proto::rpc::api::keymgr_client::KeymgrClient;
+use proto::rpc::api::{KeymgrStatusRequest, ProvisionRequest, Sealed, SealingKeyRequest, provision_request};
+use proto::rpc::{Fault, seal, socket};
 
 fn program() -> Command {
     Command::new(env!("CARGO_BIN_EXE_cardinal-keymgr"))
@@ -45,7 +47,10 @@ fn run(dir: &Path, reader: &str, extra: &[&str]) -> Command {
 
 /// Starts it and waits for its one line.
 fn ready(dir: &Path) -> Child {
-    let mut child = run(dir, "soft:alice", &[]).spawn().expect("the program");
+    await_ready(run(dir, "soft:alice", &[]).spawn().expect("the program"))
+}
+
+fn await_ready(mut child: Child) -> Child {
     let mut line = String::new();
     let stdout = child.stdout.take().expect("stdout");
     BufReader::new(stdout).read_line(&mut line).expect("a line");
@@ -138,5 +143,60 @@ fn a_pin_comes_from_a_descriptor_and_a_blank_card_says_what_is_missing() {
         let stderr = String::from_utf8(output.stderr).expect("text");
         assert_eq!(output.status.code(), Some(i32::from(fault.exit_code())), "{stderr}");
         assert!(stderr.contains(says), "{stderr}");
+    }
+}
+
+async fn client(dir: &Path) -> KeymgrClient<tonic::transport::Channel> {
+    KeymgrClient::new(socket::connect(&dir.join("run").join("keymgr.sock")).await.expect("a connection"))
+}
+
+async fn sealed(client: &mut KeymgrClient<tonic::transport::Channel>, context: &str, secret: &[u8]) -> Option<Sealed> {
+    let key = client.sealing_key(SealingKeyRequest {}).await.expect("a key").into_inner().public_key;
+    seal::seal(&key, context, secret, &mut rand_core::UnwrapErr(getrandom::SysRng)).ok()
+}
+
+/// Restarts with the PIN on stdin; what was enrolled before is still there, and a crash leaves a log that verifies.
+#[tokio::test]
+async fn an_enrolled_card_unlocks_with_the_pin_from_a_descriptor_after_a_crash() {
+    let dir = profile();
+    let mut child = ready(dir.path());
+    let mut manager = client(dir.path()).await;
+    let pin = sealed(&mut manager, seal::PIN, b"493817").await;
+    let puk = sealed(&mut manager, seal::PUK, b"201938475601").await;
+    let key = Some(provision_request::Key::Generate(true));
+    let request = ProvisionRequest { pin, puk, key, caller: Vec::new() };
+    let enrolled = manager.provision(request).await.expect("an enrolment").into_inner();
+    child.kill().expect("a crash");
+    child.wait().expect("its end");
+
+    let restart = |pin: &str| {
+        let mut child = run(dir.path(), "soft:alice", &["--pin-fd", "0"]).spawn().expect("the program");
+        let mut stdin = child.stdin.take().expect("stdin");
+        writeln!(stdin, "{pin}").expect("a PIN");
+        child.stdin = Some(stdin);
+        child
+    };
+    let wrong = restart("111111").wait_with_output().expect("its end");
+    assert_eq!(wrong.status.code(), Some(i32::from(Fault::WrongPin.exit_code())));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("2 tries left"));
+
+    let mut child = await_ready(restart("493817"));
+    let status = client(dir.path()).await.status(KeymgrStatusRequest {}).await.expect("a status").into_inner();
+    assert!(status.unlocked && status.enrolled);
+    assert_eq!((status.card, status.key_uid), (enrolled.card, enrolled.key_uid));
+    drop(child.stdin.take());
+    assert!(child.wait().expect("its end").success());
+    let log = std::fs::read(dir.path().join("export.log")).expect("the log");
+    assert!(audit::verify(log.as_slice()).expect("read").is_consistent());
+    for (file, fault, says) in [
+        ("export.log", Fault::StateMissing, "restore it from a backup"),
+        ("pins.toml", Fault::StateMissing, "tells of an enrolled card"),
+        ("policy.toml", Fault::StateMissing, "policy.toml is missing"),
+    ] {
+        let (path, aside) = (dir.path().join(file), dir.path().join("aside"));
+        std::fs::rename(&path, &aside).expect("moved away");
+        ends_with(run(dir.path(), "soft:alice", &[]), fault, says);
+        assert!(!path.exists(), "{file} was not made anew");
+        std::fs::rename(&aside, &path).expect("moved back");
     }
 }
