@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -88,7 +89,13 @@ impl Crew {
             Ok(Ok(line)) => line,
             // Its stdout closed without a line: it is about to end, and its exit code says why.
             Ok(Err(_)) => return Err(running.ending().await),
-            Err(_) => return Err(running.error(None, format!("not ready within {} s", within.as_secs()))),
+            Err(_) => {
+                // Asked to end, it may still say what it was waiting for.
+                running.stop().await;
+                let said = running.ending().await;
+                let late = || running.error(None, format!("not ready within {} s", within.as_secs()));
+                return Err(if said.fault().is_some() { said } else { late() });
+            }
         };
         match serde_json::from_slice(&line) {
             Ok(ready) => Ok((ready, pid)),
@@ -267,12 +274,19 @@ async fn first_line(mut stdout: impl AsyncRead + Unpin, ready: oneshot::Sender<V
 
 async fn listen(mut stderr: impl AsyncRead + Unpin, words: Arc<LastWords>, prefix: Option<String>) {
     let mut chunk = [0; 4096];
+    let mut begun = Vec::new();
     while let Ok(n @ 1..) = stderr.read(&mut chunk).await {
         let heard = chunk.get(..n).unwrap_or(&[]);
         words.hear(heard);
-        if let Some(prefix) = &prefix {
-            for line in String::from_utf8_lossy(heard).lines() {
-                eprintln!("[{prefix}] {}", shown(line));
+        let Some(prefix) = &prefix else { continue };
+        // A line may come in pieces.
+        for piece in heard.split_inclusive(|byte| *byte == b'\n') {
+            begun.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || begun.len() > MAX_LINE {
+                let line = String::from_utf8_lossy(&begun).into_owned();
+                // Nobody may be reading: that is no reason to stop.
+                let _ = writeln!(std::io::stderr().lock(), "[{prefix}] {}", shown(line.trim_end()));
+                begun.clear();
             }
         }
     }
@@ -356,6 +370,14 @@ mod tests {
         let pid = crew.running[0].pid;
         crew.stop().await;
         assert!(!is_alive(pid));
+    }
+
+    #[tokio::test]
+    async fn a_child_that_hangs_with_an_error_is_asked_for_it() {
+        let mut crew = Crew::new(false);
+        let script = "cat; echo 'the disk is full' >&2; exit 34";
+        let error = crew.start::<Ready>("x", sh(script), Duration::from_millis(200)).await.unwrap_err();
+        assert_eq!((error.to_string().as_str(), error.exit_code()), ("x: the disk is full", 34));
     }
 
     #[tokio::test]
