@@ -41,7 +41,7 @@ pub(crate) enum CliError {
         message: String,
     },
     /// The file system failed.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), advice(source.kind()))]
     File {
         /// Which file or folder.
         path: PathBuf,
@@ -139,6 +139,15 @@ impl From<SocketError> for CliError {
     }
 }
 
+/// What to do about it, where that is known.
+fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space and try again",
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => "; mend its permissions and try again",
+        _ => "",
+    }
+}
+
 /// What the file system says that its owner can act on.
 fn disk(kind: io::ErrorKind) -> Option<Fault> {
     matches!(
@@ -181,5 +190,6 @@ mod tests {
     fn a_full_disk_has_its_own_exit_code() {
         let error = CliError::file(Path::new("x"))(io::ErrorKind::StorageFull.into());
         assert_eq!(error.exit_code(), Fault::DiskFull.exit_code());
+        assert!(error.to_string().ends_with("; free some space and try again"), "{error}");
     }
 }
