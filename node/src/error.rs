@@ -51,7 +51,7 @@ pub enum NodeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The local socket cannot be served.
-    #[error("{source}; is another node running?")]
+    #[error("the local API cannot be served: {source}{}", advice(source))]
     Socket {
         /// Why.
         source: SocketError,
@@ -71,15 +71,28 @@ impl NodeError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::InUse { .. } | Self::Listen { .. } => Fault::InUse,
+            Self::InUse { .. } => Fault::InUse,
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Fault::InUse,
+            // An address that is not ours to take.
+            Self::Listen { .. } => Fault::BadInput,
             Self::Missing { .. } => Fault::StateMissing,
             Self::Damaged { .. } => Fault::StateDamaged,
             Self::Disk { .. } => Fault::DiskFull,
             Self::Keys(error) => error.fault(),
             Self::Store(error) => error.fault(),
             Self::Socket { source: SocketError::InUse(_) } => Fault::InUse,
+            Self::Socket { source: SocketError::Untrusted(_) } => Fault::BadInput,
             Self::Socket { .. } => Fault::DiskFull,
         }
+    }
+}
+
+fn advice(source: &SocketError) -> String {
+    match source {
+        SocketError::InUse(_) => "; stop that node first, or choose another --socket".to_owned(),
+        SocketError::Io { source, .. } => format!(" ({source})"),
+        // Its text says what to do.
+        _ => String::new(),
     }
 }
 

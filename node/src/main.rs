@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use node::{Config, Limits, Node, NodeError, Role};
 use proto::Fingerprint;
 use proto::rpc::Fault;
+use rustix::process::Rlimit;
 use serde::Serialize;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
@@ -87,6 +88,9 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
+    // The chat key lives in this process: it must not end up in a core file. Where that cannot be had, so be it.
+    let _unlimited =
+        rustix::process::setrlimit(rustix::process::Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let (config, until_stdin_closes) = config(command);
     match run(config, until_stdin_closes) {
         Ok(()) => ExitCode::SUCCESS,

@@ -31,7 +31,7 @@ use crate::profile::Profile;
 use crate::rooms::Rooms;
 use crate::service::{About, Service};
 use crate::stop::{Stop, StopAll};
-use crate::store::{Location, Store, StoreKey};
+use crate::store::{Location, Store, StoreError, StoreKey};
 use crate::{keys, nodekey, stop};
 
 /// A running node. Dropping it without [`Node::stop`] ends its tasks without farewell.
@@ -42,7 +42,8 @@ pub struct Node {
     owner: Option<ChatKey>,
     stop: StopAll,
     tasks: mpsc::Receiver<()>,
-    engine: JoinHandle<Result<(), NodeError>>,
+    /// None once its failure was told.
+    engine: Option<JoinHandle<Result<(), NodeError>>>,
     server: JoinHandle<()>,
     // In this order: the socket's file goes before the profile is free for another node.
     _socket: SocketFile,
@@ -84,7 +85,7 @@ impl Node {
         let (alive, tasks) = mpsc::channel(1);
         let (peers, connected) = engine::peers(enode.key, &config.limits);
         let engine = Engine::new(clock, counters.clone(), peers, person);
-        let engine = tokio::spawn(engine.run(commanded, stopped.clone()));
+        let engine = Some(tokio::spawn(engine.run(commanded, stopped.clone())));
         let local = Arc::new(Local {
             key,
             client_name: client_name(),
@@ -142,17 +143,20 @@ impl Node {
 
     /// Waits until the node fails. One that does not fail runs until [`Node::stop`].
     pub async fn failed(&mut self) -> NodeError {
-        match (&mut self.engine).await {
+        let Some(engine) = &mut self.engine else { return std::future::pending().await };
+        let ended = engine.await;
+        self.engine = None;
+        match ended {
             Ok(Err(error)) => error,
             // The engine ends by itself only when it fails; a panic in it has printed its reason.
-            Ok(Ok(())) | Err(_) => NodeError::Store(crate::store::StoreError::Closed),
+            Ok(Ok(())) | Err(_) => NodeError::Store(StoreError::Closed),
         }
     }
 
     /// Ends the node: peers are told, the store is closed, the socket is removed.
     ///
     /// # Errors
-    /// [`NodeError`] when the engine failed, now or before.
+    /// [`NodeError`] when the engine failed and [`Node::failed`] has not told it.
     pub async fn stop(mut self) -> Result<(), NodeError> {
         self.stop.say();
         // Each connection takes a second at most for its farewell; then nobody is left to command the engine.
@@ -160,13 +164,12 @@ impl Node {
         if tokio::time::timeout(GOODBYE, &mut self.server).await.is_err() {
             self.server.abort();
         }
-        if self.engine.is_finished() {
-            return Ok(());
-        }
-        match tokio::time::timeout(GOODBYE, &mut self.engine).await {
-            Ok(Ok(ended)) => ended,
-            Ok(Err(_)) | Err(_) => {
-                self.engine.abort();
+        let Some(mut engine) = self.engine.take() else { return Ok(()) };
+        match tokio::time::timeout(GOODBYE, &mut engine).await {
+            Ok(ended) => ended.unwrap_or(Err(NodeError::Store(StoreError::Closed))),
+            Err(_) => {
+                // What is on the disk is whole at every moment; only the farewell is cut short.
+                engine.abort();
                 Ok(())
             }
         }
@@ -175,7 +178,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.engine.abort();
+        if let Some(engine) = &self.engine {
+            engine.abort();
+        }
         self.server.abort();
     }
 }

@@ -110,6 +110,7 @@ impl Person {
             effects: VecDeque::new(),
         };
         person.say_interest();
+        person.settle().await?;
         Ok(person)
     }
 
@@ -457,3 +458,6 @@ const RETRY: Duration = Duration::from_secs(1);
 const HELD: usize = 1024;
 /// Bytes of payload that may be held while the disk is full.
 const HELD_BYTES: usize = 16 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests;

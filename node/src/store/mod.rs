@@ -129,6 +129,19 @@ impl Store {
         self.done.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Lets the file grow no further, as a full disk would, or lets it grow again.
+    #[cfg(test)]
+    pub(crate) async fn disk_is_full(&self, full: bool) {
+        let limit = self.run(move |database| {
+            database.read(|connection| {
+                let pages = connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))?;
+                let limit = if full { pages } else { i64::from(i32::MAX) };
+                connection.query_row(&format!("PRAGMA max_page_count = {limit}"), [], |_| Ok(()))
+            })
+        });
+        limit.await.unwrap();
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,

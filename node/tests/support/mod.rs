@@ -1,7 +1,9 @@
 //! A key manager that holds two keys and no card, and nodes on loopback with directories of their own.
 
 #![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "what fails here fails the test")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "what fails here fails the test")]
+
+pub(crate) mod raw;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,103 @@
+//! Peers that shake hands properly and then break the rules: each is dropped, or what it sent is, under a name.
+
+mod support;
+
+use node::Node;
+use support::raw::RawPeer;
+use support::{Program, Relay};
+use wire::p2p::{Capability, Reason};
+use wire::rlpx::DownReason;
+use wire::waku::code;
+
+/// An empty status: every option at its default.
+const STATUS: &[u8] = &[0xc0];
+
+async fn counted(relay: &Node, name: &str, value: u64) {
+    Program::of(relay)
+        .await
+        .until(name, |status| status.counters.iter().any(|c| c.name == name && c.value == value))
+        .await;
+}
+
+/// An envelope's RLP.
+fn envelope(expiry: u32, ttl: u32) -> Vec<u8> {
+    let fields = |w: &mut wire::rlp::Writer| {
+        w.uint(expiry.into()).uint(ttl.into()).bytes(&[1, 2, 3, 4]).bytes(&[7; 100]).uint(0);
+    };
+    let one = wire::rlp::list(fields);
+    wire::rlp::list(|w| {
+        w.raw(&one);
+    })
+}
+
+fn now() -> u32 {
+    u32::try_from(node::clock::Clock::start().unix().to_secs().get()).unwrap_or(u32::MAX)
+}
+
+/// WAKU1-24, WAKU1-25: a packet before the status ends the connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_before_the_status_end_the_connection() {
+    let place = Relay::new();
+    let relay = place.start().await;
+    let mut peer = RawPeer::connect(relay.enode(), 1, Capability::WAKU_1).await;
+    peer.send(code::MESSAGES, &[0xc0]).await;
+    let DownReason::Theirs(reason) = peer.until_down().await else { panic!("no reason") };
+    assert_eq!(reason.named(), Some(Reason::Subprotocol));
+    counted(&relay, "peer.dropped.before-status", 1).await;
+    let mut peer = RawPeer::connect(relay.enode(), 1, Capability::WAKU_1).await;
+    peer.send(code::STATUS, &[0xff]).await;
+    peer.until_down().await;
+    counted(&relay, "peer.dropped.bad-status", 1).await;
+    relay.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_envelopes_are_counted_by_name_and_the_connection_goes_on() {
+    let place = Relay::new();
+    let relay = place.start().await;
+    let mut peer = RawPeer::connect(relay.enode(), 2, Capability::WAKU_1).await;
+    peer.send(code::STATUS, STATUS).await;
+    for (payload, name) in [
+        (vec![0xc1, 0xc1], "refused.malformed-messages"),
+        (envelope(now() - 1000, 10), "refused.very-old"),
+        (envelope(now() + 1000, 10), "refused.from-future"),
+        // No work was done for it, and it asks to live for years.
+        (envelope(now() + 400_000_000, 400_000_000), "refused.low-pow"),
+    ] {
+        peer.send(code::MESSAGES, &payload).await;
+        counted(&relay, name, 1).await;
+    }
+    peer.send(99, &[0xc0]).await;
+    counted(&relay, "refused.unknown-code", 1).await;
+    let status = Program::of(&relay).await.status().await;
+    assert_eq!((status.peers.len(), status.envelopes_pooled), (1, 0));
+    assert_eq!(status.peers[0].client, "raw\\x1b[31m", "nothing of it reaches a terminal as it is");
+    relay.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_mac_ends_the_connection() {
+    let place = Relay::new();
+    let relay = place.start().await;
+    let mut peer = RawPeer::connect(relay.enode(), 3, Capability::WAKU_1).await;
+    peer.send_raw(&[0x5a; 32]).await;
+    peer.until_down().await;
+    counted(&relay, "connection.ended.bad_mac", 1).await;
+    counted(&relay, "peer.down", 1).await;
+    relay.stop().await.unwrap();
+}
+
+/// WAKU1-19: a status goes out as soon as the connection stands; WU10-33: any batch is confirmed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_peer_gets_a_status_and_its_batches_confirmed() {
+    let place = Relay::new();
+    let relay = place.start().await;
+    let mut peer = RawPeer::connect(relay.enode(), 4, Capability::WAKU_1).await;
+    peer.until_packet(code::STATUS).await;
+    peer.send(code::STATUS, STATUS).await;
+    let batch = envelope(now() + 10, 10);
+    peer.send(code::MESSAGES, &batch).await;
+    let ack = peer.until_packet(code::BATCH_ACK).await;
+    assert_eq!(ack[1..], proto::keccak256(&[&batch]));
+    relay.stop().await.unwrap();
+}
