@@ -75,9 +75,12 @@ impl Identity {
         Some(Answered { asker, id, answer: Err(refusal) })
     }
 
-    /// Waits for the next answer; nothing when the holder is gone.
-    pub async fn answer(&mut self) -> Option<Answered> {
-        self.answers.recv().await
+    /// Waits for the next answer; for ever when the holder is gone, and then every question is refused.
+    pub async fn answer(&mut self) -> Answered {
+        match self.answers.recv().await {
+            Some(answered) => answered,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -111,7 +114,7 @@ mod tests {
         let mut identity = Identity::hold(key(7)).unwrap();
         let digest = Digest::from([3; 32]);
         assert!(identity.ask(Asker::Sealer, AskId(5), Ask::Sign(digest)).is_none());
-        let answered = identity.answer().await.unwrap();
+        let answered = identity.answer().await;
         assert_eq!((answered.asker, answered.id), (Asker::Sealer, AskId(5)));
         let Ok(Answer::Sign(signature)) = answered.answer else { panic!("no signature") };
         assert_eq!(signature.recover(&digest), Some(identity.public()));
@@ -122,7 +125,7 @@ mod tests {
         let (mut one, mut two) = (Identity::hold(key(1)).unwrap(), Identity::hold(key(2)).unwrap());
         one.ask(Asker::Chat, AskId(0), Ask::Ecdh(two.public()));
         two.ask(Asker::Chat, AskId(0), Ask::Ecdh(one.public()));
-        let (a, b) = (one.answer().await.unwrap().answer, two.answer().await.unwrap().answer);
+        let (a, b) = (one.answer().await.answer, two.answer().await.answer);
         let (Ok(Answer::Ecdh(a)), Ok(Answer::Ecdh(b))) = (a, b) else { panic!("no secret") };
         assert!(a.is_same(&b));
     }

@@ -17,6 +17,7 @@ use wire::waku::{self, Host, Interest};
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::error::NodeError;
+use crate::identity::Answered;
 use crate::network::dialer::Connected;
 use crate::stop::Stop;
 use command::{Command, Snapshot};
@@ -52,10 +53,8 @@ impl Engine {
                     Some(command) => self.command(command).await?,
                     None => break,
                 },
-                answered = answer(&mut self.person) => match (answered, &mut self.person) {
-                    (Some(answered), Some(person)) => person.answered(answered).await?,
-                    // Without its holder the key cannot sign, but everything else goes on.
-                    _ => self.counters.count("identity", "gone"),
+                answered = answer(&mut self.person) => if let Some(person) = &mut self.person {
+                    person.answered(answered).await?;
                 },
                 () = self.clock.reach(wake) => self.tick().await?,
                 () = stop.heard(), if !stopping => {
@@ -211,7 +210,7 @@ impl Engine {
     }
 }
 
-async fn answer(person: &mut Option<Person>) -> Option<crate::identity::Answered> {
+async fn answer(person: &mut Option<Person>) -> Answered {
     match person {
         Some(person) => person.answer().await,
         None => std::future::pending().await,

@@ -125,7 +125,7 @@ impl Person {
     }
 
     /// Waits for an answer of the identity key's holder.
-    pub(super) async fn answer(&mut self) -> Option<Answered> {
+    pub(super) async fn answer(&mut self) -> Answered {
         self.identity.answer().await
     }
 

@@ -65,7 +65,7 @@ impl Someone {
     async fn step(&mut self) {
         let (clock, wake) = (self.person.clock, self.person.wake_at());
         tokio::select! {
-            answered = self.person.answer() => self.person.answered(answered.unwrap()).await.unwrap(),
+            answered = self.person.answer() => self.person.answered(answered).await.unwrap(),
             () = clock.reach(wake) => self.person.tick(0).await.unwrap(),
         }
     }
