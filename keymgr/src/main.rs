@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use keymgr::daemon::{Config, Daemon, DaemonError};
 use keymgr::files::StateError;
-use keymgr::reader::{ReaderName, SoftName, SoftReader};
+use keymgr::reader::{NotAReader, ReaderName, SoftName, SoftReader};
 use proto::Pin;
 use proto::rpc::Fault;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,7 +41,7 @@ struct RunArgs {
     socket: PathBuf,
     /// The reader: soft:NAME. There is no other in its place when it is missing.
     #[arg(long)]
-    reader: ReaderName,
+    reader: String,
     /// The TOML file that names the cards which may be met.
     #[arg(long)]
     manifest: PathBuf,
@@ -72,6 +72,8 @@ enum Failure {
     Daemon(#[from] DaemonError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Reader(#[from] NotAReader),
     #[error("{0}")]
     BadInput(String),
     #[error("{0}")]
@@ -83,7 +85,8 @@ impl Failure {
         let fault = match self {
             Self::Daemon(error) => error.fault(),
             Self::State(error) => Some(error.fault()),
-            Self::BadInput(_) => Some(Fault::BadInput),
+            Self::Reader(NotAReader::Unknown) => Some(Fault::NoCard),
+            Self::Reader(_) | Self::BadInput(_) => Some(Fault::BadInput),
             Self::System(_) => None,
         };
         fault.map_or(1, Fault::exit_code)
@@ -121,6 +124,7 @@ fn soft_create(args: &SoftCreateArgs) -> Result<(), Failure> {
 
 fn run(args: RunArgs) -> Result<(), Failure> {
     let RunArgs { dir, socket, reader, manifest, allow_test_ca, pin_fd, until_stdin_closes } = args;
+    let reader: ReaderName = reader.parse()?;
     let pin = pin_fd.map(read_pin).transpose()?;
     let config = Config { dir, socket, reader, manifest, allow_test_ca };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

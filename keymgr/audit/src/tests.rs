@@ -283,6 +283,9 @@ fn flipping_any_byte_names_the_line_that_was_changed() {
             altered[at] ^= mask;
             let bad = bad(&altered).unwrap_or_else(|| panic!("byte {at} ^ {mask:#x} goes unseen"));
             assert_eq!(bad.line, line_of(&log, at), "byte {at} ^ {mask:#x}: {bad}");
+            if log[at] != b'\n' {
+                assert_eq!(bad.what, What::Altered, "byte {at} ^ {mask:#x}");
+            }
         }
     }
 }
