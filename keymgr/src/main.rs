@@ -94,7 +94,7 @@ impl Failure {
 }
 
 fn main() -> ExitCode {
-    let matches = Cli::command().after_help(exit_codes()).get_matches();
+    let matches = documented().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let filter = EnvFilter::try_from_env("CARDINAL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
@@ -213,6 +213,11 @@ fn print_line(value: &serde_json::Value) -> std::io::Result<()> {
     stdout.flush()
 }
 
+/// The command line with the exit codes in every `--help`.
+fn documented() -> clap::Command {
+    Cli::command().after_help(exit_codes()).mut_subcommands(|verb| verb.after_help(exit_codes()))
+}
+
 /// The exit codes, for `--help`.
 fn exit_codes() -> String {
     let mut text = String::from("Exit codes:\n   0  done\n   1  another error\n   2  wrong usage\n");
@@ -231,9 +236,12 @@ mod tests {
     #[test]
     fn help_lists_the_exit_code_of_every_fault() {
         Cli::command().debug_assert();
-        let help = Cli::command().after_help(exit_codes()).render_help().to_string();
-        for fault in Fault::ALL {
-            assert!(help.contains(&format!("{:>2}  {}", fault.exit_code(), fault.meaning())), "{}", fault.name());
+        let mut command = documented();
+        let run = command.find_subcommand_mut("run").unwrap().render_help().to_string();
+        for help in [run, command.render_help().to_string()] {
+            for fault in Fault::ALL {
+                assert!(help.contains(&format!("{:>2}  {}", fault.exit_code(), fault.meaning())), "{}", fault.name());
+            }
         }
     }
 
