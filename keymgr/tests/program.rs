@@ -4,6 +4,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use proto::rpc::api::keymgr_client::KeymgrClient;
 use proto::rpc::api::{KeymgrStatusRequest, ProvisionRequest, Sealed, SealingKeyRequest, provision_request};
@@ -59,6 +61,22 @@ fn await_ready(mut child: Child) -> Child {
     child
 }
 
+fn terminate(child: &Child) {
+    rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM)
+        .expect("a signal");
+}
+
+/// What a program says that ends by itself, with its stdin held open until it has ended.
+fn ends_with_stdin_open(mut child: Child) -> Output {
+    let stdin = child.stdin.take().expect("stdin");
+    let (ended, output) = mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    let output = output.recv_timeout(PATIENCE);
+    // Lets go one that waits for it.
+    drop(stdin);
+    output.expect("an end that does not wait for stdin").expect("its end")
+}
+
 fn ends_with(mut command: Command, fault: Fault, says: &str) {
     let output = command.stdin(Stdio::null()).output().expect("the program");
     let stderr = String::from_utf8(output.stderr).expect("text");
@@ -85,10 +103,20 @@ fn it_serves_until_stdin_closes_and_leaves_no_socket() {
 fn it_ends_cleanly_on_sigterm() {
     let dir = profile();
     let mut child = ready(dir.path());
-    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    terminate(&child);
     assert!(child.wait().expect("its end").success());
     assert!(!dir.path().join("run").join("keymgr.sock").exists());
+}
+
+#[test]
+fn an_open_stdin_holds_up_neither_a_failed_start_nor_a_signal() {
+    let dir = profile();
+    let child = ready(dir.path());
+    let second = run(dir.path(), "soft:alice", &[]).spawn().expect("the program");
+    let code = ends_with_stdin_open(second).status.code();
+    assert_eq!(code, Some(i32::from(Fault::InUse.exit_code())));
+    terminate(&child);
+    assert!(ends_with_stdin_open(child).status.success());
 }
 
 #[test]
@@ -202,3 +230,6 @@ async fn an_enrolled_card_unlocks_with_the_pin_from_a_descriptor_after_a_crash()
         std::fs::rename(&aside, &path).expect("moved back");
     }
 }
+
+/// After so long a program hangs. It is no part of what is tested.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
 //! `cardinal-node`: one person's node, or a relay.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,8 +13,8 @@ use proto::Fingerprint;
 use proto::rpc::Fault;
 use rustix::process::Rlimit;
 use serde::Serialize;
-use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use wire::p2p::Enode;
 
 /// A Status node: carries envelopes, and talks in public chats with a key that its key manager exports from a card.
@@ -121,11 +121,19 @@ fn config(command: Command) -> (Config, bool) {
 async fn run(config: Config, until_stdin_closes: bool) -> anyhow::Result<()> {
     let mut terminated = signal(SignalKind::terminate()).context("cannot hear SIGTERM")?;
     let mut interrupted = signal(SignalKind::interrupt()).context("cannot hear SIGINT")?;
+    // Kept where standard input does not matter, so that it is never taken for closed.
+    let (open, mut closed) = oneshot::channel();
+    let _open = if until_stdin_closes {
+        watch_stdin(open).context("cannot watch standard input")?;
+        None
+    } else {
+        Some(open)
+    };
     let stop = async move {
         tokio::select! {
             _ = terminated.recv() => "SIGTERM",
             _ = interrupted.recv() => "SIGINT",
-            () = stdin_closes(), if until_stdin_closes => "standard input closed",
+            _ = &mut closed => "standard input closed",
         }
     };
     tokio::pin!(stop);
@@ -160,11 +168,17 @@ async fn run(config: Config, until_stdin_closes: bool) -> anyhow::Result<()> {
     }
 }
 
-async fn stdin_closes() {
-    let mut stdin = tokio::io::stdin();
-    let mut room = [0; 256];
-    // What is written to us is nothing we read for; an error is an end as well.
-    while matches!(stdin.read(&mut room).await, Ok(n) if n > 0) {}
+/// Drops `open` when standard input is closed; what is written to it is nothing we read for, an error is an end as well.
+///
+/// A thread of its own, which may outlive `main`: a read cannot be given up, and the runtime would wait for one of its
+/// own threads.
+fn watch_stdin(open: oneshot::Sender<()>) -> std::io::Result<()> {
+    let watch = move || {
+        let mut room = [0; 256];
+        while matches!(std::io::stdin().read(&mut room), Ok(1..)) {}
+        drop(open);
+    };
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(watch).map(drop)
 }
 
 fn exit_codes() -> String {

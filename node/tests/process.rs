@@ -4,7 +4,9 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use proto::rpc::Fault;
 
@@ -32,6 +34,17 @@ fn ready(child: &mut Child) -> serde_json::Value {
 fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// What a program says that ends by itself, with its stdin held open until it has ended.
+fn ends_with_stdin_open(mut child: Child) -> Output {
+    let stdin = child.stdin.take().unwrap();
+    let (ended, output) = mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    let output = output.recv_timeout(PATIENCE);
+    // Lets go one that waits for it.
+    drop(stdin);
+    output.expect("an end that does not wait for stdin").unwrap()
 }
 
 #[test]
@@ -68,6 +81,17 @@ fn a_relay_ends_with_whoever_started_it_only_when_told_so() {
     drop(child.stdin.take());
     signal(&child, rustix::process::Signal::TERM);
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn an_open_stdin_holds_up_neither_a_failed_start_nor_a_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = relay(dir.path(), &["--until-stdin-closes"]).spawn().unwrap();
+    ready(&mut child);
+    let second = relay(dir.path(), &["--until-stdin-closes"]).spawn().unwrap();
+    assert_eq!(ends_with_stdin_open(second).status.code(), Some(Fault::InUse.exit_code().into()));
+    signal(&child, rustix::process::Signal::TERM);
+    assert!(ends_with_stdin_open(child).status.success());
 }
 
 #[test]
@@ -116,3 +140,6 @@ fn the_help_lists_every_exit_code() {
     child.wait().unwrap();
     assert_eq!(version.trim(), concat!("cardinal-node ", env!("CARGO_PKG_VERSION")));
 }
+
+/// After so long a program hangs. It is no part of what is tested.
+const PATIENCE: Duration = Duration::from_secs(30);

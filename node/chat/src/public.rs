@@ -18,7 +18,12 @@ pub fn topic(name: impl AsRef<[u8]>) -> Topic {
 /// This takes tens of milliseconds; the caller keeps the key.
 #[must_use]
 pub fn sym_key(name: impl AsRef<[u8]>) -> Secret<32> {
-    Secret::fill(|key| pbkdf2_hmac::<Sha256>(name.as_ref(), &[], ROUNDS, key))
+    derive(name.as_ref())
+}
+
+/// Not generic, so that the rounds are compiled here, where debug builds optimise them.
+fn derive(name: &[u8]) -> Secret<32> {
+    Secret::fill(|key| pbkdf2_hmac::<Sha256>(name, &[], ROUNDS, key))
 }
 
 /// Rounds of PBKDF2: 65356, which is status-go's number (2^16 with two digits swapped), not 65536.
