@@ -1,0 +1,133 @@
+//! `docs/conformance.md` names only tests that exist.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The packages of this workspace and their folders.
+const PACKAGES: [(&str, &str); 10] = [
+    ("proto", "proto"),
+    ("keycard", "keycard"),
+    ("softcard", "keycard/soft"),
+    ("audit", "keymgr/audit"),
+    ("keymgr", "keymgr"),
+    ("wire", "node/wire"),
+    ("chat", "node/chat"),
+    ("node", "node"),
+    ("cli", "cli"),
+    ("scenarios", "tests"),
+];
+
+/// Requirements of the specifications' texts and of what status-go does beyond them.
+const REQUIREMENTS: usize = 641;
+
+/// A line of the table.
+struct Row<'a> {
+    id: &'a str,
+    tests: Vec<&'a str>,
+}
+
+fn rows(table: &str) -> Vec<Row<'_>> {
+    let row = |line: &'_ str| -> Option<(usize, usize)> {
+        let mut bars = line.match_indices('|').map(|(at, _)| at);
+        (bars.next() == Some(0)).then_some(())?;
+        Some((bars.next()?, bars.next()?))
+    };
+    let cells = table.lines().filter_map(|line| row(line).map(|(a, b)| (line[1..a].trim(), line[a + 1..b].trim())));
+    cells
+        .filter(|(id, _)| is_id(id))
+        .map(|(id, tests)| {
+            let tests = if tests == "not yet" { Vec::new() } else { tests.split(',').map(str::trim).collect() };
+            Row { id, tests }
+        })
+        .collect()
+}
+
+/// `AREA-12`.
+fn is_id(cell: &str) -> bool {
+    let Some((area, number)) = cell.split_once('-') else { return false };
+    area.starts_with(|c: char| c.is_ascii_uppercase())
+        && area.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+        && !number.is_empty()
+        && number.chars().all(|c| c.is_ascii_digit())
+}
+
+/// The source files of a package, those of packages inside its folder left out.
+fn sources(root: &Path, folder: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.join(folder).join("src"), root.join(folder).join("tests")];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() && !path.join("Cargo.toml").exists() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
+/// Whether the package of `crate::module::test` has that function in a file of those modules.
+fn exists(root: &Path, test: &str) -> bool {
+    let path: Vec<&str> = test.split("::").collect();
+    let [package, modules @ .., name] = path.as_slice() else { return false };
+    let Some((_, folder)) = PACKAGES.iter().find(|(known, _)| known == package) else { return false };
+    let function = format!("fn {name}(");
+    sources(root, folder).iter().any(|file| {
+        let inside = file.strip_prefix(root.join(folder)).unwrap().with_extension("");
+        let mut parts = inside.iter().map(|part| part.to_str().unwrap());
+        // `mod tests` and `mod.rs` have no say in where a test belongs.
+        let found = modules.iter().filter(|module| **module != "tests").all(|module| parts.any(|part| part == *module));
+        found && std::fs::read_to_string(file).unwrap().contains(&function)
+    })
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+#[test]
+fn conformance_table_names_only_tests_that_exist() {
+    let path = root().join("docs/conformance.md");
+    let Ok(table) = std::fs::read_to_string(&path) else {
+        panic!("docs/conformance.md is missing: it says which test shows which requirement");
+    };
+    let rows = rows(&table);
+    let ids: BTreeSet<&str> = rows.iter().map(|row| row.id).collect();
+    assert_eq!(rows.len(), ids.len(), "a requirement is listed twice");
+    assert_eq!(ids.len(), REQUIREMENTS, "requirements listed");
+    let missing: Vec<String> = rows
+        .iter()
+        .flat_map(|row| row.tests.iter().map(|test| (row.id, *test)))
+        .filter(|(_, test)| !exists(&root(), test))
+        .map(|(id, test)| format!("{id}: {test}"))
+        .collect();
+    assert!(missing.is_empty(), "tests that do not exist:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn the_search_finds_what_is_there_and_nothing_else() {
+    let here = "scenarios::conformance::the_search_finds_what_is_there_and_nothing_else";
+    assert!(exists(&root(), here));
+    assert!(exists(&root(), "chat::engine::tests::two_people_talk"));
+    assert!(exists(&root(), "chat::engine::two_people_talk"));
+    for absent in [
+        "chat::clock::two_people_talk",
+        "wire::engine::two_people_talk",
+        "chat::engine::two_people",
+        "nobody::engine::two_people_talk",
+        "two_people_talk",
+        "",
+    ] {
+        assert!(!exists(&root(), absent), "{absent}");
+    }
+}
+
+#[test]
+fn the_table_is_read_line_by_line() {
+    let table = "| id | shown by | note |\n| --- | --- | --- |\n| CLIENT-01 | a::b, c::d | x |\n|WAKU1-2|not yet|MUST: a | b|\ntext\n";
+    let rows = rows(table);
+    let read: Vec<_> = rows.iter().map(|row| (row.id, row.tests.clone())).collect();
+    assert_eq!(read, [("CLIENT-01", vec!["a::b", "c::d"]), ("WAKU1-2", vec![])]);
+}

@@ -1,0 +1,15 @@
+//! Scenarios: recordings of real peers, worlds in virtual time, and the table of what is shown where.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "this is a test from end to end: what goes wrong here fails it"
+)]
+
+mod conformance;
+mod recordings;
+mod world;
+
+mod hostile_peers;
+mod public_chat;
