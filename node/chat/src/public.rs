@@ -35,7 +35,7 @@ mod tests {
 
     /// The vectors of "Topics, keys, names", made by status-go 0.62.18.
     ///
-    /// PAY-37: a public chat is its name.
+    /// PAY-37, WU3-21, WU10-23: a public chat is its name.
     #[test]
     fn topic_and_key_of_a_public_chat_come_from_its_name() {
         for (name, topic_hex, key_hex) in [

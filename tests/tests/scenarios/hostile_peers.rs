@@ -149,7 +149,6 @@ fn an_oversized_packet_ends_the_connection() {
     scene.assert_ended("oversize-packet");
 }
 
-/// WAKU1-34
 #[test]
 fn an_envelope_of_little_work_is_refused() {
     let mut scene = Scene::greeted();

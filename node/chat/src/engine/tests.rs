@@ -226,6 +226,7 @@ fn both_forms_of_a_public_message_are_read() {
     assert_eq!(alice.texts(), ["hello", "hello"]);
 }
 
+/// PAY-31: the timestamp is the time of writing, not of signing.
 #[test]
 fn clock_and_message_are_fixed_and_persisted_before_the_signature_is_asked_for() {
     let mut alice = Person::new(1);

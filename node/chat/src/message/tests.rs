@@ -39,7 +39,7 @@ fn with(content_type: i32, payload: Option<Payload>) -> pb::ChatMessage {
     pb::ChatMessage { content_type, payload, ..good() }
 }
 
-/// PAY-05, PAY-06, PAY-07, PAY-37: the chat message of "MVDS and application layer", made by status-go 0.62.18.
+/// PAY-05, PAY-07, PAY-37: the chat message of "MVDS and application layer", made by status-go 0.62.18.
 #[test]
 fn a_text_message_is_the_peers_byte_for_byte() {
     let (chat, clock) = (ChatName::try_from("status").unwrap(), Lamport::new(NOW));
@@ -97,7 +97,7 @@ fn a_text_has_at_most_4096_code_points() {
     assert_eq!(error(|m| m.text = "x".repeat(4096) + " "), Some(MessageError::TooLong));
 }
 
-/// PAY-29, PAY-30: system messages are local only; other chats' messages are good, but not for here.
+/// PAY-30: system messages are local only; other chats' messages are good, but not for here.
 #[test]
 fn only_messages_to_public_chats_are_for_public_chats() {
     for local in [0, 4] {
@@ -125,7 +125,7 @@ fn content_of_later_versions_is_kept_by_number() {
     assert_eq!(content_of(&with(9, None)), Err(MessageError::Content));
 }
 
-/// PAY-08: status and emoji are text; the peers do not check that emoji is emoji.
+/// The peers do not check that emoji is emoji.
 #[test]
 fn status_and_emoji_are_text() {
     assert_eq!(content_of(&with(3, None)), Ok(Content::Status));
