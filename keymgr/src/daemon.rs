@@ -18,7 +18,7 @@ use crate::broker::{Broker, Enrolment, Rules};
 use crate::caller::{ourselves, own_hash};
 use crate::clock::{Clock as _, SystemClock};
 use crate::dice::dice;
-use crate::error::{BrokerError, causes};
+use crate::error::BrokerError;
 use crate::files::StateError;
 use crate::journal::Why;
 use crate::manifest::Manifest;
@@ -66,7 +66,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Socket(#[from] SocketError),
     /// The server failed.
-    #[error("the local service failed: {source}")]
+    #[error("the local service failed: {}; start the key manager again", innermost(source))]
     Serve {
         /// How.
         #[from]
@@ -259,8 +259,18 @@ fn what_to_do(error: &OpenError) -> String {
             )
         }
         OpenError::Bad { .. } => format!("{error}; keep a copy and restore the log from a backup"),
-        other => causes(other),
+        OpenError::Read(source) => format!("{error}: {source}; mend its rights or its disk"),
+        other => format!("{other}; restore it from a backup"),
     }
+}
+
+/// Returns the cause of all causes: the transport's own messages say little.
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost
 }
 
 /// No request is larger than a few sealed secrets.

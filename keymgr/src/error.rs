@@ -1,6 +1,6 @@
 //! Why the broker did not do what it was asked, with one cause ([`Fault`]) for each way to act on it.
 
-use audit::LogError;
+use audit::{LogError, StoreError};
 use keycard::{CardError, TransportError, Unsuitable};
 use proto::rpc::Fault;
 use proto::{CardId, Fingerprint};
@@ -8,12 +8,12 @@ use proto::{CardId, Fingerprint};
 use crate::files::StateError;
 use crate::policy::Reason;
 
-/// Why the broker did not do what it was asked. Each message is one line that says what to do.
+/// Why the broker did not do what it was asked. Each message is the whole line: its causes, each once, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BrokerError {
     /// The step with the card failed.
-    #[error(transparent)]
+    #[error("{}{}", .0, advice(.0))]
     Card(#[from] CardError),
     /// The PIN did not unlock the card.
     #[error(transparent)]
@@ -28,7 +28,7 @@ pub enum BrokerError {
     #[error("refused: {0}")]
     Refused(#[from] Reason),
     /// The log cannot be written, so nothing is handed on.
-    #[error("nothing was exported: {}", causes(.0))]
+    #[error("nothing was exported: {}", unwritten(.0))]
     Log(#[from] LogError),
     /// A state file cannot be read or written.
     #[error(transparent)]
@@ -154,17 +154,51 @@ fn of_card(error: &CardError) -> Fault {
     }
 }
 
-/// Returns an error and what caused it, in one line.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
+fn advice(error: &CardError) -> &'static str {
+    match error {
+        CardError::Answer { .. } | CardError::Status { .. } => "; insert it again and retry, or use another card",
+        CardError::NotRecorded(_) => "; start the key manager again",
+        // The others say themselves what to do.
+        _ => "",
     }
-    text
+}
+
+fn unwritten(error: &LogError) -> String {
+    match error {
+        LogError::Store(StoreError::Full) => {
+            "the export log cannot be written: the disk is full; free some space and try again".to_owned()
+        }
+        LogError::Store(StoreError::Failed { source }) => {
+            format!("the export log cannot be written: {source}; mend its rights or its disk and try again")
+        }
+        LogError::Store(StoreError::Torn { source }) => {
+            format!(
+                "the export log was written in part and could not be cut back: {source}; check it with \
+                 `cardinal audit verify` before you go on"
+            )
+        }
+        LogError::TooLong => format!("{error}; give a shorter purpose"),
+        // Says itself what to do.
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_cannot_be_written_names_each_cause_once_and_ends_with_what_to_do() {
+        let line = |error: StoreError| BrokerError::from(LogError::from(error)).to_string();
+        assert_eq!(
+            line(StoreError::Full),
+            "nothing was exported: the export log cannot be written: the disk is full; free some space and try again"
+        );
+        let source = std::io::Error::from_raw_os_error(5);
+        assert_eq!(
+            line(StoreError::Failed { source }),
+            "nothing was exported: the export log cannot be written: Input/output error (os error 5); \
+             mend its rights or its disk and try again"
+        );
+    }
 }

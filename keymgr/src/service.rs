@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::broker::Broker;
 use crate::caller::Programs;
 use crate::dice::dice;
-use crate::error::{BrokerError, causes};
+use crate::error::BrokerError;
 use crate::journal::Why;
 use crate::provision::{Enrolling, KeySource};
 use crate::sealing::SealingKeys;
@@ -217,7 +217,7 @@ fn bad_input(message: impl Into<String>) -> Status {
 }
 
 fn status(error: &BrokerError) -> Status {
-    let message = causes(error);
+    let message = error.to_string();
     tracing::debug!(fault = error.fault().name(), "{message}");
     error.fault().status(message)
 }

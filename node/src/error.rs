@@ -10,7 +10,7 @@ use proto::rpc::socket::SocketError;
 use crate::keys::KeysError;
 use crate::store::StoreError;
 
-/// Why a node does not start, or stops before it is asked to.
+/// Why a node does not start, or stops before it is asked to. Each message is the whole line: its causes are in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
@@ -51,7 +51,7 @@ pub enum NodeError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The local socket cannot be served.
-    #[error("the local API cannot be served: {source}{}", advice(source))]
+    #[error("the local API cannot be served: {source}")]
     Socket {
         /// Why.
         source: SocketError,
@@ -84,15 +84,6 @@ impl NodeError {
             Self::Socket { source: SocketError::Untrusted(_) } => Fault::BadInput,
             Self::Socket { .. } => Fault::DiskFull,
         }
-    }
-}
-
-fn advice(source: &SocketError) -> String {
-    match source {
-        SocketError::InUse(_) => "; stop that node first, or choose another --socket".to_owned(),
-        SocketError::Io { source, .. } => format!(" ({source})"),
-        // Its text says what to do.
-        _ => String::new(),
     }
 }
 

@@ -38,7 +38,7 @@ pub struct ExportedKey {
 #[non_exhaustive]
 pub enum KeysError {
     /// Nothing serves the manager's socket, or not for us alone.
-    #[error("the key manager cannot be reached ({source}); start cardinal-keymgr first")]
+    #[error("the key manager cannot be reached: {source}{}", advice(source))]
     Unreachable {
         /// Why.
         #[from]
@@ -75,12 +75,18 @@ impl KeysError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
+            Self::Unreachable { source: SocketError::Untrusted(_) } => Fault::BadInput,
             Self::Unreachable { .. } => Fault::NotRunning,
             Self::Locked { .. } => Fault::Locked,
             Self::Refused { status, .. } => Fault::of(status).unwrap_or(Fault::Refused),
             Self::BadAnswer { .. } => Fault::BadCardAnswer,
         }
     }
+}
+
+fn advice(source: &SocketError) -> &'static str {
+    // The others say themselves what to do.
+    if matches!(source, SocketError::NotRunning(_)) { "; start cardinal-keymgr first" } else { "" }
 }
 
 /// Asks the key manager at `socket` for both keys, waiting until the card is unlocked, but no longer than `within`.

@@ -95,9 +95,13 @@ fn main() -> ExitCode {
     match run(config, until_stdin_closes) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("cardinal-node: {error:#}");
-            let fault = error.downcast_ref::<NodeError>().map(NodeError::fault);
-            ExitCode::from(fault.map_or(1, Fault::exit_code))
+            // The node's own errors name their causes themselves.
+            let (line, code) = match error.downcast_ref::<NodeError>() {
+                Some(error) => (error.to_string(), error.fault().exit_code()),
+                None => (format!("{error:#}"), 1),
+            };
+            drop(writeln!(std::io::stderr(), "cardinal-node: {line}"));
+            ExitCode::from(code)
         }
     }
 }

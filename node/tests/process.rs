@@ -102,6 +102,7 @@ fn each_failure_has_its_exit_code_and_one_line_that_says_what_to_do() {
         let line = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(fault.exit_code().into()), "{line}");
         assert_eq!(line.lines().count(), 1, "{line}");
+        assert!(line.matches("(os error").count() <= 1, "a cause twice: {line}");
         assert!(line.contains(words), "{line}");
         assert!(output.stdout.is_empty());
     };
@@ -120,10 +121,16 @@ fn each_failure_has_its_exit_code_and_one_line_that_says_what_to_do() {
     std::fs::write(dir.path().join("state/nodekey"), "not a key").unwrap();
     fails(&mut relay(dir.path(), &[]), Fault::StateDamaged, "nodekey is damaged");
 
+    let file = dir.path().join("state/nodekey");
+    let mut no_directory = Command::new(env!("CARGO_BIN_EXE_cardinal-node"));
+    no_directory.args(["relay", "--listen", "127.0.0.1:0", "--dir"]).arg(&file);
+    no_directory.arg("--socket").arg(other.path().join("run/s"));
+    fails(&mut no_directory, Fault::DiskFull, "(os error 17)); free some space or mend its permissions\n");
+
     let mut no_keymgr = Command::new(env!("CARGO_BIN_EXE_cardinal-node"));
     no_keymgr.args(["run", "--listen", "127.0.0.1:0", "--dir"]).arg(other.path().join("a"));
-    no_keymgr.arg("--socket").arg(other.path().join("r/s")).arg("--keymgr").arg(other.path().join("none.sock"));
-    fails(&mut no_keymgr, Fault::NotRunning, "start cardinal-keymgr first");
+    no_keymgr.arg("--socket").arg(other.path().join("r/s")).arg("--keymgr").arg(other.path().join("none/keymgr.sock"));
+    fails(&mut no_keymgr, Fault::NotRunning, "; start cardinal-keymgr first\n");
 }
 
 #[test]

@@ -179,7 +179,10 @@ async fn a_truncated_answer_and_a_full_disk_are_told_and_export_nothing() {
     world.log.full_after(0);
     let result = running.export(CHAT, CHAT_PURPOSE).await;
     assert_eq!(fault(&result), Some(Fault::LogUnwritable));
-    assert!(result.unwrap_err().message().contains("nothing was exported"));
+    assert_eq!(
+        result.unwrap_err().message(),
+        "nothing was exported: the export log cannot be written: the disk is full; free some space and try again"
+    );
     assert_eq!(world.reader.commands(), commands);
     running.stop().await;
 }

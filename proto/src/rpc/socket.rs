@@ -9,12 +9,12 @@ use tonic::transport::server::UdsConnectInfo;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Status};
 
-/// Why a socket cannot be served or reached.
+/// Why a socket cannot be served or reached. Each message is whole: its cause is in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SocketError {
     /// Another process serves it.
-    #[error("{} is served already", .0.display())]
+    #[error("{} is served already; stop who serves it, or choose another socket", .0.display())]
     InUse(PathBuf),
     /// Nobody serves it.
     #[error("nothing answers at {}", .0.display())]
@@ -23,7 +23,7 @@ pub enum SocketError {
     #[error("{} must belong to you with mode 0700", .0.display())]
     Untrusted(PathBuf),
     /// The file system or the network layer failed.
-    #[error("{}", path.display())]
+    #[error("{}: {source}; check the rights and the free space", path.display())]
     Io {
         /// The socket or its directory.
         path: PathBuf,
