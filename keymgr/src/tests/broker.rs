@@ -14,7 +14,7 @@ fn fault<V>(result: Result<V, BrokerError>) -> Option<Fault> {
 }
 
 /// The keys of "abandon … about", as applet 4.0 gave them in jcardsim (reference/keycard section 9.3).
-/// KC-04, KC-12: a card is loaded from a mnemonic, and its keys are fetched from it.
+/// KC-04, KC-12, KC-17: a card is loaded from a mnemonic, and its keys are fetched from it.
 #[test]
 fn a_loaded_card_gives_the_keys_of_its_mnemonic() {
     let world = World::new();
@@ -40,7 +40,7 @@ fn a_loaded_card_gives_the_keys_of_its_mnemonic() {
     assert_eq!(proto::Fingerprint::of(&chat.key), enrolled.pins.chat);
 }
 
-/// KC-17: the chat key is exported with its private part, and the log says so before and after.
+/// The log says so before and after.
 #[test]
 fn an_export_is_recorded_before_and_after_and_sealed_to_the_caller() {
     let world = World::new();
@@ -166,7 +166,7 @@ fn a_locked_card_exports_nothing() {
     assert_eq!(world.log.report().entries(), entries);
 }
 
-/// KC-08, KC-11: the tries left are told, and the card blocks after the last.
+/// KC-08: the tries left are told, and the card blocks after the last.
 #[test]
 fn wrong_pins_count_down_and_the_last_try_needs_a_word() {
     let world = World::new();
