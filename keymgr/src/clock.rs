@@ -1,9 +1,8 @@
 //! Both clocks, for the log and the PIN's lifetime.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use audit::When;
-use proto::{Instant, UnixMillis};
+use proto::Instant;
+use proto::shell::clock;
 
 /// Tells the time.
 pub trait Clock {
@@ -25,10 +24,6 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> When {
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        When {
-            unix: UnixMillis::new(u64::try_from(unix).unwrap_or(u64::MAX)),
-            monotonic: Instant::from_start(self.0.elapsed()),
-        }
+        When { unix: clock::unix(), monotonic: Instant::from_start(self.0.elapsed()) }
     }
 }

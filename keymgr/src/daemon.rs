@@ -11,13 +11,13 @@ use proto::Pin;
 use proto::rpc::Fault;
 use proto::rpc::api::keymgr_server::KeymgrServer;
 use proto::rpc::socket::{self, Served, SocketError};
+use proto::shell::dice;
 use rand_core::Rng as _;
 use tokio_stream::wrappers::UnixListenerStream;
 
 use crate::broker::{Broker, Enrolment, Rules};
 use crate::caller::{ourselves, own_hash};
 use crate::clock::{Clock as _, SystemClock};
-use crate::dice::dice;
 use crate::error::BrokerError;
 use crate::files::StateError;
 use crate::journal::Why;

@@ -1,13 +1,12 @@
-//! Files that matter: read with a bound, written whole (temporary file, fsync, rename, fsync of the directory).
+//! What can be wrong with the files of a manager, and how they are read and written.
 //!
 //! The invariant: a state file that is missing or damaged is an error that says so; nothing is made anew in its place.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use proto::rpc::Fault;
+use proto::shell::{file, folder};
 
 /// Why a state file or directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +29,12 @@ pub enum StateError {
         what: String,
     },
     /// Another manager holds it.
-    #[error("another key manager uses {}; stop it first", path.display())]
+    #[error("another key manager uses {}{}; stop it first", path.display(), by(*.pid))]
     InUse {
         /// The directory.
         path: PathBuf,
+        /// The process that holds it.
+        pid: Option<u32>,
     },
     /// Others could read or replace what is in it.
     #[error("{} must be a directory that belongs to you alone; run chmod 700 on it", path.display())]
@@ -84,18 +85,16 @@ impl StateError {
 ///
 /// # Errors
 /// [`StateError::Damaged`] when it is longer or no UTF-8, [`StateError::Io`].
-pub fn read_text(path: &Path, limit: u64) -> Result<Option<String>, StateError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+pub fn read_text(path: &Path, limit: usize) -> Result<Option<String>, StateError> {
+    let mut bytes = match file::read_bounded(path, limit) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(StateError::damaged(path, error.to_string()));
+        }
         Err(source) => return Err(StateError::io(path, source)),
     };
-    let mut bytes = Vec::new();
-    let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
-    if u64::try_from(read.map_err(|source| StateError::io(path, source))?).unwrap_or(u64::MAX) > limit {
-        return Err(StateError::damaged(path, format!("longer than {limit} bytes")));
-    }
-    String::from_utf8(bytes).map(Some).map_err(|_| StateError::damaged(path, "not UTF-8"))
+    String::from_utf8(std::mem::take(&mut *bytes)).map(Some).map_err(|_| StateError::damaged(path, "not UTF-8"))
 }
 
 /// Writes a file whole, mode 0600: after a power cut it has the old content or the new one.
@@ -103,19 +102,7 @@ pub fn read_text(path: &Path, limit: u64) -> Result<Option<String>, StateError> 
 /// # Errors
 /// [`StateError::Io`]; the file is as it was.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), StateError> {
-    let temporary = beside(path);
-    let result = (|| {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        sync_dir_of(path)
-    })();
-    result.map_err(|source| {
-        // What is half written is of no use, and it may be what fills the disk.
-        drop(std::fs::remove_file(&temporary));
-        StateError::io(path, source)
-    })
+    file::write_whole(path, content).map_err(|source| StateError::io(path, source))
 }
 
 /// Makes a directory of mode 0700 unless there is one, and checks that it is ours alone.
@@ -123,7 +110,7 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), StateError> {
 /// # Errors
 /// [`StateError::NotPrivate`], [`StateError::Io`].
 pub fn make_private_dir(path: &Path) -> Result<(), StateError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| StateError::io(path, source))?;
+    folder::make_private(path).map_err(|source| StateError::io(path, source))?;
     check_private_dir(path)
 }
 
@@ -132,25 +119,16 @@ pub fn make_private_dir(path: &Path) -> Result<(), StateError> {
 /// # Errors
 /// [`StateError::Missing`], [`StateError::NotPrivate`], [`StateError::Io`].
 pub fn check_private_dir(path: &Path) -> Result<(), StateError> {
-    let meta = match std::fs::symlink_metadata(path) {
-        Ok(meta) => meta,
+    match folder::is_private(path) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(StateError::NotPrivate { path: path.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(StateError::Missing { path: path.to_owned(), todo: "make a card with `soft-create` first" });
+            Err(StateError::Missing { path: path.to_owned(), todo: "make a card with `soft-create` first" })
         }
-        Err(source) => return Err(StateError::io(path, source)),
-    };
-    let ours = meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o077 == 0;
-    if ours { Ok(()) } else { Err(StateError::NotPrivate { path: path.to_owned() }) }
+        Err(source) => Err(StateError::io(path, source)),
+    }
 }
 
-/// Makes a rename or a new name in the directory of `path` last.
-pub(crate) fn sync_dir_of(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
-}
-
-/// Returns the name under which a file is written before it takes its place.
-pub(crate) fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    PathBuf::from(name)
+fn by(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }

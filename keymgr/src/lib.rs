@@ -10,7 +10,6 @@ pub mod broker;
 pub mod caller;
 pub mod clock;
 pub mod daemon;
-mod dice;
 pub mod error;
 pub mod export;
 pub mod files;

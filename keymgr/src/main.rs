@@ -11,7 +11,7 @@ use keymgr::files::StateError;
 use keymgr::reader::{NotAReader, ReaderName, SoftName, SoftReader};
 use proto::Pin;
 use proto::rpc::Fault;
-use tokio::signal::unix::{SignalKind, signal};
+use proto::shell::Stop;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
@@ -137,51 +137,13 @@ fn run(args: RunArgs) -> Result<(), Failure> {
         let ready = serde_json::json!({ "ready": true, "socket": config.socket, "reader": config.reader.to_string() });
         print_line(&ready)?;
         tracing::info!(socket = %config.socket.display(), "serving");
-        daemon.serve(stop.wait()).await?;
+        let stopped = async { tracing::info!(why = stop.heard().await, "stopping") };
+        daemon.serve(stopped).await?;
         tracing::info!("stopped");
         Ok(())
     });
     runtime.shutdown_background();
     result
-}
-
-/// What ends the program.
-struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    closed: tokio::sync::oneshot::Receiver<()>,
-    /// Kept where stdin does not matter, so that `closed` never fires.
-    _open: Option<tokio::sync::oneshot::Sender<()>>,
-}
-
-impl Stop {
-    fn listen(until_stdin_closes: bool) -> Result<Self, Failure> {
-        let (sender, closed) = tokio::sync::oneshot::channel();
-        let mut open = Some(sender);
-        if until_stdin_closes {
-            let sender = open.take();
-            // A thread of its own: a read of stdin cannot be given up, and this one may outlive `main`.
-            std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
-                let mut room = [0; 64];
-                while matches!(std::io::stdin().read(&mut room), Ok(1..)) {}
-                drop(sender);
-            })?;
-        }
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            closed,
-            _open: open,
-        })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => tracing::info!("SIGTERM"),
-            _ = self.interrupt.recv() => tracing::info!("SIGINT"),
-            _ = &mut self.closed => tracing::info!("stdin is closed"),
-        }
-    }
 }
 
 /// Reads a line with a PIN, byte by byte into memory that is wiped, so that no buffer keeps it.

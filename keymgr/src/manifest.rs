@@ -132,7 +132,7 @@ impl Manifest {
     }
 }
 
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -108,7 +108,7 @@ impl Document {
 }
 
 const FORMAT: &str = "cardinal-pins/1";
-const MAX_BYTES: u64 = 4096;
+const MAX_BYTES: usize = 4096;
 
 #[cfg(test)]
 mod tests {

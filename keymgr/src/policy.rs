@@ -202,7 +202,7 @@ pub const CHAT_PURPOSE: &str = "chat identity";
 /// What the node says that it wants the database key for.
 pub const DATABASE_PURPOSE: &str = "database";
 
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 const INITIAL_HEAD: &str = "\
 # Which keys may leave the card, for whom and what for. Read when cardinal-keymgr starts; what is not listed is refused.

@@ -1,8 +1,8 @@
 //! The directory of one manager: where its files are, held by one process at a time.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use proto::shell::{Lock, LockError};
 
 use crate::files::{self, StateError};
 
@@ -10,7 +10,7 @@ use crate::files::{self, StateError};
 #[derive(Debug)]
 pub struct Profile {
     dir: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Profile {
@@ -21,18 +21,10 @@ impl Profile {
     pub fn hold(dir: &Path) -> Result<Self, StateError> {
         files::check_private_dir(dir)?;
         let path = dir.join("lock");
-        let lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|source| StateError::io(&path, source))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { dir: dir.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(StateError::InUse { path: dir.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(StateError::io(&path, source)),
+        match Lock::take(&path) {
+            Ok(lock) => Ok(Self { dir: dir.to_owned(), _lock: lock }),
+            Err(LockError::Held { pid }) => Err(StateError::InUse { path: dir.to_owned(), pid }),
+            Err(LockError::Io(source)) => Err(StateError::io(&path, source)),
         }
     }
 
@@ -71,7 +63,7 @@ mod tests {
     fn one_manager_holds_a_directory_at_a_time() {
         let dir = crate::tests::private_dir();
         let held = Profile::hold(dir.path()).unwrap();
-        assert!(matches!(Profile::hold(dir.path()), Err(StateError::InUse { .. })));
+        assert!(matches!(Profile::hold(dir.path()), Err(StateError::InUse { pid: Some(_), .. })));
         drop(held);
         assert!(Profile::hold(dir.path()).is_ok());
     }

@@ -5,9 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use keycard::{CardTransport, TransportError};
+use proto::shell::dice;
 use softcard::SoftCard;
 
-use crate::dice::dice;
 use crate::files::{self, StateError};
 
 /// The name of a reader, as `--reader` takes it.
@@ -127,7 +127,7 @@ fn of_card(error: softcard::StateError, path: &Path) -> StateError {
             StateError::Missing { path, todo: "make the card with `cardinal-keymgr soft-create`, or restore its file" }
         }
         softcard::StateError::Damaged { path, what } => StateError::damaged(&path, what),
-        softcard::StateError::InUse { path } => StateError::InUse { path },
+        softcard::StateError::InUse { path, pid } => StateError::InUse { path, pid },
         softcard::StateError::Exists { path } => StateError::Exists { path },
         softcard::StateError::Io { path, source, .. } => StateError::Io { path, source },
         other => StateError::io(path, std::io::Error::other(other)),

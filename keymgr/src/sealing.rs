@@ -41,7 +41,7 @@ impl SealingKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dice::dice;
+    use proto::shell::dice;
 
     #[test]
     fn a_key_opens_once_and_only_what_was_sealed_to_it() {

@@ -15,13 +15,13 @@ use proto::rpc::api::{
 };
 use proto::rpc::socket::Peer;
 use proto::rpc::{Fault, seal};
+use proto::shell::dice;
 use proto::{ChatKey, Fingerprint, KeyPath, Pin, Puk};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
 use crate::broker::Broker;
 use crate::caller::Programs;
-use crate::dice::dice;
 use crate::error::BrokerError;
 use crate::journal::Why;
 use crate::provision::{Enrolling, KeySource};

@@ -8,8 +8,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use audit::{LogStore, StoreError};
+use proto::shell::file;
 
-use crate::files::{self, StateError};
+use crate::files::StateError;
 
 /// An append-only file.
 #[derive(Debug)]
@@ -28,15 +29,12 @@ impl FileStore {
         if path.symlink_metadata().is_ok() {
             return Err(StateError::Exists { path: path.to_owned() }.into());
         }
-        let temporary = files::beside(path);
+        let temporary = file::beside(path, ".new");
         // What a crash left behind never became a log.
-        match std::fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error).into()),
-            _ => {}
-        }
+        file::remove_stale(&temporary).map_err(failed)?;
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&temporary).map_err(failed)?;
         let log = begin(Self { file, length: 0 })?;
-        std::fs::rename(&temporary, path).and_then(|()| files::sync_dir_of(path)).map_err(failed)?;
+        std::fs::rename(&temporary, path).and_then(|()| file::sync_folder_of(path)).map_err(failed)?;
         Ok(log)
     }
 

@@ -182,7 +182,7 @@ async fn client(dir: &Path) -> KeymgrClient<tonic::transport::Channel> {
 
 async fn sealed(client: &mut KeymgrClient<tonic::transport::Channel>, context: &str, secret: &[u8]) -> Option<Sealed> {
     let key = client.sealing_key(SealingKeyRequest {}).await.expect("a key").into_inner().public_key;
-    seal::seal(&key, context, secret, &mut rand_core::UnwrapErr(getrandom::SysRng)).ok()
+    seal::seal(&key, context, secret, &mut proto::shell::dice()).ok()
 }
 
 /// Restarts with the PIN on stdin; what was enrolled before is still there, and a crash leaves a log that verifies.

@@ -1,10 +1,7 @@
 //! The clocks of this process, as the machines want them: a monotonic one with its own beginning, and the wall clock.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
+use proto::shell::{clock, dice};
 use proto::{Instant, Turn, UnixMillis};
-
-use crate::dice::dice;
 
 /// Both clocks, with one beginning for the whole node.
 #[derive(Debug, Clone, Copy)]
@@ -28,8 +25,7 @@ impl Clock {
     /// Returns the wall clock; 1970 when it is set to before that.
     #[must_use]
     pub fn unix(&self) -> UnixMillis {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        UnixMillis::new(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        clock::unix()
     }
 
     /// Lends both clocks and the dice to a machine for one call.

@@ -11,11 +11,10 @@ use proto::rpc::api::keymgr_client::KeymgrClient;
 use proto::rpc::api::{ExportPrivateRequest, KeymgrStatusRequest};
 use proto::rpc::socket::{self, SocketError};
 use proto::rpc::{Fault, SealingKey, seal};
+use proto::shell::dice;
 use proto::{ChatKey, ExportPath, Fingerprint, Secret};
 use tonic::Status;
 use tonic::transport::Channel;
-
-use crate::dice::dice;
 
 /// What a chat node gets from its key manager.
 pub struct Keys {

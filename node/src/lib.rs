@@ -7,10 +7,8 @@
 pub mod clock;
 pub mod config;
 pub mod counters;
-pub mod dice;
 mod engine;
 pub mod error;
-pub mod files;
 pub mod identity;
 pub mod keys;
 mod network;

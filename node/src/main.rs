@@ -1,6 +1,6 @@
 //! `cardinal-node`: one person's node, or a relay.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,10 +11,9 @@ use clap::{Args, Parser, Subcommand};
 use node::{Config, Limits, Node, NodeError, Role};
 use proto::Fingerprint;
 use proto::rpc::Fault;
+use proto::shell::Stop;
 use rustix::process::Rlimit;
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
 use wire::p2p::Enode;
 
 /// A Status node: carries envelopes, and talks in public chats with a key that its key manager exports from a card.
@@ -123,29 +122,12 @@ fn config(command: Command) -> (Config, bool) {
 
 #[tokio::main]
 async fn run(config: Config, until_stdin_closes: bool) -> anyhow::Result<()> {
-    let mut terminated = signal(SignalKind::terminate()).context("cannot hear SIGTERM")?;
-    let mut interrupted = signal(SignalKind::interrupt()).context("cannot hear SIGINT")?;
-    // Kept where standard input does not matter, so that it is never taken for closed.
-    let (open, mut closed) = oneshot::channel();
-    let _open = if until_stdin_closes {
-        watch_stdin(open).context("cannot watch standard input")?;
-        None
-    } else {
-        Some(open)
-    };
-    let stop = async move {
-        tokio::select! {
-            _ = terminated.recv() => "SIGTERM",
-            _ = interrupted.recv() => "SIGINT",
-            _ = &mut closed => "standard input closed",
-        }
-    };
-    tokio::pin!(stop);
+    let mut stop = Stop::listen(until_stdin_closes).context("cannot hear what would end it")?;
     let role = config.role.name();
     let mut node = tokio::select! {
         started = Node::start(config) => started?,
         // Nothing stands yet that would have to be taken down in order.
-        _ = &mut stop => return Ok(()),
+        _ = stop.heard() => return Ok(()),
     };
     let ready = Ready {
         ready: true,
@@ -160,7 +142,7 @@ async fn run(config: Config, until_stdin_closes: bool) -> anyhow::Result<()> {
     // Whoever started us may not care to listen; that is no reason to stop.
     drop(writeln!(stdout, "{}", serde_json::to_string(&ready)?).and_then(|()| stdout.flush()));
     tokio::select! {
-        why = &mut stop => {
+        why = stop.heard() => {
             tracing::info!(why, "stopping");
             Ok(node.stop().await?)
         }
@@ -170,19 +152,6 @@ async fn run(config: Config, until_stdin_closes: bool) -> anyhow::Result<()> {
             Err(error.into())
         }
     }
-}
-
-/// Drops `open` when standard input is closed; what is written to it is nothing we read for, an error is an end as well.
-///
-/// A thread of its own, which may outlive `main`: a read cannot be given up, and the runtime would wait for one of its
-/// own threads.
-fn watch_stdin(open: oneshot::Sender<()>) -> std::io::Result<()> {
-    let watch = move || {
-        let mut room = [0; 256];
-        while matches!(std::io::stdin().read(&mut room), Ok(1..)) {}
-        drop(open);
-    };
-    std::thread::Builder::new().name("stdin".to_owned()).spawn(watch).map(drop)
 }
 
 fn exit_codes() -> String {

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use k256::SecretKey;
 use k256::elliptic_curve::Generate;
+use proto::shell::file;
 use rand_core::CryptoRng;
 use wire::rlpx::NodeKey;
 use zeroize::Zeroizing;
 
 use crate::error::NodeError;
-use crate::files;
 
 /// Draws a key and writes it to `path`.
 ///
@@ -27,7 +27,7 @@ pub fn create(path: &Path, rng: &mut dyn CryptoRng) -> Result<NodeKey, NodeError
         let encoded = hex::encode_to_slice(bytes.as_slice(), digits);
         debug_assert!(encoded.is_ok());
     }
-    files::write_whole(path, line.as_slice()).map_err(|source| NodeError::Disk { path: path.to_owned(), source })?;
+    file::write_whole(path, line.as_slice()).map_err(|source| NodeError::Disk { path: path.to_owned(), source })?;
     Ok(NodeKey::from(key))
 }
 
@@ -37,7 +37,7 @@ pub fn create(path: &Path, rng: &mut dyn CryptoRng) -> Result<NodeKey, NodeError
 /// [`NodeError::Missing`], [`NodeError::Damaged`], [`NodeError::Disk`].
 pub fn load(path: &Path) -> Result<NodeKey, NodeError> {
     let damaged = || NodeError::Damaged { path: path.to_owned(), what: "a node key of 64 hexadecimal digits" };
-    let line = files::read_bounded(path, LINE).map_err(|source| match source.kind() {
+    let line = file::read_bounded(path, LINE).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => NodeError::Missing { path: path.to_owned() },
         std::io::ErrorKind::InvalidData => damaged(),
         _ => NodeError::Disk { path: path.to_owned(), source },
@@ -53,8 +53,9 @@ const LINE: usize = 65;
 
 #[cfg(test)]
 mod tests {
+    use proto::shell::dice;
+
     use super::*;
-    use crate::dice::dice;
 
     #[test]
     fn a_node_keeps_its_id() {

@@ -1,7 +1,7 @@
 //! The profile directory of a node: whose it is while it runs, and whether it is new.
 //!
 //! ```text
-//! DIR/lock          held (flock) while a node runs on this profile; names its process
+//! DIR/lock          held while a node runs on this profile; names its process
 //! DIR/creating      stands while the first start makes the other files
 //! DIR/nodekey       the static key of RLPx
 //! DIR/store.sqlite  messages and clocks (not for a relay)
@@ -10,23 +10,18 @@
 //! The invariant: a file that should exist and does not is an error that says so. A first start is one where none of
 //! them exists, or that finds the mark of a first start that was cut short.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
+use proto::shell::{Lock, LockError, file, folder};
 
 use crate::error::NodeError;
-use crate::files;
 
 /// A profile directory that this process holds; dropping it lets go.
 #[derive(Debug)]
 pub struct Profile {
     dir: PathBuf,
     fresh: bool,
-    // Keeps the flock.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Profile {
@@ -39,29 +34,18 @@ impl Profile {
             let path = path.to_owned();
             move |source| NodeError::Disk { path, source }
         };
-        files::private_directory(dir).map_err(disk(dir))?;
+        folder::make_private(dir).map_err(disk(dir))?;
         let path = dir.join("lock");
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(disk(&path))?;
-        if let Err(error) = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            if error == rustix::io::Errno::WOULDBLOCK {
-                return Err(NodeError::InUse { dir: dir.to_owned(), pid: holder(&mut lock) });
-            }
-            return Err(disk(&path)(error.into()));
-        }
-        name_holder(&mut lock).map_err(disk(&path))?;
+        let lock = Lock::take(&path).map_err(|error| match error {
+            LockError::Held { pid } => NodeError::InUse { dir: dir.to_owned(), pid },
+            LockError::Io(source) => disk(&path)(source),
+        })?;
         let mut profile = Self { dir: dir.to_owned(), fresh: false, _lock: lock };
         let mark = profile.mark();
         if mark.exists() {
             profile.fresh = true;
         } else if !profile.nodekey().exists() && !profile.store().exists() {
-            files::write_whole(&mark, b"").map_err(disk(&mark))?;
+            file::write_whole(&mark, b"").map_err(disk(&mark))?;
             profile.fresh = true;
         }
         Ok(profile)
@@ -81,7 +65,7 @@ impl Profile {
         if self.fresh {
             let mark = self.mark();
             std::fs::remove_file(&mark)
-                .and_then(|()| files::sync_directory_of(&mark))
+                .and_then(|()| file::sync_folder_of(&mark))
                 .map_err(|source| NodeError::Disk { path: mark, source })?;
             self.fresh = false;
         }
@@ -103,18 +87,6 @@ impl Profile {
     fn mark(&self) -> PathBuf {
         self.dir.join("creating")
     }
-}
-
-fn name_holder(lock: &mut File) -> io::Result<()> {
-    lock.set_len(0)?;
-    lock.rewind()?;
-    writeln!(lock, "{}", std::process::id())
-}
-
-fn holder(lock: &mut File) -> Option<u32> {
-    let mut text = String::new();
-    lock.take(16).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
 }
 
 #[cfg(test)]

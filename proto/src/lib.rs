@@ -1,7 +1,8 @@
 //! The words that every package of Cardinal shares: identifiers, units, secrets, key paths, asks and messages.
 //!
-//! Nothing here derives a key, opens a socket or reads a clock. The feature `rpc` (key manager, node and command line
-//! only) adds the two local APIs, the Unix sockets they run over, and the sealing of secrets that cross them.
+//! Nothing here derives a key, opens a socket or reads a clock. The feature `shell` (the programs and the software card
+//! only) adds the files, locks, dice and the clock that they share; `rpc` (key manager, node and command line only) the two
+//! local APIs, the Unix sockets they run over, and the sealing of secrets that cross them.
 
 pub mod ask;
 pub mod fingerprint;
@@ -12,7 +13,11 @@ pub mod pin;
 #[cfg(feature = "rpc")]
 pub mod rpc;
 pub mod secret;
+#[cfg(feature = "shell")]
+pub mod shell;
 pub mod signature;
+#[cfg(any(test, feature = "test-dice"))]
+pub mod test_dice;
 pub mod time;
 pub mod turn;
 
@@ -23,5 +28,7 @@ pub use path::{ExportPath, KeyPath};
 pub use pin::{Pin, Puk};
 pub use secret::Secret;
 pub use signature::{RecoverableSignature, keccak256};
+#[cfg(any(test, feature = "test-dice"))]
+pub use test_dice::TestDice;
 pub use time::{Instant, UnixMillis, UnixNanos, UnixSecs};
 pub use turn::Turn;

@@ -8,11 +8,10 @@
 //! The invariant: at `path` there is the old content or the new one, never a mixture and never nothing. A lock file beside
 //! it keeps a second process away for as long as the card is in use.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
+use proto::shell::{Lock, LockError, file};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -38,10 +37,12 @@ pub enum StateError {
         what: &'static str,
     },
     /// Another process holds this card.
-    #[error("the software card at {} is in use: stop the other process first", path.display())]
+    #[error("the software card at {} is in use{}: stop the other process first", path.display(), by(*.pid))]
     InUse {
         /// The card's file.
         path: PathBuf,
+        /// The process that holds it.
+        pid: Option<u32>,
     },
     /// There is a card already where one should be created.
     #[error("there is a software card at {} already: choose another name", path.display())]
@@ -64,7 +65,7 @@ pub enum StateError {
 /// A card's file, locked until dropped.
 pub(crate) struct StateFile {
     path: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,20 +97,11 @@ impl StateFile {
     }
 
     pub(crate) fn read(&self) -> Result<State, StateError> {
-        // At full capacity once: a growing buffer leaves copies of the secrets.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(StateError::Missing { path: self.path.clone() });
-            }
-            Err(source) => return Err(self.io("open", source)),
-        };
-        let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-        file.take(limit).read_to_end(&mut bytes).map_err(|source| self.io("read", source))?;
-        if bytes.len() > MAX_BYTES {
-            return Err(self.damaged("it is too long"));
-        }
+        let bytes = file::read_bounded(&self.path, MAX_BYTES).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => StateError::Missing { path: self.path.clone() },
+            io::ErrorKind::InvalidData => self.damaged("it is too long"),
+            _ => self.io("read", source),
+        })?;
         let document: Document<State> =
             serde_json::from_slice(&bytes).map_err(|_| self.damaged("it is not the JSON of a card"))?;
         if document.format != FORMAT {
@@ -126,29 +118,11 @@ impl StateFile {
         let sha256 = digest(state).map_err(|source| self.io("write", source))?;
         let document = Document { format: FORMAT.to_owned(), sha256, state };
         let bytes = encode(&document).map_err(|source| self.io("write", source))?;
-        let temporary = beside(&self.path, ".new");
-        self.replace(&temporary, &bytes).map_err(|source| {
-            // What is half written is of no use, and it may be what fills the disk.
-            let _ = fs::remove_file(&temporary);
-            self.io("write", source)
-        })
+        file::write_whole(&self.path, &bytes).map_err(|source| self.io("write", source))
     }
 
     pub(crate) fn damaged(&self, what: &'static str) -> StateError {
         StateError::Damaged { path: self.path.clone(), what }
-    }
-
-    fn replace(&self, temporary: &Path, bytes: &[u8]) -> io::Result<()> {
-        // A crash may have left one behind; under the lock nobody else writes it.
-        match fs::remove_file(temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(temporary, &self.path)?;
-        File::open(folder(&self.path))?.sync_all()
     }
 
     fn io(&self, doing: &'static str, source: io::Error) -> StateError {
@@ -186,16 +160,16 @@ pub(crate) mod hexadecimal {
     }
 }
 
-fn lock(path: &Path) -> Result<File, StateError> {
-    let name = beside(path, ".lock");
-    let io = |source| StateError::Io { doing: "lock", path: name.clone(), source };
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&name).map_err(io)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StateError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io(source)),
-    }
+fn lock(path: &Path) -> Result<Lock, StateError> {
+    let name = file::beside(path, ".lock");
+    Lock::take(&name).map_err(|error| match error {
+        LockError::Held { pid } => StateError::InUse { path: path.to_owned(), pid },
+        LockError::Io(source) => StateError::Io { doing: "lock", path: name, source },
+    })
+}
+
+fn by(pid: Option<u32>) -> String {
+    pid.map_or_else(String::new, |pid| format!(" by process {pid}"))
 }
 
 fn digest(state: &State) -> io::Result<String> {
@@ -207,16 +181,6 @@ fn encode(value: &impl Serialize) -> io::Result<Zeroizing<Vec<u8>>> {
     serde_json::to_writer(&mut *bytes, value)?;
     bytes.push(b'\n');
     Ok(bytes)
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 const FORMAT: &str = "cardinal-softcard/1";

@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use audit::{Caller, Log, LogId, LogStore, Report, StoreError, When};
 use keycard::{CardTransport, Mnemonic, TransportError, Trust};
+use proto::shell::dice;
 use proto::{CardId, ChatKey, Instant, KeyPath, Pin, Puk, UnixMillis};
 use softcard::SoftCard;
 
 use crate::broker::{Broker, Enrolment, Rules};
 use crate::clock::Clock;
-use crate::dice::dice;
 use crate::error::BrokerError;
 use crate::journal::Why;
 use crate::manifest::Manifest;

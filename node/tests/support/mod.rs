@@ -70,7 +70,7 @@ impl Keymgr for FakeKeymgr {
         };
         let shown = if self.switches.lies.load(Ordering::SeqCst) { &self.database } else { key };
         let fingerprint = Fingerprint::of(&ChatKey::from(shown.public_key())).to_string();
-        let sealed = seal::seal(&caller, seal::KEY, &key.to_bytes(), &mut node::dice::dice()).unwrap();
+        let sealed = seal::seal(&caller, seal::KEY, &key.to_bytes(), &mut proto::shell::dice()).unwrap();
         Ok(Response::new(ExportPrivateReply { key: Some(sealed), fingerprint, log_entry: 1 }))
     }
 

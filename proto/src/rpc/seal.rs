@@ -102,30 +102,12 @@ fn cipher(okm: &Zeroizing<[u8; 44]>) -> (Aes256Gcm, Nonce<aes_gcm::aead::consts:
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    struct Dice(u8);
-    impl rand_core::TryRng for Dice {
-        type Error = std::convert::Infallible;
-        fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-            rand_core::utils::next_word_via_fill(self)
-        }
-        fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-            rand_core::utils::next_word_via_fill(self)
-        }
-        fn try_fill_bytes(&mut self, room: &mut [u8]) -> Result<(), Self::Error> {
-            room.iter_mut().for_each(|b| {
-                self.0 = self.0.wrapping_mul(29).wrapping_add(17);
-                *b = self.0;
-            });
-            Ok(())
-        }
-    }
-    impl rand_core::TryCryptoRng for Dice {}
+    use crate::TestDice;
 
     #[test]
     fn a_sealed_secret_opens_once_for_its_receiver_and_context() {
-        let mut dice = Dice(1);
-        let sealed = |dice: &mut Dice| {
+        let mut dice = TestDice::seeded(1);
+        let sealed = |dice: &mut TestDice| {
             let key = SealingKey::generate(dice);
             let sealed = seal(&key.public(), PIN, b"123456", dice).unwrap();
             (key, sealed)
@@ -145,7 +127,7 @@ mod tests {
 
     #[test]
     fn nothing_of_the_secret_shows() {
-        let mut dice = Dice(9);
+        let mut dice = TestDice::seeded(9);
         let key = SealingKey::generate(&mut dice);
         let sealed = seal(&key.public(), MNEMONIC, b"abandon abandon about", &mut dice).unwrap();
         assert!(!sealed.ciphertext.windows(7).any(|w| w == b"abandon"));

@@ -1,13 +1,15 @@
 //! Unix sockets: mode 0600 in a directory of mode 0700, and the kernel's word for who is at the other end.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tokio::net::{UnixListener, UnixStream};
 use tonic::transport::server::UdsConnectInfo;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Status};
+
+use crate::shell::folder;
 
 /// Why a socket cannot be served or reached. Each message is whole: its cause is in it.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +61,7 @@ impl Drop for SocketFile {
 pub fn serve(path: &Path) -> Result<Served, SocketError> {
     let failed = |source| SocketError::Io { path: path.to_owned(), source };
     let dir = path.parent().ok_or_else(|| SocketError::Untrusted(path.to_owned()))?;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+    folder::make_private(dir).map_err(failed)?;
     trust(dir)?;
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => return Err(SocketError::InUse(path.to_owned())),
@@ -125,7 +127,6 @@ impl Peer {
 }
 
 fn trust(dir: &Path) -> Result<(), SocketError> {
-    let meta = std::fs::symlink_metadata(dir).map_err(|source| SocketError::Io { path: dir.to_owned(), source })?;
-    let ours = meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o077 == 0;
+    let ours = folder::is_private(dir).map_err(|source| SocketError::Io { path: dir.to_owned(), source })?;
     if ours { Ok(()) } else { Err(SocketError::Untrusted(dir.to_owned())) }
 }

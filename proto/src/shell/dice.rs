@@ -3,10 +3,10 @@
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 
-/// The operating system's random numbers, as the machines want them.
+/// The operating system's random numbers.
 ///
-/// Linux answers from a generator that cannot fail once it is seeded; a system without one cannot run a node, so
-/// failure is a panic.
+/// Linux answers from a generator that cannot fail once it is seeded; a system without one can run none of our
+/// programs, so failure is a panic.
 pub type Dice = UnwrapErr<SysRng>;
 
 /// Returns the dice.
