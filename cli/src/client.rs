@@ -4,13 +4,12 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use getrandom::SysRng;
-use getrandom::rand_core::UnwrapErr;
 use proto::Pin;
 use proto::rpc::api::keymgr_client::KeymgrClient;
 use proto::rpc::api::node_client::NodeClient;
 use proto::rpc::api::{Sealed, SealingKeyRequest, UnlockReply, UnlockRequest};
 use proto::rpc::{Fault, seal, socket};
+use proto::shell::dice;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
@@ -70,11 +69,6 @@ pub(crate) async fn unlock(
 ) -> Result<UnlockReply, CliError> {
     let pin = Some(sealed(manager, seal::PIN, pin.expose()).await?);
     answer(manager.unlock(UnlockRequest { pin, last_try, seconds })).await
-}
-
-/// Returns the dice of the operating system.
-pub(crate) fn dice() -> UnwrapErr<SysRng> {
-    UnwrapErr(SysRng)
 }
 
 async fn connect(path: &Path) -> Result<Channel, CliError> {

@@ -1,14 +1,11 @@
 //! One private network at a time: a running `up` holds a lock on one file, in which stands its process id. The kernel lets
 //! go of the lock with the process, so a crash leaves nothing to clean up.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use proto::rpc::Fault;
-use rustix::fs::{FlockOperation, flock};
+use proto::shell::{Lock, LockError, lock};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::error::CliError;
@@ -16,7 +13,7 @@ use crate::error::CliError;
 /// The lock, held until dropped.
 #[derive(Debug)]
 pub(crate) struct Hold {
-    _file: File,
+    _lock: Lock,
 }
 
 impl Hold {
@@ -25,25 +22,15 @@ impl Hold {
     /// # Errors
     /// [`Fault::InUse`] with the id of the process that holds it.
     pub(crate) fn take(path: &Path) -> Result<Self, CliError> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(CliError::file(path))?;
-        if !try_lock(path, &file)? {
-            let by = pid_in(&mut file).map_or_else(String::new, |pid| format!(" (process {pid})"));
-            let message = format!("the private network runs already{by}; `cardinal down` ends it");
-            return Err(CliError::found(Fault::InUse, message));
+        match Lock::take(path) {
+            Ok(lock) => Ok(Self { _lock: lock }),
+            Err(LockError::Held { pid }) => {
+                let by = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+                let message = format!("the private network runs already{by}; `cardinal down` ends it");
+                Err(CliError::found(Fault::InUse, message))
+            }
+            Err(LockError::Io(error)) => Err(CliError::file(path)(error)),
         }
-        let mut sign = || {
-            file.set_len(0)?;
-            write!(&mut file, "{}", std::process::id())
-        };
-        sign().map_err(CliError::file(path))?;
-        Ok(Self { _file: file })
     }
 }
 
@@ -51,7 +38,7 @@ impl Hold {
 #[derive(Debug)]
 pub(crate) struct Holder {
     /// Its process id.
-    pub(crate) pid: i32,
+    pub(crate) pid: u32,
     handle: OwnedFd,
 }
 
@@ -66,15 +53,15 @@ impl Holder {
         if !is_held(path)? {
             return Err(nobody());
         }
-        let mut file = File::open(path).map_err(CliError::file(path))?;
-        let pid = pid_in(&mut file).ok_or_else(nobody)?;
-        let handle = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()).ok_or_else(nobody)?;
+        let holder = || lock::last_holder(path).map_err(CliError::file(path));
+        let pid = holder()?.ok_or_else(nobody)?;
+        let handle = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+            .ok_or_else(nobody)?;
         // Whoever had this id before the handle was opened may be gone; whoever holds the lock now wrote it.
-        if is_held(path)? && pid_in(&mut File::open(path).map_err(CliError::file(path))?) == Some(pid) {
-            Ok(Self { pid, handle })
-        } else {
-            Err(nobody())
-        }
+        if is_held(path)? && holder()? == Some(pid) { Ok(Self { pid, handle }) } else { Err(nobody()) }
     }
 
     /// Asks it to end.
@@ -95,25 +82,7 @@ impl Holder {
 /// # Errors
 /// [`CliError::File`] when the file cannot be opened.
 pub(crate) fn is_held(path: &Path) -> Result<bool, CliError> {
-    match File::open(path) {
-        Ok(file) => Ok(!try_lock(path, &file)?),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(CliError::file(path)(error)),
-    }
-}
-
-fn try_lock(path: &Path, file: &File) -> Result<bool, CliError> {
-    match flock(file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-        Err(error) => Err(CliError::file(path)(error.into())),
-    }
-}
-
-fn pid_in(file: &mut File) -> Option<i32> {
-    let mut text = String::new();
-    file.take(16).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok().filter(|pid| *pid > 1)
+    lock::is_held(path).map_err(CliError::file(path))
 }
 
 #[cfg(test)]
@@ -129,7 +98,7 @@ mod tests {
         let error = Hold::take(&path).unwrap_err();
         assert_eq!(error.fault(), Some(Fault::InUse));
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
-        assert_eq!(Holder::find(&path).unwrap().pid, i32::try_from(std::process::id()).unwrap());
+        assert_eq!(Holder::find(&path).unwrap().pid, std::process::id());
         drop(first);
         assert_eq!(Holder::find(&path).unwrap_err().fault(), Some(Fault::NotRunning));
         Hold::take(&path).unwrap();

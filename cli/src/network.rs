@@ -10,6 +10,7 @@ use proto::rpc::api::{
 };
 use proto::rpc::api::{KeymgrStatus, NodeStatus, provision_request};
 use proto::rpc::{Fault, seal};
+use proto::shell::{dice, file};
 use proto::{ChatKey, Fingerprint, Pin, Puk};
 use serde::{Deserialize, Serialize};
 
@@ -96,9 +97,10 @@ impl Network {
             }],
         };
         let text = toml::to_string(&manifest).map_err(|error| CliError::Other(error.to_string()))?;
-        paths::write_whole(&unfinished.join("manifest.toml"), text.as_bytes())?;
+        let manifest = unfinished.join("manifest.toml");
+        file::write_whole(&manifest, text.as_bytes()).map_err(CliError::file(&manifest))?;
         fs::rename(&unfinished, &profile.dir).map_err(CliError::file(&profile.dir))?;
-        paths::sync_folder_of(&profile.dir).map_err(CliError::file(&profile.dir))?;
+        file::sync_folder_of(&profile.dir).map_err(CliError::file(&profile.dir))?;
         Ok(NewCard { identity: Fingerprint::of(&identity) })
     }
 
@@ -173,7 +175,7 @@ pub(crate) async fn provision(
     puk: &Puk,
     source: KeySource,
 ) -> Result<(ProvisionReply, usize), CliError> {
-    let ours = proto::rpc::SealingKey::generate(&mut client::dice());
+    let ours = proto::rpc::SealingKey::generate(&mut dice());
     let request = ProvisionRequest {
         pin: Some(client::sealed(manager, seal::PIN, pin.expose()).await?),
         puk: Some(client::sealed(manager, seal::PUK, puk.expose()).await?),

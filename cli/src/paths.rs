@@ -9,13 +9,12 @@
 //! RUNTIME/cardinal/NAME/{keymgr,node}.sock      NAME is a profile or `relay`
 //! ```
 
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use etcetera::BaseStrategy as _;
 use proto::rpc::Fault;
+use proto::shell::folder;
 
 use crate::error::CliError;
 
@@ -225,37 +224,12 @@ impl Layout {
 /// # Errors
 /// [`CliError::File`], or [`CliError::Other`] when others may enter it.
 pub(crate) fn make_private(dir: &Path) -> Result<(), CliError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(CliError::file(dir))?;
-    let meta = fs::symlink_metadata(dir).map_err(CliError::file(dir))?;
-    if meta.is_dir() && meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o077 == 0 {
+    folder::make_private(dir).map_err(CliError::file(dir))?;
+    if folder::is_private(dir).map_err(CliError::file(dir))? {
         Ok(())
     } else {
         Err(CliError::Other(format!("{} must be a folder of yours with mode 0700", dir.display())))
     }
-}
-
-/// Writes a file whole: a temporary one, synced, renamed, its folder synced.
-///
-/// # Errors
-/// [`CliError::File`]; the file is then as it was.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
-    let partial = path.with_extension("partial");
-    let write = || {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&partial, path)?;
-        sync_folder_of(path)
-    };
-    write().map_err(CliError::file(path))
-}
-
-/// Makes the names in the folder of `path` survive a power cut.
-///
-/// # Errors
-/// What the file system says.
-pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
 }
 
 #[cfg(test)]
@@ -315,16 +289,5 @@ mod tests {
         assert_eq!(fs::metadata(&ours).unwrap().permissions().mode() & 0o777, 0o700);
         fs::set_permissions(&ours, fs::Permissions::from_mode(0o750)).unwrap();
         assert!(make_private(&ours).is_err());
-    }
-
-    #[test]
-    fn a_file_is_written_whole_and_for_us_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("manifest.toml");
-        write_whole(&path, b"one").unwrap();
-        write_whole(&path, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

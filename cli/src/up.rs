@@ -2,6 +2,7 @@
 
 use proto::rpc::Fault;
 use proto::rpc::api::LockRequest;
+use proto::shell::dice;
 use proto::{Pin, Puk};
 use zeroize::Zeroizing;
 
@@ -103,8 +104,8 @@ async fn start_keymgr(
 
 /// Shows a fresh PIN and PUK, once, before the card gets them: whatever happens then, the owner has them.
 async fn provision(out: Output, manager: &mut Keymgr, profile: &Profile) -> Result<(), CliError> {
-    let pin = Pin::random(&mut client::dice());
-    let puk = Puk::random(&mut client::dice());
+    let pin = Pin::random(&mut dice());
+    let puk = Puk::random(&mut dice());
     let text = |digits: &[u8]| Zeroizing::new(String::from_utf8_lossy(digits).into_owned());
     out.line(&*Zeroizing::new(format!(
         "{:7} PIN {}  PUK {}  write them down: they are shown once and stored nowhere",

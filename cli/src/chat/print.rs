@@ -1,8 +1,7 @@
 //! What a chat looks like: `12:03:45 fingerprint: text`, or one JSON object a line.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use proto::rpc::api::{ChatLine, PostReply};
+use proto::shell::clock;
 use serde_json::{Value, json};
 
 use crate::clock::Moment;
@@ -73,8 +72,7 @@ impl Printer {
         if self.interactive {
             return Ok(());
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let moment = Moment::from_millis(u64::try_from(now).unwrap_or(u64::MAX));
+        let moment = Moment::from_millis(clock::unix().get());
         self.day(moment)?;
         let after = self.out.tone(Tone::Faint, &format!("(acknowledged after {} ms)", reply.acknowledged_after_ms));
         self.out.line(format!("{} you: {} {after}", moment.time(), shown(text)))

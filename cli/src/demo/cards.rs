@@ -2,6 +2,7 @@
 
 use proto::rpc::Fault;
 use proto::rpc::api::{ExportPrivateRequest, ExportPublicRequest};
+use proto::shell::dice;
 use proto::{Pin, Puk};
 
 use crate::client::{self, answer};
@@ -31,7 +32,7 @@ pub(crate) async fn enrol(
     let blank = network::card(&mut manager.client).await?;
     hold(!blank.initialised && !blank.has_key, format!("{name}'s new card is not blank"))?;
     // They live as long as the demo and are shown to nobody.
-    let (pin, puk) = (Pin::random(&mut client::dice()), Puk::random(&mut client::dice()));
+    let (pin, puk) = (Pin::random(&mut dice()), Puk::random(&mut dice()));
     let (reply, words) = network::provision(&mut manager.client, &pin, &puk, source).await?;
     let how = match source {
         KeySource::FreshWords(asked) => {
@@ -58,7 +59,7 @@ pub(crate) async fn enrol(
 /// When one of them is not refused.
 pub(crate) async fn refusals(scribe: &Scribe, person: &mut Person) -> Result<(), CliError> {
     // The answer would be sealed to this key, and there must be none.
-    let caller = proto::rpc::SealingKey::generate(&mut client::dice()).public().to_vec();
+    let caller = proto::rpc::SealingKey::generate(&mut dice()).public().to_vec();
     let private = ExportPrivateRequest { path: WALLET.to_owned(), purpose: PURPOSE.to_owned(), caller };
     let answered = answer(person.manager.client.export_private(private)).await.map(drop);
     refused(scribe, &format!("The private key {WALLET} (a wallet)"), answered)?;

@@ -3,10 +3,10 @@
 use audit::verify::Form;
 use audit::{Event, Operation, Outcome};
 use proto::ExportPath;
+use proto::shell::file;
 
 use crate::audit::{check, each_line};
 use crate::error::CliError;
-use crate::paths::write_whole;
 
 use super::hold;
 use super::scribe::Scribe;
@@ -78,7 +78,7 @@ pub(crate) fn tamper(scribe: &Scribe, person: &Person) -> Result<(), CliError> {
         *byte ^= 1;
     }
     let copy = person.profile.dir.join("altered.log");
-    write_whole(&copy, &bytes)?;
+    file::write_whole(&copy, &bytes).map_err(CliError::file(&copy))?;
     scribe.say(format!("Byte {} of {}, in line {line}.", middle + 1, bytes.len()))?;
     let report = check(&copy)?;
     let Some(bad) = report.bad else {

@@ -3,6 +3,9 @@
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use proto::shell::dice;
+use rand_core::Rng as _;
+
 use crate::error::CliError;
 
 /// A temporary folder of mode 0700, removed with everything in it when dropped.
@@ -16,7 +19,7 @@ impl Folder {
     /// [`CliError::File`].
     pub(crate) fn make() -> Result<Self, CliError> {
         let mut name = [0; 6];
-        getrandom::fill(&mut name).map_err(|error| CliError::Other(format!("no random numbers: {error}")))?;
+        dice().fill_bytes(&mut name);
         let path = std::env::temp_dir().join(format!("cardinal-demo-{}", hex::encode(name)));
         // Not recursive: a folder that exists already is somebody else's.
         std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(CliError::file(&path))?;

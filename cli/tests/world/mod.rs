@@ -193,7 +193,7 @@ impl Keymgr for FakeKeymgr {
         Ok(Response::new(CardInfo { applet: "4.0".to_owned(), pin_tries: 3, ..Default::default() }))
     }
     async fn sealing_key(&self, _: Request<SealingKeyRequest>) -> Result<Response<SealingKeyReply>, Status> {
-        let key = SealingKey::generate(&mut getrandom::rand_core::UnwrapErr(getrandom::SysRng));
+        let key = SealingKey::generate(&mut proto::shell::dice());
         let public_key = key.public().to_vec();
         self.keys.lock().unwrap().push(key);
         Ok(Response::new(SealingKeyReply { public_key }))
