@@ -1,4 +1,4 @@
-//! For tests: dice without chance, a transport that compares what it is sent, and the card side of channel v2 with
+//! For tests: a transport that compares what it is sent, and the card side of channel v2 with
 //! answers to order. It is no model of the applet (that is the software card's job, in another package): it says what a
 //! test wants said, inside a channel that is right.
 
@@ -12,7 +12,7 @@ use ccm::consts::{U8, U13};
 use hkdf::Hkdf;
 use k256::ecdsa::SigningKey;
 use k256::ecdsa::signature::hazmat::PrehashSigner as _;
-use proto::{ChatKey, Digest, Instant, KeyUid, Pin, Puk, RecoverableSignature, UnixMillis};
+use proto::{ChatKey, Digest, Instant, KeyUid, Pin, Puk, RecoverableSignature, TestDice, UnixMillis};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -26,46 +26,6 @@ const IDENTITY: [u8; 32] = [3; 32];
 const EPHEMERAL: [u8; 32] = [2; 32];
 /// The private key of the test authority, which is public.
 const TEST_AUTHORITY: &str = "a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f8a9b0c1d2e3f4a5b6c7d8e9f0a1b2";
-
-/// Dice whose throws are known: a script first, then a walk from a seed.
-pub(crate) struct Dice {
-    script: VecDeque<u8>,
-    last: u8,
-}
-
-impl Dice {
-    pub(crate) fn new(seed: u8) -> Self {
-        Self { script: VecDeque::new(), last: seed }
-    }
-
-    pub(crate) fn script(bytes: &[u8]) -> Self {
-        Self { script: bytes.iter().copied().collect(), last: 1 }
-    }
-}
-
-impl rand_core::TryRng for Dice {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        rand_core::utils::next_word_via_fill(self)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        rand_core::utils::next_word_via_fill(self)
-    }
-
-    fn try_fill_bytes(&mut self, room: &mut [u8]) -> Result<(), Self::Error> {
-        for byte in room {
-            *byte = self.script.pop_front().unwrap_or_else(|| {
-                self.last = self.last.wrapping_mul(29).wrapping_add(17);
-                self.last
-            });
-        }
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for Dice {}
 
 /// A transport that expects these commands in this order and gives the answers beside them.
 #[derive(Debug)]
@@ -410,7 +370,7 @@ pub(crate) fn selected<T: CardTransport>(transport: T) -> Card<Selected, T> {
 }
 
 pub(crate) fn secured(fake: FakeCard) -> Card<Secured, FakeCard> {
-    selected(fake).open(&trust(), [7; 32], &mut Dice::new(1)).unwrap()
+    selected(fake).open(&trust(), [7; 32], &mut TestDice::seeded(1)).unwrap()
 }
 
 /// An unlocked card; the first command inside was VERIFY PIN.

@@ -2,11 +2,9 @@
 
 use audit::Operation;
 use proptest::prelude::*;
-use proto::{ExportPath, KeyPath};
+use proto::{ExportPath, KeyPath, TestDice};
 
-use crate::fake::{
-    Dice, FakeCard, Harm, abandon, blank, export_answer, pin, public, recorded, secrets, selected, trust,
-};
+use crate::fake::{FakeCard, Harm, abandon, blank, export_answer, pin, public, recorded, secrets, selected, trust};
 use crate::{CardError, CardTransport as _, Lost, Selection, VerifyError, select};
 
 const MASTER: &str = "04d902f35f560e0470c63313c7369168d9d7df2d49bf295fd9fb7cb109ccee04947d000a1345d3845dd83b4c5814f876\
@@ -42,7 +40,7 @@ fn session(fake: FakeCard) -> Result<FakeCard, CardError> {
         Selection::Initialised(card) => card,
         Selection::Blank(_) => return Err(CardError::Misuse { what: "blank" }),
     };
-    let card = card.open(&trust(), [7; 32], &mut Dice::new(1))?;
+    let card = card.open(&trust(), [7; 32], &mut TestDice::seeded(1))?;
     let mut card = card.verify_pin(&pin(), false).map_err(|error| match error {
         VerifyError::Lost { error, .. } => error,
         _ => CardError::Misuse { what: "not unlocked" },
@@ -105,7 +103,7 @@ fn after_a_lost_channel_nothing_more_is_sent() {
         let status = "a3090201030201050101ff9000";
         let fake = FakeCard::initialised().answering(status).answering("9000").answering(status).answering(status);
         // SELECT, OPEN, GET STATUS, VERIFY PIN, GET STATUS: the answer to this one is harmed.
-        let card = selected(fake.harmed(4, harm)).open(&trust(), [7; 32], &mut Dice::new(1)).unwrap();
+        let card = selected(fake.harmed(4, harm)).open(&trust(), [7; 32], &mut TestDice::seeded(1)).unwrap();
         let mut card = card.verify_pin(&pin(), false).unwrap();
         assert!(card.status().is_err());
         assert!(matches!(card.status(), Err(CardError::ChannelLost(Lost::Closed))));
@@ -143,6 +141,6 @@ proptest! {
         let fake = FakeCard::blank().then_initialised().answering("9000").harmed(step, harm);
         let card = blank(fake);
         let mut receipt = recorded(card.request(Operation::Init));
-        prop_assert!(card.init(&trust(), &secrets(), &mut receipt, &mut Dice::new(5)).is_err());
+        prop_assert!(card.init(&trust(), &secrets(), &mut receipt, &mut TestDice::seeded(5)).is_err());
     }
 }

@@ -123,8 +123,9 @@ impl From<bip39::Error> for SeedError {
 
 #[cfg(test)]
 mod tests {
+    use proto::TestDice;
+
     use super::*;
-    use crate::fake::Dice;
 
     const ABANDON: &str =
         "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
@@ -172,20 +173,23 @@ mod tests {
     #[test]
     fn fresh_words_are_of_the_length_asked_for_and_read_back() {
         for count in [12, 15, 18, 21, 24] {
-            let mnemonic = Mnemonic::generate(count, &mut Dice::new(3)).unwrap();
+            let mnemonic = Mnemonic::generate(count, &mut TestDice::seeded(3)).unwrap();
             let words = mnemonic.expose();
             assert_eq!(words.split(' ').count(), count);
             assert_eq!(seed(&words, ""), hex::encode(mnemonic.to_seed("").expose()));
         }
-        let other = Mnemonic::generate(12, &mut Dice::new(4)).unwrap();
-        assert_ne!(*other.expose(), *Mnemonic::generate(12, &mut Dice::new(3)).unwrap().expose());
+        let other = Mnemonic::generate(12, &mut TestDice::seeded(4)).unwrap();
+        assert_ne!(*other.expose(), *Mnemonic::generate(12, &mut TestDice::seeded(3)).unwrap().expose());
         for count in [0, 11, 13, 27] {
-            assert_eq!(Mnemonic::generate(count, &mut Dice::new(3)).err(), Some(SeedError::WordCount { found: count }));
+            assert_eq!(
+                Mnemonic::generate(count, &mut TestDice::seeded(3)).err(),
+                Some(SeedError::WordCount { found: count })
+            );
         }
     }
 
     #[test]
     fn zero_entropy_gives_abandon_about() {
-        assert_eq!(*Mnemonic::generate(12, &mut Dice::script(&[0; 16])).unwrap().expose(), ABANDON);
+        assert_eq!(*Mnemonic::generate(12, &mut TestDice::playing(&[0; 16])).unwrap().expose(), ABANDON);
     }
 }

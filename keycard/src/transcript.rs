@@ -1,11 +1,11 @@
 //! The recorded session with the real applet 4.0, replayed byte for byte: the data file says where it is from.
 
 use audit::Operation;
-use proto::{ChatKey, Digest, ExportPath, KeyPath, Pin};
+use proto::{ChatKey, Digest, ExportPath, KeyPath, Pin, TestDice};
 
 use crate::apdu::Command;
 use crate::command::{export_key, load_key};
-use crate::fake::{Dice, Script, abandon, blank, pin, recorded, secrets, selected};
+use crate::fake::{Script, abandon, blank, pin, recorded, secrets, selected};
 use crate::status_word::StatusWord;
 use crate::tlv::Reader;
 use crate::{Authority, CardTransport as _, Trust, VerifyError, signature};
@@ -49,13 +49,13 @@ fn the_session_with_the_real_applet_replays_byte_for_byte() {
     let card = blank(Script::new(steps()));
 
     // SELECT, OPEN, INIT, SELECT: the dice are the salt, the one-time key, the duress PIN.
-    let mut dice = Dice::script(&[&salt()[..], &EPHEMERAL, &[0, 2, 4, 6, 8, 0]].concat());
+    let mut dice = TestDice::playing(&[&salt()[..], &EPHEMERAL, &[0, 2, 4, 6, 8, 0]].concat());
     let mut receipt = recorded(card.request(Operation::Init));
     let card = card.init(&trust, &secrets(), &mut receipt, &mut dice).unwrap();
     assert_eq!((card.info().pin_tries, card.info().key_uid), (Some(3), None));
 
     // OPEN, GET STATUS, VERIFY PIN wrong, VERIFY PIN right.
-    let card = card.open(&trust, salt(), &mut Dice::script(&EPHEMERAL)).unwrap();
+    let card = card.open(&trust, salt(), &mut TestDice::playing(&EPHEMERAL)).unwrap();
     assert!(card.opening().verify().is_ok());
     let wrong = Pin::try_from(b"123456".as_slice()).unwrap();
     let Err(VerifyError::Wrong { card, tries: 2 }) = card.verify_pin(&wrong, false) else { panic!("wrong") };

@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{Client, DURESS, Dice, INIT, KEYCARD, LOAD_ABANDON, PIN};
+use common::{Client, DURESS, INIT, KEYCARD, LOAD_ABANDON, PIN};
 use k256::SecretKey;
 use k256::ecdsa::{RecoveryId, Signature, VerifyingKey};
+use proto::TestDice;
 use sha2::{Digest, Sha256};
 use softcard::SoftCard;
 
@@ -182,8 +183,8 @@ const LEGAL_WINNER: &str = "b059400ce0f55498a5527667e77048bb482ff6daa16c37b4b9e8
 #[test]
 fn the_synthetic_session_is_byte_exact() {
     // Dice: identity; one-time key and coin of the channel that prepares the card; the same of the one that counts.
-    let dice = Dice::rolling(&[&[3; 32], &[9; 32], &[0], &[2; 32], &[0]]);
-    let mut client = Client::new(SoftCard::in_memory(dice));
+    let dice = TestDice::playing(&[&[3; 32][..], &[9; 32], &[0], &[2; 32], &[0]].concat());
+    let mut client = Client::new(SoftCard::in_memory(Box::new(dice)));
     client.select(&KEYCARD);
     client.open();
     client.ok(INIT);

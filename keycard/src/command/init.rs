@@ -97,14 +97,16 @@ fn command(secrets: &InitSecrets, duress: &Pin) -> Result<Command, CardError> {
 
 #[cfg(test)]
 mod tests {
+    use proto::TestDice;
+
     use super::*;
-    use crate::fake::{Dice, FakeCard, blank, recorded, secrets, trust};
+    use crate::fake::{FakeCard, blank, recorded, secrets, trust};
 
     #[test]
     fn a_blank_card_is_initialised_with_the_long_form_and_a_duress_pin_of_its_own() {
         let card = blank(FakeCard::blank().then_initialised().answering("9000"));
         let mut receipt = recorded(card.request(Operation::Init));
-        let card = card.init(&trust(), &secrets(), &mut receipt, &mut Dice::new(5)).unwrap();
+        let card = card.init(&trust(), &secrets(), &mut receipt, &mut TestDice::seeded(5)).unwrap();
         assert!(receipt.is_spent());
         let fake = card.into_transport();
         let [init] = fake.inner_commands() else { panic!("one command") };
@@ -117,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_duress_pin_equal_to_the_pin_or_the_beginning_of_the_puk_is_drawn_again() {
-        let mut dice = Dice::script(b"\0\0\0\0\0\0\0\x01\x02\x03\x04\x05\x09\x08\x07\x06\x05\x04");
+        let mut dice = TestDice::playing(b"\0\0\0\0\0\0\0\x01\x02\x03\x04\x05\x09\x08\x07\x06\x05\x04");
         assert_eq!(duress_pin(&secrets(), &mut dice).expose(), b"987654");
     }
 
@@ -125,7 +127,7 @@ mod tests {
     fn a_card_that_is_still_blank_afterwards_is_an_error() {
         let card = blank(FakeCard::blank().answering("9000"));
         let mut receipt = recorded(card.request(Operation::Init));
-        let failed = card.init(&trust(), &secrets(), &mut receipt, &mut Dice::new(5)).err().unwrap();
+        let failed = card.init(&trust(), &secrets(), &mut receipt, &mut TestDice::seeded(5)).err().unwrap();
         assert!(matches!(failed.error, CardError::Answer { what: "a blank card after INIT" }));
     }
 
@@ -133,7 +135,7 @@ mod tests {
     fn another_card_afterwards_is_an_error() {
         let card = blank(FakeCard::blank().then_another_card().answering("9000"));
         let mut receipt = recorded(card.request(Operation::Init));
-        let failed = card.init(&trust(), &secrets(), &mut receipt, &mut Dice::new(5)).err().unwrap();
+        let failed = card.init(&trust(), &secrets(), &mut receipt, &mut TestDice::seeded(5)).err().unwrap();
         assert!(matches!(failed.error, CardError::Answer { what: "another certificate after INIT" }));
     }
 
@@ -141,7 +143,7 @@ mod tests {
     fn without_a_record_of_it_init_is_not_sent() {
         let card = blank(FakeCard::blank());
         let mut receipt = recorded(card.request(Operation::GenerateKey));
-        let failed = card.init(&trust(), &secrets(), &mut receipt, &mut Dice::new(5)).err().unwrap();
+        let failed = card.init(&trust(), &secrets(), &mut receipt, &mut TestDice::seeded(5)).err().unwrap();
         assert!(matches!(failed.error, CardError::NotRecorded(_)));
         assert!(failed.transport.inner_commands().is_empty());
         assert!(!receipt.is_spent());
@@ -151,7 +153,7 @@ mod tests {
     fn a_card_that_refuses_leaves_the_receipt_spent() {
         let card = blank(FakeCard::blank().answering("6f00"));
         let mut receipt = recorded(card.request(Operation::Init));
-        let failed = card.init(&trust(), &secrets(), &mut receipt, &mut Dice::new(5)).err().unwrap();
+        let failed = card.init(&trust(), &secrets(), &mut receipt, &mut TestDice::seeded(5)).err().unwrap();
         assert!(matches!(failed.error, CardError::Status { command: "INIT", .. }));
         assert!(receipt.is_spent());
     }

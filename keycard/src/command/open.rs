@@ -74,21 +74,23 @@ fn split(data: &[u8]) -> Result<(ChatKey, &[u8]), CardError> {
 
 #[cfg(test)]
 mod tests {
+    use proto::TestDice;
+
     use super::*;
     use crate::error::CardError;
-    use crate::fake::{Dice, FakeCard, selected, trust};
+    use crate::fake::{FakeCard, selected, trust};
 
     #[test]
     fn a_card_that_is_not_trusted_is_sent_nothing() {
         let card = selected(FakeCard::initialised());
-        let failed = card.open(&Trust::production(), [7; 32], &mut Dice::new(1)).err().unwrap();
+        let failed = card.open(&Trust::production(), [7; 32], &mut TestDice::seeded(1)).err().unwrap();
         assert!(matches!(failed.error, CardError::Untrusted(_)));
         assert_eq!(failed.transport.commands(), 1, "only SELECT");
     }
 
     #[test]
     fn the_evidence_of_the_opening_can_be_checked_again() {
-        let card = selected(FakeCard::initialised()).open(&trust(), [7; 32], &mut Dice::new(1)).unwrap();
+        let card = selected(FakeCard::initialised()).open(&trust(), [7; 32], &mut TestDice::seeded(1)).unwrap();
         let mut opening = card.opening().clone();
         assert_eq!(opening.salt, [7; 32]);
         assert_eq!(opening.certificate, card.info().certificate);
@@ -100,7 +102,7 @@ mod tests {
     #[test]
     fn a_card_without_the_key_of_its_certificate_is_an_impostor() {
         let card = selected(FakeCard::initialised().signing_with(9));
-        let failed = card.open(&trust(), [7; 32], &mut Dice::new(1)).err().unwrap();
+        let failed = card.open(&trust(), [7; 32], &mut TestDice::seeded(1)).err().unwrap();
         assert!(matches!(failed.error, CardError::Impostor));
     }
 
@@ -108,7 +110,7 @@ mod tests {
     fn an_answer_of_another_length_is_refused() {
         for extra in [-200, -80, -1, 1, 20] {
             let card = selected(FakeCard::initialised().resizing_the_opening(extra));
-            let failed = card.open(&trust(), [7; 32], &mut Dice::new(1)).err().unwrap();
+            let failed = card.open(&trust(), [7; 32], &mut TestDice::seeded(1)).err().unwrap();
             assert!(matches!(failed.error, CardError::Answer { .. }), "{extra}: {}", failed.error);
         }
     }

@@ -146,9 +146,9 @@ const TAG: usize = 32;
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proto::TestDice;
 
     use super::*;
-    use crate::p2p::test_dice::Dice;
 
     fn hex(text: &str) -> Vec<u8> {
         hex::decode(text).unwrap()
@@ -187,8 +187,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn what_was_sealed_opens_and_nothing_else(text: Vec<u8>, s2: Vec<u8>, seed: u8, at: prop::sample::Index, bit in 0..8u8) {
-            let (to, mut dice) = (key(A), Dice(seed));
+        fn what_was_sealed_opens_and_nothing_else(text: Vec<u8>, s2: Vec<u8>, seed: u64, at: prop::sample::Index, bit in 0..8u8) {
+            let (to, mut dice) = (key(A), TestDice::seeded(seed));
             let mut sealed = seal(&to.public_key().into(), &s2, &text, &mut dice);
             prop_assert_eq!(sealed.len(), text.len() + OVERHEAD);
             let opened = open(&to, &s2, &sealed).unwrap();

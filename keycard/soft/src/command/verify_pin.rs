@@ -46,36 +46,17 @@ fn check(applet: &mut Applet, kind: PinKind, candidate: &Pin) -> Result<bool, St
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
-    use proto::{Pin, Secret};
-    use rand_core::{TryCryptoRng, TryRng};
+    use proto::{Pin, Secret, TestDice};
 
     use super::check;
     use crate::applet::Applet;
     use crate::memory::{Memory, Owner, PinKind};
     use crate::pin::OwnerPin;
 
-    struct Sevens;
-    impl TryRng for Sevens {
-        type Error = Infallible;
-        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-            Ok(0x0707_0707)
-        }
-        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-            Ok(0x0707_0707_0707_0707)
-        }
-        fn try_fill_bytes(&mut self, room: &mut [u8]) -> Result<(), Infallible> {
-            room.fill(7);
-            Ok(())
-        }
-    }
-    impl TryCryptoRng for Sevens {}
-
     /// Where a power cut would find the card: after the comparison, before the tries are given back.
     #[test]
     fn even_the_right_pin_pays_for_its_try_first() {
-        let mut applet = Applet::new(Memory::blank(&mut Sevens, None), Box::new(Sevens));
+        let mut applet = Applet::new(Memory::blank(&mut TestDice::seeded(7), None), Box::new(TestDice::seeded(8)));
         let pin = || OwnerPin::new(Secret::fill(|room| *room = *b"123456"), 3);
         let puk = OwnerPin::new(Secret::fill(|room| *room = *b"123456789012"), 5);
         let owner = Owner { main: pin(), duress: pin(), puk, active: PinKind::Main, key: None };

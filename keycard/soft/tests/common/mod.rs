@@ -1,8 +1,6 @@
 //! A tiny client of applet 4.0 for the tests: the client model of the recordings, written from the protocol alone.
 #![allow(dead_code, reason = "each test binary uses its own part of the client")]
 
-use std::convert::Infallible;
-
 use aes::Aes128;
 use ccm::aead::Aead;
 use ccm::consts::{U8, U13};
@@ -12,7 +10,8 @@ use k256::ecdsa::signature::hazmat::PrehashVerifier;
 use k256::ecdsa::{Signature, VerifyingKey};
 use k256::elliptic_curve::sec1::ToSec1Point;
 use k256::{PublicKey, SecretKey};
-use rand_core::{CryptoRng, TryCryptoRng, TryRng};
+use proto::TestDice;
+use rand_core::{CryptoRng, Rng};
 use sha2::{Digest, Sha256};
 use softcard::SoftCard;
 
@@ -24,52 +23,8 @@ pub(crate) const INIT: &str = "80fe00001a303030303030313233343536373839303132030
 /// LOAD KEY with the seed of "abandon" x 11 "about".
 pub(crate) const LOAD_ABANDON: &str = "80d00300405eb00bbddcf069084889a8ab9155568165f5c453ccb85e70811aaed6f6da5fc19a5ac40b389cd370d086206dec8aa6c43daea6690f20ad3d8d48b2d2ce9e38e4";
 
-/// Dice that roll a given list first, and then the SHA-256 of a counter.
-pub(crate) struct Dice {
-    first: Vec<u8>,
-    seed: u64,
-    counter: u64,
-}
-
-impl Dice {
-    pub(crate) fn seeded(seed: u64) -> Box<Self> {
-        Box::new(Self { first: Vec::new(), seed, counter: 0 })
-    }
-
-    pub(crate) fn rolling(first: &[&[u8]]) -> Box<Self> {
-        Box::new(Self { first: first.concat(), seed: 0, counter: 0 })
-    }
-}
-
-impl TryRng for Dice {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        rand_core::utils::next_word_via_fill(self)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        rand_core::utils::next_word_via_fill(self)
-    }
-
-    fn try_fill_bytes(&mut self, room: &mut [u8]) -> Result<(), Infallible> {
-        for byte in room {
-            if self.first.is_empty() {
-                let mut hash = Sha256::new();
-                hash.update(self.seed.to_be_bytes());
-                hash.update(self.counter.to_be_bytes());
-                self.counter += 1;
-                self.first = hash.finalize().to_vec();
-            }
-            *byte = self.first.remove(0);
-        }
-        Ok(())
-    }
-}
-impl TryCryptoRng for Dice {}
-
 pub(crate) fn dice(seed: u64) -> Box<dyn CryptoRng + Send> {
-    Dice::seeded(seed)
+    Box::new(TestDice::seeded(seed))
 }
 
 /// Where an answer was found: inside the channel, or in clear.
@@ -143,12 +98,12 @@ pub(crate) struct Client {
     pub(crate) channel: Option<Channel>,
     pub(crate) certificate: Option<Vec<u8>>,
     last_secured: Option<Vec<u8>>,
-    dice: Box<Dice>,
+    dice: TestDice,
 }
 
 impl Client {
     pub(crate) fn new(card: SoftCard) -> Self {
-        Self { card, channel: None, certificate: None, last_secured: None, dice: Dice::seeded(77) }
+        Self { card, channel: None, certificate: None, last_secured: None, dice: TestDice::seeded(77) }
     }
 
     /// A blank card, selected, with an open channel.
@@ -254,13 +209,13 @@ impl Client {
     pub(crate) fn open(&mut self) -> Reply {
         let key = loop {
             let mut bytes = [0; 32];
-            self.dice.try_fill_bytes(&mut bytes).unwrap();
+            self.dice.fill_bytes(&mut bytes);
             if let Ok(key) = SecretKey::from_slice(&bytes) {
                 break key;
             }
         };
         let mut salt = [0; 32];
-        self.dice.try_fill_bytes(&mut salt).unwrap();
+        self.dice.fill_bytes(&mut salt);
         self.open_with(&key, &salt)
     }
 

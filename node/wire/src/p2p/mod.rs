@@ -15,9 +15,6 @@ pub use hello::{BadHello, Hello};
 pub use message::Message;
 pub use reason::{Reason, RemoteReason};
 
-#[cfg(test)]
-pub(crate) mod test_dice;
-
 /// The version of the base protocol that we speak: from this one on, messages are compressed (EIP-706).
 pub const VERSION: u64 = 5;
 

@@ -2,33 +2,10 @@
 
 use k256::SecretKey;
 use k256::ecdsa::SigningKey;
-use proto::{RecoverableSignature, UnixSecs};
+use proto::{RecoverableSignature, TestDice, UnixSecs};
 
 use super::*;
-use crate::p2p::test_dice::Dice;
 use crate::payload::{OpenError, open_asymmetric, open_symmetric};
-
-/// Dice that were thrown before.
-struct Loaded(VecDeque<u8>);
-
-impl rand_core::TryRng for Loaded {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        rand_core::utils::next_word_via_fill(self)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        rand_core::utils::next_word_via_fill(self)
-    }
-
-    fn try_fill_bytes(&mut self, room: &mut [u8]) -> Result<(), Self::Error> {
-        room.fill_with(|| self.0.pop_front().expect("the recording has no more randomness"));
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for Loaded {}
 
 const SIGNER: &str = "b717b69231c49f432c5e15c7bb7f628272f8e5d41c33c9c503b676a55cda3512";
 const SYM_KEY: &str = "0c1852b9c84d6db901ef45bdd37e010a05570a11cecef218613eb22874ecefc3";
@@ -65,14 +42,14 @@ fn asymmetric(payload: &str, padding: Option<&str>, signed: bool) -> Letter {
 }
 
 /// A sealer, its clocks, and the identity key.
-struct Bench<R> {
+struct Bench {
     sealer: Sealer,
-    dice: R,
+    dice: TestDice,
     now: Duration,
 }
 
-impl<R: rand_core::CryptoRng> Bench<R> {
-    fn new(config: Config, dice: R) -> Self {
+impl Bench {
+    fn new(config: Config, dice: TestDice) -> Self {
         Self { sealer: Sealer::new(config), dice, now: Duration::ZERO }
     }
 
@@ -104,10 +81,10 @@ impl<R: rand_core::CryptoRng> Bench<R> {
 }
 
 fn rebuilt(letter: Letter, dice: &[&str]) -> String {
-    let dice = Loaded(dice.iter().flat_map(|d| bytes(d)).collect());
+    let dice = TestDice::playing(&bytes(&dice.concat()));
     let mut bench = Bench::new(Config::default(), dice);
     let envelope = bench.seal(letter).unwrap();
-    assert!(bench.dice.0.is_empty(), "all the recorded randomness was used");
+    assert!(bench.dice.is_spent(), "exactly the recorded randomness was used");
     hex::encode(envelope.as_bytes())
 }
 
@@ -148,7 +125,7 @@ fn a_recorded_signed_asymmetric_envelope_is_rebuilt() {
 /// WDATA-16: whatever the payload, an observer sees blocks of 256 bytes.
 #[test]
 fn a_sealed_letter_opens_for_its_reader_alone() {
-    let mut bench = Bench::new(Config::default(), Dice(3));
+    let mut bench = Bench::new(Config::default(), TestDice::seeded(3));
     let envelope = bench.seal(symmetric("c0ffee", None, true)).unwrap();
     assert_eq!(envelope.data().len(), 256 + 28);
     assert!(envelope.pow(0) >= 0.002);
@@ -165,7 +142,7 @@ fn a_sealed_letter_opens_for_its_reader_alone() {
 
 #[test]
 fn a_refused_signature_fails_the_letter() {
-    let mut bench = Bench::new(Config::default(), Dice(1));
+    let mut bench = Bench::new(Config::default(), TestDice::seeded(1));
     let asked = bench.give(Input::Seal { token: SealToken(1), letter: symmetric("00", None, true) });
     let [Output::Ask(id, _)] = asked.as_slice() else { panic!("{asked:?}") };
     let told = bench.give(Input::Answer(*id, Err(Refusal::Refused)));
@@ -176,7 +153,7 @@ fn a_refused_signature_fails_the_letter() {
 
 #[test]
 fn nonsense_for_a_signature_fails_the_letter() {
-    let mut bench = Bench::new(Config::default(), Dice(1));
+    let mut bench = Bench::new(Config::default(), TestDice::seeded(1));
     let asked = bench.give(Input::Seal { token: SealToken(1), letter: symmetric("00", None, true) });
     let [Output::Ask(id, _)] = asked.as_slice() else { panic!("{asked:?}") };
     let told = bench.give(Input::Answer(*id, Ok(Answer::Sign(RecoverableSignature::from([0xff; 65])))));
@@ -186,7 +163,7 @@ fn nonsense_for_a_signature_fails_the_letter() {
 #[test]
 fn a_signature_that_never_comes_expires() {
     let config = Config { sign_timeout: Duration::from_secs(5), ..Config::default() };
-    let mut bench = Bench::new(config, Dice(1));
+    let mut bench = Bench::new(config, TestDice::seeded(1));
     bench.give(Input::Seal { token: SealToken(1), letter: symmetric("00", None, true) });
     assert_eq!(bench.sealer.wake_at(), Some(Instant::from_start(Duration::from_secs(5))));
     bench.now = Duration::from_secs(5);
@@ -198,7 +175,7 @@ fn a_signature_that_never_comes_expires() {
 
 #[test]
 fn waiting_letters_are_bounded() {
-    let mut bench = Bench::new(Config { capacity: 2, ..Config::default() }, Dice(1));
+    let mut bench = Bench::new(Config { capacity: 2, ..Config::default() }, TestDice::seeded(1));
     for n in 0..2 {
         bench.give(Input::Seal { token: SealToken(n), letter: symmetric("00", None, true) });
     }
@@ -208,7 +185,7 @@ fn waiting_letters_are_bounded() {
 
 #[test]
 fn impossible_work_is_given_up_in_time_and_in_pieces() {
-    let mut bench = Bench::new(Config { tries: 10, ..Config::default() }, Dice(1));
+    let mut bench = Bench::new(Config { tries: 10, ..Config::default() }, TestDice::seeded(1));
     let mut hard = symmetric("00", None, false);
     hard.pow_target = 1e60;
     assert!(bench.give(Input::Seal { token: SealToken(1), letter: hard }).is_empty());
@@ -221,7 +198,7 @@ fn impossible_work_is_given_up_in_time_and_in_pieces() {
 
 #[test]
 fn letters_take_turns() {
-    let mut bench = Bench::new(Config { tries: 10, ..Config::default() }, Dice(1));
+    let mut bench = Bench::new(Config { tries: 10, ..Config::default() }, TestDice::seeded(1));
     let mut hard = symmetric("00", None, false);
     hard.pow_target = 1e60;
     bench.give(Input::Seal { token: SealToken(1), letter: hard });
@@ -235,7 +212,7 @@ fn letters_take_turns() {
 
 #[test]
 fn impossible_targets_and_lengths_are_refused() {
-    let mut bench = Bench::new(Config::default(), Dice(1));
+    let mut bench = Bench::new(Config::default(), TestDice::seeded(1));
     for target in [-1.0, f64::NAN, f64::INFINITY] {
         let mut letter = symmetric("00", None, false);
         letter.pow_target = target;

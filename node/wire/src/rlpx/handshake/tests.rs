@@ -1,9 +1,9 @@
 //! The packets of EIP-8, our own, and what is refused.
 
 use proptest::prelude::*;
+use proto::TestDice;
 
 use super::*;
-use crate::p2p::test_dice::Dice;
 use crate::rlpx::{FrameReader, FrameWriter, Mac};
 
 fn hex(text: &str) -> Vec<u8> {
@@ -173,7 +173,7 @@ fn the_secrets_of_eip_8_are_derived() {
 fn shake(
     initiator: &NodeKey,
     responder: &NodeKey,
-    dice: &mut Dice,
+    dice: &mut TestDice,
 ) -> ((FrameWriter, FrameReader), (FrameWriter, FrameReader)) {
     let start = Initiator::start(initiator, responder.id(), dice);
     let packet = start.auth().to_vec();
@@ -191,7 +191,7 @@ fn shake(
 fn a_plain_auth_is_answered_in_plain_form() {
     let packet = hex(AUTH_1);
     let auth = auth(&node(STATIC_B), &packet);
-    let (answer, secrets) = answer(&auth, &packet, &mut Dice(3));
+    let (answer, secrets) = answer(&auth, &packet, &mut TestDice::seeded(3));
     assert_eq!(answer.len(), 210);
     let ack = ack(&node(STATIC_A), &answer);
     assert_eq!(ack.form, Form::Plain);
@@ -206,7 +206,7 @@ fn an_ack_without_padding_passes_and_an_auth_without_it_does_not() {
     let (a, b) = (node(STATIC_A), node(STATIC_B));
     let unpadded = |to: &NodeKey, body: Vec<u8>| {
         let size = u16::try_from(body.len() + ecies::OVERHEAD).unwrap().to_be_bytes();
-        [size.as_slice(), &ecies::seal(to.id(), &size, &body, &mut Dice(1))].concat()
+        [size.as_slice(), &ecies::seal(to.id(), &size, &body, &mut TestDice::seeded(1))].concat()
     };
     let bare = unpadded(
         &a,
@@ -226,7 +226,7 @@ fn a_size_that_looks_like_a_point_is_still_a_size() {
         w.bytes(&node(EPHEMERAL_B).id().to_node_id()).bytes(&[1; 32]).uint(1 << 40);
     });
     body.resize(0x0410 - ecies::OVERHEAD, 0);
-    let packet = [&[4, 0x10], ecies::seal(a.id(), &[4, 0x10], &body, &mut Dice(1)).as_slice()].concat();
+    let packet = [&[4, 0x10], ecies::seal(a.id(), &[4, 0x10], &body, &mut TestDice::seeded(1)).as_slice()].concat();
     assert_eq!(ack(&a, &packet).version, 1 << 40);
     assert!(matches!(open_ack(&a, &packet[..209]), Ok(Progress::Needs(210))));
     assert!(matches!(open_ack(&a, &packet[..210]), Ok(Progress::Needs(n)) if n == packet.len()));
@@ -239,7 +239,7 @@ fn each_broken_auth_has_its_name() {
         let body = rlp::list(|w| {
             w.bytes(sig).bytes(id).bytes(&[3; 32]).uint(4);
         });
-        seal_packet(b.id(), body, &mut Dice(1))
+        seal_packet(b.id(), body, &mut TestDice::seeded(1))
     };
     let id = a.id().to_node_id();
     assert_eq!(open_auth(&b, &seal(&[1; 65], &[1; 64])).err(), Some(HandshakeError::BadKey));
@@ -254,8 +254,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn both_sides_agree(seed: u8, text: Vec<u8>) {
-        let ((mut w1, mut r1), (mut w2, mut r2)) = shake(&node(STATIC_A), &node(STATIC_B), &mut Dice(seed));
+    fn both_sides_agree(seed: u64, text: Vec<u8>) {
+        let ((mut w1, mut r1), (mut w2, mut r2)) = shake(&node(STATIC_A), &node(STATIC_B), &mut TestDice::seeded(seed));
         r2.extend(&w1.seal(16, &text).unwrap());
         r1.extend(&w2.seal(17, &text).unwrap());
         let (there, back) = (r2.next_message().unwrap().unwrap(), r1.next_message().unwrap().unwrap());

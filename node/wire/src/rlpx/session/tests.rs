@@ -2,11 +2,10 @@
 
 use k256::SecretKey;
 use proptest::prelude::*;
-use proto::UnixMillis;
+use proto::{TestDice, UnixMillis};
 
 use super::*;
 use crate::p2p::Offer;
-use crate::p2p::test_dice::Dice;
 use crate::rlpx::{FrameError, HandshakeError, NodeKey, TooLong};
 
 fn local(seed: u8, capabilities: &[Capability]) -> Arc<Local> {
@@ -66,7 +65,7 @@ impl Side {
 }
 
 fn turned<T>(at_ms: u64, act: impl FnOnce(&mut Turn<'_>) -> T) -> T {
-    let mut dice = Dice(u8::try_from(at_ms % 251).unwrap());
+    let mut dice = TestDice::seeded(at_ms);
     let now = at(at_ms);
     act(&mut Turn { now, unix: UnixMillis::new(1_600_000_000_000 + at_ms), rng: &mut dice })
 }
@@ -114,7 +113,7 @@ impl Script {
 
     fn shake(side: &mut Side, seed: u8) -> Self {
         let key = NodeKey::from(SecretKey::from_slice(&[seed; 32]).unwrap());
-        let initiator = Initiator::start(&key, side.session.local.key.id(), &mut Dice(9));
+        let initiator = Initiator::start(&key, side.session.local.key.id(), &mut TestDice::seeded(9));
         side.tell(0, Input::Bytes(initiator.auth()));
         let Ok(Progress::Done(ack)) = open_ack(&key, &side.out) else { panic!("no ack") };
         let packet: Vec<u8> = side.out.drain(..ack.len).collect();

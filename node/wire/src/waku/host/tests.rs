@@ -1,10 +1,9 @@
 //! Hosts against each other and against hostile peers, in virtual time.
 
 use proptest::prelude::*;
-use proto::{Topic, UnixMillis, UnixSecs};
+use proto::{TestDice, Topic, UnixMillis, UnixSecs};
 
 use super::*;
-use crate::p2p::test_dice::Dice;
 use crate::rlp;
 use crate::waku::bloom::BloomFilter;
 use crate::waku::confirm::BatchHash;
@@ -63,12 +62,12 @@ fn hashes(payload: &[u8]) -> Vec<EnvelopeHash> {
 struct Solo {
     host: Host,
     now: Duration,
-    dice: Dice,
+    dice: TestDice,
 }
 
 impl Solo {
     fn new(config: Config) -> Self {
-        Self { host: Host::new(config), now: Duration::ZERO, dice: Dice(0) }
+        Self { host: Host::new(config), now: Duration::ZERO, dice: TestDice::seeded(0) }
     }
 
     fn give(&mut self, input: Input) -> Vec<Output> {
@@ -148,7 +147,7 @@ fn received(outputs: &[Output]) -> Vec<EnvelopeHash> {
 struct World {
     hosts: Vec<Host>,
     now: Duration,
-    dice: Dice,
+    dice: TestDice,
     /// (when, to, input), in the order of sending.
     wire: Vec<(Duration, usize, Input)>,
     /// (host, event)
@@ -160,7 +159,14 @@ struct World {
 impl World {
     fn new(configs: Vec<Config>) -> Self {
         let hosts = configs.into_iter().map(Host::new).collect();
-        Self { hosts, now: Duration::ZERO, dice: Dice(0), wire: vec![], events: vec![], traffic: BTreeMap::new() }
+        Self {
+            hosts,
+            now: Duration::ZERO,
+            dice: TestDice::seeded(0),
+            wire: vec![],
+            events: vec![],
+            traffic: BTreeMap::new(),
+        }
     }
 
     fn link(&mut self, a: usize, b: usize) {
