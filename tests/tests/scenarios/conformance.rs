@@ -68,18 +68,27 @@ fn sources(root: &Path, folder: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Whether the package of `crate::module::test` has that function in a file of those modules.
+/// Whether a source has a test of that name: `#[test]` or `#[tokio::test]` stands right above it, among other attributes.
+fn has_test(source: &str, name: &str) -> bool {
+    let function = format!("fn {name}(");
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    lines.iter().enumerate().filter(|(_, line)| line.contains(&function)).any(|(at, _)| {
+        let attributes = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
+        attributes.into_iter().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
+    })
+}
+
+/// Whether the package of `crate::module::test` has that test in a file of those modules.
 fn exists(root: &Path, test: &str) -> bool {
     let path: Vec<&str> = test.split("::").collect();
     let [package, modules @ .., name] = path.as_slice() else { return false };
     let Some((_, folder)) = PACKAGES.iter().find(|(known, _)| known == package) else { return false };
-    let function = format!("fn {name}(");
     sources(root, folder).iter().any(|file| {
         let inside = file.strip_prefix(root.join(folder)).unwrap().with_extension("");
         let mut parts = inside.iter().map(|part| part.to_str().unwrap());
         // `mod tests` and `mod.rs` have no say in where a test belongs.
         let found = modules.iter().filter(|module| **module != "tests").all(|module| parts.any(|part| part == *module));
-        found && std::fs::read_to_string(file).unwrap().contains(&function)
+        found && has_test(&std::fs::read_to_string(file).unwrap(), name)
     })
 }
 
@@ -117,6 +126,7 @@ fn the_search_finds_what_is_there_and_nothing_else() {
         "wire::engine::two_people_talk",
         "chat::engine::two_people",
         "nobody::engine::two_people_talk",
+        "scenarios::conformance::has_test",
         "two_people_talk",
         "",
     ] {
