@@ -8,6 +8,7 @@ pub(crate) mod followers;
 mod peers;
 pub(crate) mod person;
 mod posts;
+mod sealing;
 
 use proto::{ChatKey, Instant};
 use tokio::sync::mpsc;

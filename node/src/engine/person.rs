@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use chat::{ChatName, Engine, Event, Input, Output, Parcel};
 use proto::rpc::Fault;
-use proto::{ChatKey, EnvelopeHash, Instant, MessageId, Topic, UnixSecs};
+use proto::{ChatKey, EnvelopeHash, Instant, Topic, UnixSecs};
 use tokio::sync::oneshot;
-use wire::payload::{Letter, OpenError, SealToken, Sealer, open_symmetric, sealer};
+use wire::payload::{OpenError, open_symmetric};
 use wire::waku::{Envelope, Interest};
-use zeroize::Zeroizing;
 
 use super::command::{Following, Posted, Trouble};
 use super::followers::Followers;
 use super::posts::{Posts, not_posted};
+use super::sealing::{Sealing, Step};
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::identity::{Answered, Asker, Identity};
@@ -31,14 +31,12 @@ pub(crate) struct Person {
     counters: Counters,
     config: chat::Config,
     chat: Chat,
-    sealer: Sealer,
+    sealing: Sealing,
     identity: Identity,
     store: Store,
     rooms: BTreeMap<ChatName, Arc<Room>>,
     followers: Followers,
     posts: Posts,
-    sealing: BTreeMap<SealToken, MessageId>,
-    last_seal: u64,
     effects: VecDeque<Effect>,
 }
 
@@ -99,14 +97,12 @@ impl Person {
             counters,
             config,
             chat: Chat::Running(engine),
-            sealer: Sealer::new(sealer::Config::default()),
+            sealing: Sealing::new(),
             identity,
             store,
             rooms: joined,
             followers: Followers::default(),
             posts: Posts::default(),
-            sealing: BTreeMap::new(),
-            last_seal: 0,
             effects: VecDeque::new(),
         };
         person.say_interest();
@@ -208,9 +204,7 @@ impl Person {
     pub(super) async fn tick(&mut self, peers: usize) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.posts.tick(now, peers);
-        if self.sealer.wake_at().is_some_and(|at| at <= now) {
-            self.clock.turn(|turn| self.sealer.handle(turn, sealer::Input::Tick));
-        }
+        self.clock.turn(|turn| self.sealing.tick(turn));
         match &mut self.chat {
             Chat::Running(engine) if engine.wake_at().is_some_and(|at| at <= now) => {
                 self.clock.turn(|turn| engine.handle(turn, Input::Tick));
@@ -227,7 +221,7 @@ impl Person {
             Chat::Running(engine) => engine.wake_at(),
             Chat::Suspended { until, .. } => Some(*until),
         };
-        [chat, self.sealer.wake_at(), self.posts.wake_at()].into_iter().flatten().min()
+        [chat, self.sealing.wake_at(), self.posts.wake_at()].into_iter().flatten().min()
     }
 
     /// Returns the names of the followed chats.
@@ -297,8 +291,8 @@ impl Person {
     /// Does what the machines want, in order.
     async fn settle(&mut self) -> Result<(), StoreError> {
         loop {
-            if let Some(output) = self.sealer.poll() {
-                self.sealer_output(output);
+            if let Some(step) = self.sealing.poll() {
+                self.sealed(step);
                 continue;
             }
             let Chat::Running(engine) = &mut self.chat else { return Ok(()) };
@@ -323,7 +317,7 @@ impl Person {
     fn pass_on(&mut self, Answered { asker, id, answer }: Answered) {
         match (asker, &mut self.chat) {
             (Asker::Sealer, _) => {
-                self.clock.turn(|turn| self.sealer.handle(turn, sealer::Input::Answer(id, answer)));
+                self.clock.turn(|turn| self.sealing.answer(turn, id, answer));
             }
             (Asker::Chat, Chat::Running(engine)) => {
                 self.clock.turn(|turn| engine.handle(turn, Input::Answer(id, answer)));
@@ -357,39 +351,23 @@ impl Person {
     }
 
     fn seal(&mut self, parcel: Parcel) {
-        let Some(room) = self.rooms.get(&parcel.chat) else { return };
-        self.last_seal += 1;
-        let token = SealToken(self.last_seal);
-        let letter = Letter {
-            topic: room.topic,
-            key: sealer::Key::Symmetric(Arc::clone(&room.key)),
-            pow_target: if parcel.payload.len() > LARGE { LARGE_POW } else { POW },
-            payload: Zeroizing::new(parcel.payload),
-            padding: None,
-            signed: true,
-            ttl_s: TTL_S,
-            work_time: WORK_TIME,
-        };
-        self.sealing.insert(token, parcel.message);
-        self.clock.turn(|turn| self.sealer.handle(turn, sealer::Input::Seal { token, letter }));
+        if let Some(room) = self.rooms.get(&parcel.chat) {
+            self.clock.turn(|turn| self.sealing.begin(turn, room, parcel));
+        }
     }
 
-    fn sealer_output(&mut self, output: sealer::Output) {
-        match output {
-            sealer::Output::Ask(id, ask) => {
+    fn sealed(&mut self, step: Step) {
+        match step {
+            Step::Ask(id, ask) => {
                 if let Some(refused) = self.identity.ask(Asker::Sealer, id, ask) {
                     self.pass_on(refused);
                 }
             }
-            sealer::Output::Event(sealer::Event::Sealed { token, envelope }) => {
-                if let Some(message) = self.sealing.remove(&token) {
-                    self.posts.sealed(envelope.hash(), message);
-                    self.effects.push_back(Effect::Post(envelope));
-                }
+            Step::Sealed { message, envelope } => {
+                self.posts.sealed(envelope.hash(), message);
+                self.effects.push_back(Effect::Post(envelope));
             }
-            sealer::Output::Event(sealer::Event::Failed { token, why }) => {
-                // The chat engine sends the message again after a while.
-                self.sealing.remove(&token);
+            Step::Failed(why) => {
                 self.counters.count("seal", "failed");
                 tracing::warn!(%why, "a message could not be sealed");
             }
@@ -442,16 +420,6 @@ fn refused(why: chat::Refused) -> &'static str {
     }
 }
 
-/// How long an envelope lives (status-go; 10/WAKU-USAGE asks for 10 s at least).
-const TTL_S: u32 = 15;
-/// The proof of work of ordinary messages (status-go; 10/WAKU-USAGE).
-const POW: f64 = 0.002;
-/// The proof of work of large ones.
-const LARGE_POW: f64 = 0.000_002;
-/// Payloads longer than this are large (status-go: strictly longer).
-const LARGE: usize = 50_000;
-/// How long the search for a proof of work may take (status-go).
-const WORK_TIME: Duration = Duration::from_secs(5);
 /// How long to wait before a full disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// Messages that may be held while the disk is full.

@@ -1,7 +1,8 @@
 //! One TCP connection: bytes to the RLPx session and back, Waku packets to the engine and from it.
 //!
 //! The task never waits for its peer in one direction only: while bytes wait to be written it goes on reading, and a
-//! peer that does not take what is written for [`WRITE_DEADLINE`], or lets the outbox fill up, is dropped.
+//! peer that takes nothing of what is written for 20 s, lets the outbox fill up, or keeps asking without reading the
+//! answers, is dropped.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use wire::waku::PeerId;
 
 use super::backoff::Ended;
 use super::outbox::{Outgoing, Outgoings, outbox};
+use super::pending::Pending;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::engine::command::{Command, Peer};
@@ -63,7 +65,7 @@ impl Shell {
         drop(stream.set_nodelay(true));
         let (reader, writer) = stream.into_split();
         let inbound = slot.is_some();
-        let pending = Pending { bytes: Vec::new(), written: 0, progress: Instant::now() };
+        let pending = Pending::new();
         let mut connection =
             Connection { shell: self, session, reader, writer, pending, address, inbound, slot, up: None, over: None };
         connection.live().await;
@@ -97,13 +99,6 @@ enum Over {
     SlowPeer,
     Transport,
     EngineGone,
-}
-
-/// What waits to be written.
-struct Pending {
-    bytes: Vec<u8>,
-    written: usize,
-    progress: Instant,
 }
 
 impl Connection {
@@ -155,7 +150,11 @@ impl Connection {
             && let Some(output) = self.session.poll()
         {
             match output {
-                Output::Send(bytes) => self.pending.push(&bytes),
+                Output::Send(bytes) => {
+                    if self.pending.push(&bytes).is_err() {
+                        self.over = Some(Over::SlowPeer);
+                    }
+                }
                 Output::Event(Event::Up { peer, hello, capabilities }) => self.greet(peer, &hello, &capabilities).await,
                 Output::Event(Event::Message { code, payload, .. }) => self.pass_on(code, payload).await,
                 Output::Event(Event::NotSent { why, .. }) => {
@@ -232,42 +231,6 @@ impl Connection {
     }
 }
 
-impl Pending {
-    fn push(&mut self, bytes: &[u8]) {
-        if self.is_empty() {
-            self.bytes.clear();
-            self.written = 0;
-            self.progress = Instant::now();
-        }
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn rest(&self) -> &[u8] {
-        self.bytes.get(self.written..).unwrap_or(&[])
-    }
-
-    fn wrote(&mut self, n: usize) {
-        self.written += n;
-        self.progress = Instant::now();
-        if self.is_empty() && self.bytes.capacity() > IDLE_BUFFER {
-            self.bytes = Vec::new();
-            self.written = 0;
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.written >= self.bytes.len()
-    }
-
-    fn has_room(&self) -> bool {
-        self.rest().len() < WRITE_AHEAD
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        (!self.is_empty()).then(|| self.progress + WRITE_DEADLINE)
-    }
-}
-
 async fn next_outgoing(up: &mut Option<Up>) -> Option<Outgoing> {
     match up {
         Some(up) => up.outgoings.next().await,
@@ -284,12 +247,6 @@ async fn reach(at: Option<Instant>) {
 
 /// Bytes read at once.
 const READ: usize = 64 * 1024;
-/// Bytes that are framed ahead of the socket; what is more waits in the outbox.
-const WRITE_AHEAD: usize = 1024 * 1024;
-/// Memory that an idle connection keeps for writing.
-const IDLE_BUFFER: usize = 64 * 1024;
-/// Without any progress for so long a peer is given up (go-ethereum's frame write deadline).
-const WRITE_DEADLINE: Duration = Duration::from_secs(20);
 /// For the last words (go-ethereum's deadline for the disconnect message).
 const FAREWELL: Duration = Duration::from_secs(1);
 /// A peer's name is kept and shown up to this length.

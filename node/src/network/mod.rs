@@ -5,3 +5,4 @@ pub(crate) mod connection;
 pub(crate) mod dialer;
 pub(crate) mod listener;
 pub(crate) mod outbox;
+mod pending;
