@@ -15,6 +15,7 @@ use rand_core::CryptoRng;
 use crate::clock::Clock;
 use crate::error::BrokerError;
 use crate::files;
+use crate::guard::Guarded;
 use crate::journal::{Journal, Why};
 use crate::manifest::Manifest;
 use crate::pins::Pins;
@@ -22,7 +23,7 @@ use crate::policy::Policy;
 
 /// One card, its rules and its log.
 pub struct Broker<T: CardTransport, S: LogStore> {
-    slot: Slot<T>,
+    slot: Slot<Guarded<T>>,
     pub(crate) journal: Journal<S>,
     pub(crate) rules: Rules,
     pub(crate) enrolment: Enrolment,
@@ -56,7 +57,7 @@ pub struct Enrolment {
 
 /// Where the transport is.
 enum Slot<T> {
-    /// Nowhere: a step with the card panicked.
+    /// With a step that is under way, or lost by one that panicked; whoever loses it resets the card.
     Empty,
     /// Here; the card has no channel and no validated PIN.
     Idle(T),
@@ -76,7 +77,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         dice: Box<dyn CryptoRng + Send>,
     ) -> Self {
         let journal = Journal::new(log, clock, rules.policy.hash());
-        Self { slot: Slot::Idle(transport), journal, rules, enrolment, dice }
+        Self { slot: Slot::Idle(Guarded::new(transport)), journal, rules, enrolment, dice }
     }
 
     /// Writes down which manager works from here on, `binary` being the hash of its program.
@@ -144,7 +145,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Returns the transport of the locked card.
-    pub(crate) fn take(&mut self) -> Result<T, BrokerError> {
+    pub(crate) fn take(&mut self) -> Result<Guarded<T>, BrokerError> {
         self.lock();
         match std::mem::replace(&mut self.slot, Slot::Empty) {
             Slot::Idle(transport) => Ok(transport),
@@ -156,7 +157,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Resets the card and lets it lie idle.
-    pub(crate) fn put_back(&mut self, mut transport: T) {
+    pub(crate) fn put_back(&mut self, mut transport: Guarded<T>) {
         if let Err(error) = transport.reset() {
             // The next opening resets it again before anything else, and fails if that fails.
             tracing::error!("the card could not be reset: {error}");
@@ -165,13 +166,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Keeps the unlocked card for so many seconds, or until the manager stops.
-    pub(crate) fn keep(&mut self, card: Card<Unlocked, T>, seconds: u64) {
+    pub(crate) fn keep(&mut self, card: Card<Unlocked, Guarded<T>>, seconds: u64) {
         let until = (seconds > 0).then(|| self.journal.monotonic().after(Duration::from_secs(seconds)));
         self.slot = Slot::Unlocked { card, until };
     }
 
     /// Returns the unlocked card and the journal.
-    pub(crate) fn unlocked(&mut self) -> Result<(&mut Card<Unlocked, T>, &mut Journal<S>), BrokerError> {
+    pub(crate) fn unlocked(&mut self) -> Result<(&mut Card<Unlocked, Guarded<T>>, &mut Journal<S>), BrokerError> {
         match &mut self.slot {
             Slot::Unlocked { card, .. } => Ok((card, &mut self.journal)),
             Slot::Empty | Slot::Idle(_) => Err(BrokerError::Locked),

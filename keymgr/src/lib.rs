@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod error;
 pub mod export;
 pub mod files;
+mod guard;
 mod journal;
 pub mod manifest;
 pub mod opening;

@@ -10,6 +10,7 @@ use proto::rpc::api::CardInfo;
 
 use crate::broker::Broker;
 use crate::error::{BrokerError, Mismatch};
+use crate::guard::Guarded;
 use crate::manifest::Named;
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
@@ -44,7 +45,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Resets the card and selects the applet.
-    pub(crate) fn connect(&mut self) -> Result<Selection<T>, BrokerError> {
+    pub(crate) fn connect(&mut self) -> Result<Selection<Guarded<T>>, BrokerError> {
         let mut transport = self.take()?;
         if let Err(error) = transport.reset() {
             self.put_back(transport);
@@ -54,7 +55,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Opens the channel and writes the evidence down.
-    pub(crate) fn open(&mut self, card: Card<Selected, T>) -> Result<Card<Secured, T>, BrokerError> {
+    pub(crate) fn open(&mut self, card: Card<Selected, Guarded<T>>) -> Result<Card<Secured, Guarded<T>>, BrokerError> {
         let mut random = [0; 32];
         self.dice.fill_bytes(&mut random);
         let salt = self.journal.head().salt(&random);
@@ -88,12 +89,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Puts back what a failed step left.
-    pub(crate) fn failed(&mut self, failed: Failed<T>) -> BrokerError {
+    pub(crate) fn failed(&mut self, failed: Failed<Guarded<T>>) -> BrokerError {
         self.put_back(failed.transport);
         failed.error.into()
     }
 
-    fn tell_of_opening(&mut self, card: &Card<Secured, T>, random: [u8; 32]) -> Result<(), BrokerError> {
+    fn tell_of_opening(&mut self, card: &Card<Secured, Guarded<T>>, random: [u8; 32]) -> Result<(), BrokerError> {
         const LONG: CardError = CardError::Answer { what: "an opening longer than any Keycard's" };
         let opening = card.opening();
         let info = card.info();

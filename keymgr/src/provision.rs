@@ -10,6 +10,7 @@ use proto::{ChatKey, Fingerprint, KeyUid, Pin, Puk};
 
 use crate::broker::Broker;
 use crate::error::{BrokerError, Mismatch};
+use crate::guard::Guarded;
 use crate::journal::Why;
 use crate::pins::Pins;
 
@@ -105,10 +106,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     fn init(
         &mut self,
-        card: Card<keycard::Blank, T>,
+        card: Card<keycard::Blank, Guarded<T>>,
         secrets: &InitSecrets,
         why: &Why,
-    ) -> Result<Card<Selected, T>, BrokerError> {
+    ) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
         let request = card.request(Operation::Init);
         let mut slot = Ok(card);
         let (trust, dice) = (&self.rules.trust, &mut *self.dice);
@@ -121,7 +122,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 failed.error
             })
         };
-        let done = |_: &Card<Selected, T>| Outcome::Done { fingerprint: None, key_uid: None };
+        let done = |_: &Card<Selected, Guarded<T>>| Outcome::Done { fingerprint: None, key_uid: None };
         match self.journal.carry_out(request, why, ask, done) {
             Ok((card, _)) => Ok(card),
             Err(error) => {
@@ -137,12 +138,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     fn give_key(
         &mut self,
-        card: &mut Card<Unlocked, T>,
+        card: &mut Card<Unlocked, Guarded<T>>,
         words: Option<&Mnemonic>,
         why: &Why,
     ) -> Result<(KeyUid, Fingerprint), BrokerError> {
         let done = |key_uid: &KeyUid| Outcome::Done { fingerprint: None, key_uid: Some(*key_uid) };
-        let ask_for = |card: &Card<Unlocked, T>, operation| -> Request { card.request(operation) };
+        let ask_for = |card: &Card<Unlocked, Guarded<T>>, operation| -> Request { card.request(operation) };
         let made = match words {
             Some(words) => {
                 let seed = words.to_seed("");

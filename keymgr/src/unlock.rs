@@ -6,6 +6,7 @@ use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, KeyUid, Pin};
 
 use crate::broker::Broker;
 use crate::error::{BrokerError, Mismatch, PinRefused};
+use crate::guard::Guarded;
 use crate::journal::Why;
 use crate::manifest::Named;
 use crate::pins::Pins;
@@ -73,10 +74,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Sends the PIN.
     pub(crate) fn verify(
         &mut self,
-        card: Card<Secured, T>,
+        card: Card<Secured, Guarded<T>>,
         pin: &Pin,
         last_try: bool,
-    ) -> Result<Card<Unlocked, T>, BrokerError> {
+    ) -> Result<Card<Unlocked, Guarded<T>>, BrokerError> {
         let (transport, error) = match card.verify_pin(pin, last_try) {
             Ok(card) => return Ok(card),
             Err(VerifyError::Wrong { card, tries }) => (card.into_transport(), PinRefused::Wrong { tries }.into()),
@@ -93,7 +94,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Compares the card's keys with the pinned ones, or pins them at the first meeting.
-    fn prove(&mut self, card: &mut Card<Unlocked, T>, named: &Named, why: &Why) -> Result<KeyUid, BrokerError> {
+    fn prove(
+        &mut self,
+        card: &mut Card<Unlocked, Guarded<T>>,
+        named: &Named,
+        why: &Why,
+    ) -> Result<KeyUid, BrokerError> {
         let (key_uid, chat) = self.identify(card, why)?;
         match self.enrolment.pins.clone() {
             Some(pins) if pins.key_uid != key_uid => Err(Mismatch::OtherKey.into()),
@@ -118,7 +124,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// SELECT's key UID is signed by nobody; these come through the channel.
     pub(crate) fn identify(
         &mut self,
-        card: &mut Card<Unlocked, T>,
+        card: &mut Card<Unlocked, Guarded<T>>,
         why: &Why,
     ) -> Result<(KeyUid, Fingerprint), BrokerError> {
         let key_uid = KeyUid::of_master(&self.public(card, KeyPath::master(), why)?);
@@ -129,7 +135,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         Ok((key_uid, Fingerprint::of(&chat)))
     }
 
-    fn public(&mut self, card: &mut Card<Unlocked, T>, path: KeyPath, why: &Why) -> Result<ChatKey, BrokerError> {
+    fn public(
+        &mut self,
+        card: &mut Card<Unlocked, Guarded<T>>,
+        path: KeyPath,
+        why: &Why,
+    ) -> Result<ChatKey, BrokerError> {
         let request = card.request(Operation::ExportPublic(path.clone()));
         let key_uid = request.key_uid;
         let done = |key: &ChatKey| Outcome::Done { fingerprint: Some(Fingerprint::of(key)), key_uid };

@@ -8,7 +8,7 @@ mod worker;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
 use audit::{Caller, Log, LogId, LogStore, Report, StoreError, When};
@@ -52,6 +52,8 @@ pub(crate) enum Tamper {
     Extend(usize),
     /// There is no answer.
     Gone,
+    /// The transport panics when the card has answered.
+    Panic,
 }
 
 /// A reader whose card others can hold too, so that a test can swap cards and restart managers.
@@ -66,6 +68,8 @@ pub(crate) struct Seen {
     pub(crate) commands: usize,
     pub(crate) resets: usize,
     pub(crate) tampers: VecDeque<Tamper>,
+    /// Hears of each reset.
+    pub(crate) tell: Option<mpsc::Sender<()>>,
 }
 
 impl Reader {
@@ -86,6 +90,13 @@ impl Reader {
     pub(crate) fn tamper(&self, after: usize, tamper: Tamper) {
         let mut seen = self.seen();
         seen.tampers = std::iter::repeat_n(Tamper::Pass, after).chain([tamper]).collect();
+    }
+
+    /// Hears of each reset from here on.
+    pub(crate) fn resets(&self) -> mpsc::Receiver<()> {
+        let (tell, resets) = mpsc::channel();
+        self.seen().tell = Some(tell);
+        resets
     }
 
     pub(crate) fn identity(&self) -> [u8; 33] {
@@ -111,13 +122,18 @@ impl CardTransport for Reader {
             Tamper::Cut(at) => answer.truncate(at),
             Tamper::Extend(by) => answer.extend(std::iter::repeat_n(0x5a, by)),
             Tamper::Gone => return Err(TransportError::NoCard),
+            Tamper::Panic => panic!("on purpose"),
         }
         Ok(answer)
     }
 
     fn reset(&mut self) -> Result<(), TransportError> {
-        self.seen().resets += 1;
         self.card.lock().unwrap().power_cycle();
+        let mut seen = self.seen();
+        seen.resets += 1;
+        if let Some(tell) = &seen.tell {
+            drop(tell.send(()));
+        }
         Ok(())
     }
 }
@@ -175,7 +191,11 @@ pub(crate) struct StillClock(Arc<AtomicU64>);
 
 impl StillClock {
     pub(crate) fn pass(&self, seconds: u64) {
-        self.0.fetch_add(seconds * 1000, Ordering::Relaxed);
+        self.pass_millis(seconds * 1000);
+    }
+
+    pub(crate) fn pass_millis(&self, millis: u64) {
+        self.0.fetch_add(millis, Ordering::Relaxed);
     }
 }
 

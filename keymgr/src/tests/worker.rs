@@ -29,6 +29,24 @@ async fn a_panic_resets_the_card_and_is_told() {
     assert_eq!(world.reader.seen().resets, resets + 1);
 }
 
+/// The card is on the step's stack then, and no longer with the broker.
+#[tokio::test]
+async fn a_panic_in_the_middle_of_a_step_resets_the_card() {
+    // SELECT, OPEN, VERIFY PIN and the exports of an unlocking; the PIN is validated from the third answer on.
+    for after in 0..5 {
+        let world = World::new();
+        let broker = world.enrolled();
+        world.reader.tamper(after, Tamper::Panic);
+        let (worker, mut ended) = Worker::start(broker).unwrap();
+        let resets = world.reader.seen().resets;
+        let answer = worker.ask(|broker| broker.unlock(unlocking(PIN), &why("unlock")).is_ok()).await;
+        assert_eq!(answer, Err(NoAnswer::Stopped), "answer {after}");
+        ended.wait().await;
+        // One before SELECT, one at the end.
+        assert_eq!(world.reader.seen().resets, resets + 2, "answer {after}");
+    }
+}
+
 #[tokio::test]
 async fn too_many_requests_are_turned_away() {
     let world = World::new();

@@ -1,0 +1,42 @@
+//! The transport of a broker, which resets its card when it is lost.
+//!
+//! The invariant: a card that has heard a command since its last reset is reset before its transport is gone, whoever
+//! drops it: a step that panics has the card on its stack, and its unwinding ends here.
+
+use keycard::{CardTransport, TransportError};
+
+/// A transport whose end resets the card.
+pub(crate) struct Guarded<T: CardTransport> {
+    transport: T,
+    /// Whether the card has heard a command since its last reset.
+    spoken: bool,
+}
+
+impl<T: CardTransport> Guarded<T> {
+    pub(crate) const fn new(transport: T) -> Self {
+        Self { transport, spoken: false }
+    }
+}
+
+impl<T: CardTransport> CardTransport for Guarded<T> {
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        self.spoken = true;
+        self.transport.transmit(command)
+    }
+
+    fn reset(&mut self) -> Result<(), TransportError> {
+        self.transport.reset()?;
+        self.spoken = false;
+        Ok(())
+    }
+}
+
+impl<T: CardTransport> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        if self.spoken
+            && let Err(error) = self.transport.reset()
+        {
+            tracing::error!("the card could not be reset: {error}");
+        }
+    }
+}
