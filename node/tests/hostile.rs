@@ -3,7 +3,7 @@
 mod support;
 
 use node::Node;
-use support::raw::RawPeer;
+use support::raw::{DeafPeer, RawPeer};
 use support::{Program, Relay};
 use wire::p2p::{Capability, Reason};
 use wire::rlpx::DownReason;
@@ -99,5 +99,20 @@ async fn a_good_peer_gets_a_status_and_its_batches_confirmed() {
     peer.send(code::MESSAGES, &batch).await;
     let ack = peer.until_packet(code::BATCH_ACK).await;
     assert_eq!(ack[1..], proto::keccak256(&[&batch]));
+    relay.stop().await.unwrap();
+}
+
+/// What is answered without being asked for by the engine is bounded too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_pings_and_reads_few_of_the_pongs_is_dropped() {
+    let place = Relay::new();
+    let relay = place.start().await;
+    let mut peer = DeafPeer::connect(relay.enode(), 5).await;
+    let mut thousands = 0;
+    while peer.ping().await {
+        thousands += 1;
+        assert!(thousands < 1000, "64 MB of pongs wait for it");
+    }
+    counted(&relay, "connection.ended.deaf_peer", 1).await;
     relay.stop().await.unwrap();
 }

@@ -97,6 +97,7 @@ struct Up {
 enum Over {
     Session(DownReason),
     SlowPeer,
+    DeafPeer,
     Transport,
     EngineGone,
 }
@@ -152,7 +153,7 @@ impl Connection {
             match output {
                 Output::Send(bytes) => {
                     if self.pending.push(&bytes).is_err() {
-                        self.over = Some(Over::SlowPeer);
+                        self.over = Some(Over::DeafPeer);
                     }
                 }
                 Output::Event(Event::Up { peer, hello, capabilities }) => self.greet(peer, &hello, &capabilities).await,
@@ -209,13 +210,14 @@ impl Connection {
             self.writer.write_all(self.pending.rest()).await?;
             self.writer.shutdown().await
         };
-        let slow = matches!(self.over, Some(Over::SlowPeer | Over::Transport));
+        let slow = matches!(self.over, Some(Over::SlowPeer | Over::DeafPeer | Over::Transport));
         if !slow {
             drop(tokio::time::timeout(FAREWELL, farewell).await);
         }
         let name = match &self.over {
             Some(Over::Session(reason)) => reason.name(),
             Some(Over::SlowPeer) => "slow_peer",
+            Some(Over::DeafPeer) => "deaf_peer",
             Some(Over::Transport) => "transport",
             Some(Over::EngineGone) | None => "stopping",
         };

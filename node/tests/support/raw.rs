@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use node::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use wire::p2p::{Capability, Enode, Reason};
-use wire::rlpx::{DownReason, Event, Input, Local, NodeKey, Output, Session};
+use tokio::net::{TcpSocket, TcpStream};
+use wire::p2p::{self, BASE_LENGTH, Capability, Enode, Hello, Reason};
+use wire::rlpx::handshake::open_ack;
+use wire::rlpx::{DownReason, Event, FrameWriter, Initiator, Input, Local, NodeKey, Output, Progress, Session};
+use wire::waku::code;
 
 pub(crate) struct RawPeer {
     stream: TcpStream,
@@ -89,5 +91,48 @@ impl RawPeer {
                 Output::Event(event) => panic!("{event:?}"),
             }
         }
+    }
+}
+
+/// A peer that talks and hardly listens: after handshake, hello and status it only pings.
+pub(crate) struct DeafPeer {
+    stream: TcpStream,
+    writer: FrameWriter,
+}
+
+impl DeafPeer {
+    pub(crate) async fn connect(enode: Enode, key: u8) -> Self {
+        let key = NodeKey::from(k256::SecretKey::from_slice(&[key; 32]).unwrap());
+        let initiator = Clock::start().turn(|turn| Initiator::start(&key, &enode.key, turn.rng));
+        let socket = TcpSocket::new_v4().unwrap();
+        // What it does not read is to wait with the other side, not in the kernel.
+        socket.set_recv_buffer_size(4096).unwrap();
+        let mut stream = socket.connect(enode.socket_addr()).await.unwrap();
+        stream.write_all(initiator.auth()).await.unwrap();
+        let mut packet = Vec::new();
+        let ack = loop {
+            match open_ack(&key, &packet).unwrap() {
+                Progress::Needs(_) => packet.push(stream.read_u8().await.unwrap()),
+                Progress::Done(ack) => break ack,
+            }
+        };
+        let (writer, _) = initiator.finish(&ack, &packet).into_frames();
+        let mut peer = Self { stream, writer };
+        let hello = Hello::ours(key.id(), "deaf", 0, &[Capability::WAKU_1]).encode();
+        peer.stream.write_all(&peer.writer.seal(p2p::Message::HELLO, &hello).unwrap()).await.unwrap();
+        peer.writer.compress(true);
+        let status = peer.writer.seal(BASE_LENGTH + code::STATUS, &[0xc0]).unwrap();
+        peer.stream.write_all(&status).await.unwrap();
+        peer
+    }
+
+    /// Sends a thousand pings and reads a little, so that there is progress; says whether the other side still takes them.
+    pub(crate) async fn ping(&mut self) -> bool {
+        let mut frames = Vec::new();
+        for _ in 0..1000 {
+            frames.extend(self.writer.seal(p2p::Message::PING, &p2p::Message::NOTHING).unwrap());
+        }
+        let _nothing_there = self.stream.try_read(&mut [0; 4096]);
+        self.stream.write_all(&frames).await.is_ok()
     }
 }
