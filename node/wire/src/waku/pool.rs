@@ -2,7 +2,8 @@
 //!
 //! It is bounded in number and bytes. Invariant, the eviction rule: when there is no room, the envelopes with the least
 //! proof of work make it, others' before our own, and a newcomer that has no more work than they is refused. Work is
-//! counted per byte and second of life, so this is the price of a place, and a flood cannot push out what cost more.
+//! counted per byte and second of life, so this is the price of a place, and a flood cannot push out what cost more. An
+//! envelope that lives no second at all, whose work the peers take for infinite, pays for one second here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,8 +46,13 @@ impl Entry {
     }
 
     fn worth(&self, slot: Slot) -> (bool, u64, Slot) {
+        (self.own, self.price(), slot)
+    }
+
+    fn price(&self) -> u64 {
+        let pow = if self.pow.is_finite() { self.pow } else { self.work.value(1, 0) };
         // No value is negative or no number, and such doubles order like their bits.
-        (self.own, self.pow.to_bits(), slot)
+        pow.to_bits()
     }
 }
 
@@ -109,11 +115,11 @@ impl Pool {
         }
         let mut going = Vec::new();
         let (mut count, mut bytes) = (self.len() + 1, self.bytes + cost);
-        for (own, pow, slot) in &self.by_worth {
+        for (own, price, slot) in &self.by_worth {
             if count <= self.limits.envelopes && bytes <= self.limits.bytes {
                 break;
             }
-            if (*own, *pow) >= (entry.own, entry.pow.to_bits()) {
+            if (*own, *price) >= (entry.own, entry.price()) {
                 return Err(Full);
             }
             going.push(*slot);
@@ -247,6 +253,17 @@ mod tests {
         assert_eq!(put(&mut pool, entry(1, 0.0, true)), Ok(0));
         assert_eq!(put(&mut pool, entry(2, f64::INFINITY, false)), Err(Full));
         assert_eq!(put(&mut pool, entry(3, 0.1, true)), Ok(1));
+    }
+
+    #[test]
+    fn infinite_work_is_worth_one_second_of_its_real_work() {
+        let mut pool = pool(1);
+        let (lasting, endless) = (entry(1, 1e9, false), entry(2, f64::INFINITY, false));
+        let real = endless.work.value(1, 0);
+        assert_eq!(put(&mut pool, lasting), Ok(0));
+        assert_eq!(put(&mut pool, endless), Err(Full));
+        assert_eq!(put(&mut pool, entry(3, real / 2.0, true)), Ok(1));
+        assert_eq!(put(&mut pool, entry(4, f64::INFINITY, true)), Ok(1), "and no less");
     }
 
     #[test]
