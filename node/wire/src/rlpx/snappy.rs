@@ -23,22 +23,36 @@ pub enum BadSnappy {
     Corrupt,
 }
 
+/// Returns the declared length of a block, which is the room that decompressing it takes; makes none itself.
+///
+/// # Errors
+/// [`BadSnappy::Bomb`]; [`BadSnappy::Corrupt`] when so few bytes cannot become so many.
+pub fn planned_len(block: &[u8]) -> Result<usize, BadSnappy> {
+    plan(block).map(|(len, _)| len)
+}
+
 /// Decompresses one block.
 ///
 /// # Errors
-/// [`BadSnappy::Bomb`] and [`BadSnappy::Corrupt`]; a length that cannot be true is refused before any room is made.
+/// Those of [`planned_len`], before any room is made; [`BadSnappy::Corrupt`].
 pub fn decompress(block: &[u8]) -> Result<Vec<u8>, BadSnappy> {
+    let (len, body) = plan(block)?;
+    let mut out = vec![0; len];
+    match snap::raw::Decoder::new().decompress(&short_form(block, len, body), &mut out) {
+        Ok(written) if written == len => Ok(out),
+        _ => Err(BadSnappy::Corrupt),
+    }
+}
+
+/// Returns the declared length, once it can be true, and what follows it.
+fn plan(block: &[u8]) -> Result<(usize, &[u8]), BadSnappy> {
     let (declared, body) = split_length(block).ok_or(BadSnappy::Corrupt)?;
     let len = usize::try_from(declared).ok().filter(|len| *len <= MAX_LEN).ok_or(BadSnappy::Bomb { declared })?;
     // The densest element is a copy of 64 bytes told in 3.
     if len > body.len().saturating_mul(MOST_PER_BYTE) {
         return Err(BadSnappy::Corrupt);
     }
-    let mut out = vec![0; len];
-    match snap::raw::Decoder::new().decompress(&short_form(block, declared, body), &mut out) {
-        Ok(written) if written == len => Ok(out),
-        _ => Err(BadSnappy::Corrupt),
-    }
+    Ok((len, body))
 }
 
 /// Returns the declared length and what follows it. As the peers read it: a varint of at most 10 bytes, minimal or not.
@@ -58,7 +72,7 @@ fn split_length(block: &[u8]) -> Option<(u64, &[u8])> {
 }
 
 /// The decoder takes length fields of at most 5 bytes; a longer one that says little is written anew.
-fn short_form<'a>(block: &'a [u8], declared: u64, body: &[u8]) -> Cow<'a, [u8]> {
+fn short_form<'a>(block: &'a [u8], declared: usize, body: &[u8]) -> Cow<'a, [u8]> {
     if block.len() - body.len() <= 5 {
         return Cow::Borrowed(block);
     }
@@ -79,7 +93,7 @@ const MOST_PER_BYTE: usize = 64 / 3 + 1;
 mod tests {
     use proptest::prelude::*;
 
-    use super::{BadSnappy, MAX_LEN, decompress};
+    use super::{BadSnappy, MAX_LEN, decompress, planned_len};
 
     fn compress(bytes: &[u8]) -> Vec<u8> {
         snap::raw::Encoder::new().compress_vec(bytes).unwrap()
@@ -92,6 +106,17 @@ mod tests {
         assert_eq!(decompress(&[0xff; 10]), Err(BadSnappy::Corrupt));
         let most = [&[0xff; 9][..], &[1]].concat();
         assert_eq!(decompress(&most), Err(BadSnappy::Bomb { declared: u64::MAX }));
+    }
+
+    #[test]
+    fn more_than_so_few_bytes_can_become_is_refused_before_any_room_is_made() {
+        assert_eq!(planned_len(&[0xff, 0xff, 0xff, 0x07, 0]), Err(BadSnappy::Corrupt));
+        // 22 bytes for each that follows.
+        assert_eq!(planned_len(&[22, 0]), Ok(22));
+        assert_eq!(planned_len(&[23, 0]), Err(BadSnappy::Corrupt));
+        assert_eq!(planned_len(&[0x80, 0x80, 0x80, 0x08, 0]), Err(BadSnappy::Bomb { declared: 1 << 24 }));
+        let dense = compress(&vec![0; MAX_LEN]);
+        assert_eq!(planned_len(&dense), Ok(MAX_LEN), "the densest block there is passes");
     }
 
     #[test]
