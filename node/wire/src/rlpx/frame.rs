@@ -43,8 +43,8 @@ pub enum FrameError {
     /// The body has no bytes at all.
     #[error("a frame is empty")]
     Empty,
-    /// The body is longer than this reader takes.
-    #[error("a frame of {size} bytes is too long here")]
+    /// The body, or what it decompresses to, is longer than this reader takes.
+    #[error("a message of {size} bytes is too long here")]
     TooLong {
         /// Its size.
         size: usize,
@@ -175,7 +175,7 @@ impl FrameReader {
         self.snappy = on;
     }
 
-    /// Refuses frames with bodies longer than this from the next header on.
+    /// Refuses frames with bodies longer than this from the next header on, and payloads that decompress to more.
     pub fn limit(&mut self, bytes: usize) {
         self.limit = bytes.min(MAX_BODY);
     }
@@ -240,7 +240,7 @@ impl FrameReader {
             return Err(FrameError::BodyMac);
         }
         self.cipher.apply_keystream(body);
-        let message = message(body.get(..size).unwrap_or(&[]), self.snappy)?;
+        let message = message(body.get(..size).unwrap_or(&[]), self.snappy, self.limit)?;
         self.start += padded(size) + TAG;
         self.expecting = Expecting::Header;
         Ok(Some(message))
@@ -258,12 +258,17 @@ impl FrameReader {
 }
 
 /// Reads `RLP(code) || payload`.
-fn message(body: &[u8], compressed: bool) -> Result<Message, FrameError> {
+fn message(body: &[u8], compressed: bool, limit: usize) -> Result<Message, FrameError> {
     let mut reader = Reader::new(body);
     let code = reader.u64().map_err(|_| FrameError::Code)?;
     let raw = reader.rest();
     if !compressed {
         return Ok(Message { code, payload: raw.to_vec() });
+    }
+    if let Ok(size) = snappy::planned_len(raw)
+        && size > limit
+    {
+        return Err(FrameError::TooLong { size });
     }
     match snappy::decompress(raw) {
         Ok(payload) => Ok(Message { code, payload }),

@@ -221,7 +221,8 @@ impl Session {
             // A pong has done its work by coming; a second hello and the codes that mean nothing do no harm.
             0..p2p::BASE_LENGTH => {}
             _ => {
-                let Phase::Up { capabilities, .. } = &self.phase else { return };
+                let Phase::Up { link, capabilities, .. } = &mut self.phase else { return };
+                link.reader.limit(super::frame::MAX_BODY);
                 match capabilities.iter().find_map(|s| s.relative(code).map(|code| (s.capability, code))) {
                     Some((capability, code)) => {
                         self.outputs.push_back(Output::Event(Event::Message { capability, code, payload }));
@@ -252,7 +253,7 @@ impl Session {
         let compressed = hello.version >= p2p::VERSION;
         link.writer.compress(compressed);
         link.reader.decompress(compressed);
-        link.reader.limit(super::frame::MAX_BODY);
+        link.reader.limit(FIRST_FRAME);
         let peer = link.peer;
         if hello.id != peer.to_node_id() {
             self.leave(Reason::UnexpectedIdentity, DownReason::UnexpectedIdentity);
@@ -316,6 +317,8 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Between two whole messages.
 const READ_TIME: Duration = Duration::from_secs(30);
+/// Until the first message of a capability, which is its status: one of Waku with 10,000 topics has 60 KiB.
+const FIRST_FRAME: usize = 1 << 20;
 /// A hello and its code.
 const HELLO_FRAME: usize = Hello::MAX_LEN + 9;
 

@@ -182,6 +182,20 @@ fn the_highest_common_version_is_spoken_behind_shh() {
     assert!(matches!(b.events.last(), Some(Event::Message { capability: Capability::WAKU_1, code: 0, .. })));
 }
 
+/// The first message of a capability is its status: until then a stranger cannot make us hold much.
+#[test]
+fn a_long_message_is_taken_behind_a_first_short_one_only() {
+    let long = vec![0; FIRST_FRAME + 1];
+    let (mut side, mut script) = scripted();
+    script.say(&mut side, 16, &long);
+    assert_eq!(side.down(), Some(DownReason::Frame(FrameError::TooLong { size: long.len() })), "even compressed");
+    let (mut side, mut script) = scripted();
+    script.say(&mut side, 2, &[0xc0]);
+    script.say(&mut side, 16, &long[..FIRST_FRAME]);
+    script.say(&mut side, 17, &long);
+    assert!(matches!(side.events.last(), Some(Event::Message { code: 1, payload, .. }) if *payload == long));
+}
+
 #[test]
 fn a_message_that_cannot_be_sent_is_reported() {
     let (mut a, _) = connected(WAKU, WAKU);
