@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use audit::line::{Line, MAX_LINE};
-use audit::{Report, verify};
+use audit::{HEAD_SUFFIX, Head, Report, verify};
 use proto::rpc::Fault;
 use serde_json::{Value, json};
 
@@ -30,7 +30,14 @@ pub(crate) fn run(out: Output, verb: &AuditVerb) -> Result<(), CliError> {
 /// # Errors
 /// [`Fault::StateMissing`] when the file is missing, [`CliError::File`] when it cannot be read.
 pub(crate) fn check(path: &Path) -> Result<Report, CliError> {
-    verify(open(path)?).map_err(CliError::file(path))
+    verify(open(path)?, remembered(path)).map_err(CliError::file(path))
+}
+
+/// Returns how far the log went when its manager last wrote it, if that stands beside it.
+fn remembered(path: &Path) -> Option<Head> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(HEAD_SUFFIX);
+    std::fs::read_to_string(name).ok()?.trim_end().parse().ok()
 }
 
 /// Shows each line of a log to `see`, up to the first that is none.

@@ -4,7 +4,7 @@
 
 mod world;
 
-use audit::{Event, Log, LogId, LogOpened, LogStore, StoreError, Text, When};
+use audit::{Event, Head, Log, LogId, LogOpened, LogStore, StoreError, Text, When};
 use proto::rpc::Fault;
 use proto::rpc::api::ChatLine;
 use serde_json::Value;
@@ -155,6 +155,8 @@ async fn wrong_usage_is_two_and_help_is_zero() {
 struct Kept<'a>(&'a mut Vec<u8>);
 
 impl LogStore for Kept<'_> {
+    fn remember(&mut self, _: &Head) {}
+
     fn append_synced(&mut self, line: &[u8]) -> Result<(), StoreError> {
         self.0.extend_from_slice(line);
         Ok(())
@@ -211,4 +213,19 @@ async fn a_log_that_was_altered_or_cut_is_refused_at_its_line() {
         let error = assert_fails(&output, Fault::LogBad);
         assert!(error.contains(line), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_last_line_is_refused_when_its_head_stands_beside_it() {
+    let world = World::with_profiles(&[]);
+    let whole = log();
+    let head = audit::verify(whole.as_slice(), None).unwrap().head.unwrap();
+    let last = whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
+    let file = world.path().join("copy.log");
+    std::fs::write(&file, &whole[..last]).unwrap();
+    let verify = ["audit", "verify", file.to_str().unwrap()];
+    assert!(world.cardinal(&verify, "").await.status.success(), "nothing says that there was more");
+    std::fs::write(world.path().join("copy.log.head"), format!("{head}\n")).unwrap();
+    let error = assert_fails(&world.cardinal(&verify, "").await, Fault::LogBad);
+    assert!(error.contains("line 3: missing"), "{error}");
 }

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use aes::Aes128;
-use audit::{Caller, Log, LogId, LogStore, Recorded, Request, StoreError, When};
+use audit::{Caller, Head, Log, LogId, LogStore, Recorded, Request, StoreError, When};
 use ccm::Ccm;
 use ccm::aead::{AeadInOut as _, KeyInit as _};
 use ccm::consts::{U8, U13};
@@ -384,6 +384,8 @@ pub(crate) fn unlocked(mut fake: FakeCard) -> Card<Unlocked, FakeCard> {
 struct Memory;
 
 impl LogStore for Memory {
+    fn remember(&mut self, _: &Head) {}
+
     fn append_synced(&mut self, _line: &[u8]) -> Result<(), StoreError> {
         Ok(())
     }

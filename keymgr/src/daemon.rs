@@ -239,7 +239,8 @@ fn open_log(path: &Path, enrolled: bool, clock: &SystemClock) -> Result<(Log<Fil
         Err(source) => return Err(StateError::io(path, source).into()),
     };
     let bad = |source| DaemonError::LogBad { path: path.to_owned(), source };
-    let report = audit::verify(BufReader::new(&file)).map_err(|source| StateError::io(path, source))?;
+    let report = audit::verify(BufReader::new(&file), FileStore::remembered(path))
+        .map_err(|source| StateError::io(path, source))?;
     let logged = report.provisionings > 0;
     if logged && !enrolled && report.bad.is_none() {
         let path = path.with_file_name("pins.toml");
@@ -247,7 +248,7 @@ fn open_log(path: &Path, enrolled: bool, clock: &SystemClock) -> Result<(Log<Fil
         return Err(StateError::Missing { path, todo }.into());
     }
     let again = File::open(path).map_err(|source| StateError::io(path, source))?;
-    let log = Log::open(FileStore::open(path)?, BufReader::new(again)).map_err(bad)?;
+    let log = Log::open(FileStore::open(path)?, BufReader::new(again), FileStore::remembered(path)).map_err(bad)?;
     Ok((log, logged))
 }
 
@@ -257,6 +258,9 @@ fn what_to_do(error: &OpenError) -> String {
             format!(
                 "{error}; nothing followed from that line: keep a copy and cut it off with truncate -s {good_bytes}"
             )
+        }
+        OpenError::Bad { bad: Bad { what: What::Missing { .. }, .. }, .. } => {
+            format!("{error}; restore it from a backup, or remove export.log.head to go on without the lost lines")
         }
         OpenError::Bad { .. } => format!("{error}; keep a copy and restore the log from a backup"),
         OpenError::Read(source) => format!("{error}: {source}; mend its rights or its disk"),

@@ -2,12 +2,12 @@
 //!
 //! The invariant: after an error the file is as it was before, or the error is [`StoreError::Torn`].
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
 
-use audit::{LogStore, StoreError};
+use audit::{Head, LogStore, StoreError};
 use proto::shell::file;
 
 use crate::files::StateError;
@@ -17,6 +17,7 @@ use crate::files::StateError;
 pub struct FileStore {
     file: File,
     length: u64,
+    head: PathBuf,
 }
 
 impl FileStore {
@@ -33,7 +34,7 @@ impl FileStore {
         // What a crash left behind never became a log.
         file::remove_stale(&temporary).map_err(failed)?;
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&temporary).map_err(failed)?;
-        let log = begin(Self { file, length: 0 })?;
+        let log = begin(Self { file, length: 0, head: head_of(path) })?;
         std::fs::rename(&temporary, path).and_then(|()| file::sync_folder_of(path)).map_err(failed)?;
         Ok(log)
     }
@@ -48,8 +49,19 @@ impl FileStore {
             _ => StateError::io(path, source),
         })?;
         let length = file.metadata().map_err(|source| StateError::io(path, source))?.len();
-        Ok(Self { file, length })
+        Ok(Self { file, length, head: head_of(path) })
     }
+
+    /// Returns how far the log at `path` went when it was last written, if that was kept.
+    #[must_use]
+    pub fn remembered(path: &Path) -> Option<Head> {
+        std::fs::read_to_string(head_of(path)).ok()?.trim_end().parse().ok()
+    }
+}
+
+/// The file beside a log that says how far it goes.
+fn head_of(path: &Path) -> PathBuf {
+    file::beside(path, audit::HEAD_SUFFIX)
 }
 
 impl LogStore for FileStore {
@@ -78,6 +90,17 @@ impl LogStore for FileStore {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Err(StoreError::Full),
             _ => Err(StoreError::Failed { source: error }),
+        }
+    }
+
+    fn remember(&mut self, head: &Head) {
+        // Renamed into place but not synced: after a power cut an older head may be there, which a longer log satisfies.
+        let temporary = file::beside(&self.head, ".new");
+        let written = std::fs::write(&temporary, format!("{head}\n"))
+            .and_then(|()| std::fs::set_permissions(&temporary, Permissions::from_mode(0o600)))
+            .and_then(|()| std::fs::rename(&temporary, &self.head));
+        if let Err(error) = written {
+            tracing::warn!(%error, "how far the export log goes was not kept apart from it");
         }
     }
 }
@@ -115,7 +138,10 @@ mod tests {
         FileStore::open(&path).unwrap().append_synced(b"three\n").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\nthree\n");
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        let head = Head { log: audit::LogId::from([7; 16]), entries: 3, hash: audit::LineHash::of(b"three\n") };
+        store.remember(&head);
+        assert_eq!(FileStore::remembered(&path), Some(head));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the log and its head");
         assert!(FileStore::create::<FileStore, Any>(&path, Ok).is_err(), "a log is never replaced");
     }
 
@@ -137,7 +163,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_named_and_leaves_nothing_behind() {
         let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
-        let mut store = FileStore { file, length: 0 };
+        let mut store = FileStore { file, length: 0, head: PathBuf::new() };
         assert!(matches!(store.append_synced(b"line\n"), Err(StoreError::Full)));
     }
 
@@ -146,7 +172,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("export.log");
         std::fs::write(&path, b"one\n").unwrap();
-        let mut store = FileStore { file: File::open(&path).unwrap(), length: 4 };
+        let mut store = FileStore { file: File::open(&path).unwrap(), length: 4, head: PathBuf::new() };
         assert!(matches!(store.append_synced(b"two\n"), Err(StoreError::Failed { .. })));
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
     }

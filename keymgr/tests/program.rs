@@ -95,7 +95,7 @@ fn it_serves_until_stdin_closes_and_leaves_no_socket() {
     drop(child.stdin.take());
     assert!(child.wait().expect("its end").success());
     assert!(!socket.exists());
-    let report = audit::verify(std::fs::read(dir.path().join("export.log")).expect("the log").as_slice());
+    let report = audit::verify(std::fs::read(dir.path().join("export.log")).expect("the log").as_slice(), None);
     assert_eq!(report.expect("read").entries(), 2, "the log began, and a manager started");
 }
 
@@ -217,7 +217,7 @@ async fn an_enrolled_card_unlocks_with_the_pin_from_a_descriptor_after_a_crash()
     drop(child.stdin.take());
     assert!(child.wait().expect("its end").success());
     let log = std::fs::read(dir.path().join("export.log")).expect("the log");
-    assert!(audit::verify(log.as_slice()).expect("read").is_consistent());
+    assert!(audit::verify(log.as_slice(), None).expect("read").is_consistent());
     for (file, fault, says) in [
         ("export.log", Fault::StateMissing, "restore it from a backup"),
         ("pins.toml", Fault::StateMissing, "tells of an enrolled card"),

@@ -19,10 +19,10 @@ pub mod text;
 pub mod verify;
 
 pub use entry::{Asked, Caller, ChannelOpened, Event, Intent, LogOpened, Outcome, Provisioning, Refusal, SeedOrigin};
-pub use line::{Head, Line, LineHash, LogId, When};
+pub use line::{Head, Line, LineHash, LogId, NotAHead, When};
 pub use log::{Log, LogError, OpenError};
 pub use recorded::{NotRecorded, Operation, Recorded, Request};
-pub use store::{LogStore, StoreError};
+pub use store::{HEAD_SUFFIX, LogStore, StoreError};
 pub use text::{Blob, Purpose, Text};
 pub use verify::{Bad, Report, What, read, verify};
 

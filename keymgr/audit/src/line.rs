@@ -10,6 +10,7 @@
 //! of the line, from 1. A line has one form only: what does not encode back to the same bytes is refused.
 
 use std::fmt;
+use std::str::FromStr;
 
 use proto::{Instant, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,35 @@ impl Head {
         hasher.update(self.hash.0);
         hasher.update(random);
         hasher.finalize().into()
+    }
+}
+
+/// `LOG-ID ENTRIES HASH`, the form in which a head is kept apart from its log.
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.log, self.entries, self.hash)
+    }
+}
+
+/// A text that is not `LOG-ID ENTRIES HASH`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the head of a log")]
+pub struct NotAHead;
+
+impl FromStr for Head {
+    type Err = NotAHead;
+
+    fn from_str(text: &str) -> Result<Self, NotAHead> {
+        let mut parts = text.split(' ');
+        let (Some(log), Some(entries), Some(hash), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(NotAHead);
+        };
+        let mut head = Self { log: LogId([0; 16]), entries: 0, hash: LineHash::ZERO };
+        hex::decode_to_slice(log, &mut head.log.0).map_err(|_| NotAHead)?;
+        hex::decode_to_slice(hash, &mut head.hash.0).map_err(|_| NotAHead)?;
+        head.entries = entries.parse().map_err(|_| NotAHead)?;
+        Ok(head)
     }
 }
 

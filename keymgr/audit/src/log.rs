@@ -64,12 +64,13 @@ impl<S: LogStore> Log<S> {
         Ok(begun)
     }
 
-    /// Continues the log whose lines `existing` yields, after checking every one of them.
+    /// Continues the log whose lines `existing` yields, after checking every one of them, and that they go as far as
+    /// was remembered.
     ///
     /// # Errors
     /// [`OpenError`]: nothing is written then.
-    pub fn open(store: S, existing: impl BufRead) -> Result<Self, OpenError> {
-        let mut replay = Replay::default();
+    pub fn open(store: S, existing: impl BufRead, remembered: Option<Head>) -> Result<Self, OpenError> {
+        let mut replay = Replay::against(remembered);
         if let Some(bad) = replay.read(existing, |_, _| {})? {
             return Err(OpenError::Bad { bad, good_bytes: replay.bytes() });
         }
@@ -160,6 +161,7 @@ impl<S: LogStore> Log<S> {
             Ok(()) => {
                 self.head.entries = seq;
                 self.head.hash = LineHash::of(&bytes);
+                self.store.remember(&self.head);
                 Ok(seq)
             }
             Err(error) => {

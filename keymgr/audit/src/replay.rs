@@ -15,9 +15,15 @@ pub(crate) struct Replay {
     last: Option<LineHash>,
     bytes: u64,
     open: BTreeMap<u64, Intent>,
+    remembered: Option<Head>,
 }
 
 impl Replay {
+    /// Returns the beginning of a log that must go as far as was remembered.
+    pub(crate) fn against(remembered: Option<Head>) -> Self {
+        Self { remembered, ..Self::default() }
+    }
+
     /// Reads every line and shows each good one to `see`, with the intent that an outcome ends.
     ///
     /// Returns the first line that is bad, if any; nothing of it and after it was taken.
@@ -33,7 +39,7 @@ impl Replay {
             let room = u64::try_from(MAX_LINE).unwrap_or(u64::MAX).saturating_add(1);
             from.by_ref().take(room).read_until(b'\n', &mut bytes)?;
             if bytes.is_empty() {
-                return Ok(None);
+                return Ok(self.missing());
             }
             if let Err(bad) = self.take(&bytes, &mut see) {
                 return Ok(Some(bad));
@@ -56,6 +62,12 @@ impl Replay {
         self.open
     }
 
+    /// Returns the first of the lines that were written and are not there.
+    fn missing(&self) -> Option<Bad> {
+        let written = self.remembered.map(|head| head.entries).filter(|written| *written > self.entries)?;
+        Some(Bad { line: self.entries.saturating_add(1), what: What::Missing { written } })
+    }
+
     fn take(&mut self, bytes: &[u8], see: &mut impl FnMut(&Line, Option<&Intent>)) -> Result<(), Bad> {
         let seq = self.entries.saturating_add(1);
         let bad = |what| Bad { line: seq, what };
@@ -76,10 +88,14 @@ impl Replay {
             None if line.prev != LineHash::ZERO => return Err(bad(What::NotTheFirstLine)),
             _ => {}
         }
+        let hash = LineHash::of(bytes);
+        if self.remembered.is_some_and(|head| head.entries == seq && head.hash != hash) {
+            return Err(bad(What::NotAsWritten));
+        }
         let ended = self.check_event(&line).map_err(bad)?;
         see(&line, ended.as_ref());
         self.entries = seq;
-        self.last = Some(LineHash::of(bytes));
+        self.last = Some(hash);
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Ok(())
     }

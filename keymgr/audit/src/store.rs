@@ -2,6 +2,11 @@
 
 use std::io;
 
+use crate::line::Head;
+
+/// What the file that holds a log's remembered head is named: the log's own name and this.
+pub const HEAD_SUFFIX: &str = ".head";
+
 /// Keeps lines for good.
 pub trait LogStore {
     /// Appends `line`, which ends in a newline, and returns only when it would survive a power cut.
@@ -10,6 +15,10 @@ pub trait LogStore {
     /// [`StoreError::Full`] and [`StoreError::Failed`] promise that nothing of the line is left in the store;
     /// [`StoreError::Torn`] does not.
     fn append_synced(&mut self, line: &[u8]) -> Result<(), StoreError>;
+
+    /// Remembers apart from the lines how far they go, so that a log that lost its last lines shows. It may lag behind
+    /// after a crash, and whoever can change the log can change it too: it catches accidents, not an attacker.
+    fn remember(&mut self, head: &Head);
 }
 
 /// Why a line is not in the store.

@@ -26,6 +26,8 @@ enum Fails {
 }
 
 impl LogStore for Memory {
+    fn remember(&mut self, _: &Head) {}
+
     fn append_synced(&mut self, line: &[u8]) -> Result<(), StoreError> {
         *self.appends.borrow_mut() += 1;
         match self.fails {
@@ -170,7 +172,7 @@ fn line_of(log: &[u8], at: usize) -> u64 {
 }
 
 fn bad(log: &[u8]) -> Option<Bad> {
-    verify(log).unwrap().bad
+    verify(log, None).unwrap().bad
 }
 
 #[test]
@@ -215,14 +217,14 @@ fn after_a_torn_write_nothing_more_is_appended_and_opening_names_the_line() {
         assert!(matches!(intent(&mut log, 2, chat()), Err(LogError::Store(StoreError::Torn { .. }))));
         assert!(matches!(intent(&mut log, 3, chat()), Err(LogError::Torn)));
         let bytes = store.bytes.borrow().clone();
-        let opened = Log::open(store.clone(), bytes.as_slice());
+        let opened = Log::open(store.clone(), bytes.as_slice(), None);
         match opened {
             Ok(log) => assert_eq!((kept, log.head().entries), (0, 2)),
             Err(OpenError::Bad { bad, good_bytes }) => {
                 assert_eq!(bad, Bad { line: 3, what: What::CutOff });
                 let good = usize::try_from(good_bytes).unwrap();
                 assert_eq!(lines(&bytes[..good]).len(), 2);
-                assert!(Log::open(store.clone(), &bytes[..good]).is_ok(), "cut back, it goes on");
+                assert!(Log::open(store.clone(), &bytes[..good], None).is_ok(), "cut back, it goes on");
             }
             Err(other) => panic!("{other}"),
         }
@@ -238,7 +240,7 @@ fn an_opened_log_goes_on_where_it_ended() {
     let head = log.head();
     drop(log);
     let bytes = store.bytes.borrow().clone();
-    let mut log = Log::open(store.clone(), bytes.as_slice()).unwrap();
+    let mut log = Log::open(store.clone(), bytes.as_slice(), None).unwrap();
     assert_eq!(log.head(), head);
     drop(intent(&mut log, 3, chat()).unwrap());
     assert_eq!(bad(&store.bytes.borrow()), None);
@@ -246,8 +248,8 @@ fn an_opened_log_goes_on_where_it_ended() {
 
 #[test]
 fn an_empty_log_is_an_error_and_not_a_fresh_start() {
-    assert!(matches!(Log::open(Memory::default(), [].as_slice()), Err(OpenError::Empty)));
-    let report = verify([].as_slice()).unwrap();
+    assert!(matches!(Log::open(Memory::default(), [].as_slice(), None), Err(OpenError::Empty)));
+    let report = verify([].as_slice(), None).unwrap();
     assert!(!report.is_consistent());
     assert_eq!(report.to_string(), "no line at all: every line is missing");
 }
@@ -255,7 +257,7 @@ fn an_empty_log_is_an_error_and_not_a_fresh_start() {
 #[test]
 fn an_intent_without_an_outcome_reads_as_exported() {
     let log = history(&[0, 0, 2, 1]);
-    let report = verify(log.as_slice()).unwrap();
+    let report = verify(log.as_slice(), None).unwrap();
     assert_eq!(report.unknown, [2, 5]);
     let chat =
         Key { key_uid: Some(KeyUid::from([7; 32])), path: ExportPath::chat().as_path().clone(), form: Form::Private };
@@ -268,7 +270,7 @@ fn an_intent_without_an_outcome_reads_as_exported() {
 #[test]
 fn what_the_card_refused_or_never_got_did_not_leave() {
     // Intent and refusal by the card; intent and never sent; intent and failure.
-    let report = verify(history(&[0, 10, 0, 17, 1, 3]).as_slice()).unwrap();
+    let report = verify(history(&[0, 10, 0, 17, 1, 3]).as_slice(), None).unwrap();
     assert_eq!(report.unknown, [0u64; 0]);
     assert_eq!(report.left.len(), 1);
     assert!(report.left.values().all(|left| (left.times, left.unknown) == (0, 1)));
@@ -421,7 +423,7 @@ proptest! {
         mask in 1u8..,
     ) {
         let log = history(&kinds);
-        let report = verify(log.as_slice()).unwrap();
+        let report = verify(log.as_slice(), None).unwrap();
         prop_assert_eq!(report.bad, None);
         prop_assert_eq!(report.entries(), u64::try_from(lines(&log).len()).unwrap());
         let mut altered = log.clone();
@@ -437,7 +439,7 @@ proptest! {
     ) {
         let log = history(&kinds);
         let cut = &log[..=at.index(log.len())];
-        let report = verify(cut).unwrap();
+        let report = verify(cut, None).unwrap();
         if cut.ends_with(b"\n") {
             prop_assert!(report.is_consistent());
             let end = format!("consistent up to entry {}, end not proven", lines(cut).len());
@@ -449,6 +451,34 @@ proptest! {
 
     #[test]
     fn noise_never_panics_the_verifier(noise in proptest::collection::vec(any::<u8>(), 0..5000)) {
-        prop_assert!(verify(noise.as_slice()).unwrap().bad.is_some() || noise.is_empty());
+        prop_assert!(verify(noise.as_slice(), None).unwrap().bad.is_some() || noise.is_empty());
+    }
+}
+
+#[test]
+fn a_log_that_lost_its_last_lines_is_bad_at_the_first_of_them_when_its_head_was_kept() {
+    let log = history(&[0, 10, 0, 17, 1, 3]);
+    let head = verify(log.as_slice(), None).unwrap().head.unwrap();
+    assert_eq!(head.to_string().parse(), Ok(head));
+    assert!(verify(log.as_slice(), Some(head)).unwrap().is_consistent());
+
+    let end = log[..log.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
+    let report = verify(&log[..end], Some(head)).unwrap();
+    assert_eq!(report.bad, Some(Bad { line: head.entries, what: What::Missing { written: head.entries } }));
+    let opened = Log::open(Memory::default(), &log[..end], Some(head));
+    assert!(matches!(opened, Err(OpenError::Bad { bad: Bad { what: What::Missing { .. }, .. }, .. })));
+
+    let behind = verify(&log[..end], None).unwrap().head;
+    assert!(verify(log.as_slice(), behind).unwrap().is_consistent(), "a head may lag behind");
+
+    let other = Head { hash: LineHash::ZERO, ..head };
+    let report = verify(log.as_slice(), Some(other)).unwrap();
+    assert_eq!(report.bad, Some(Bad { line: head.entries, what: What::NotAsWritten }));
+}
+
+#[test]
+fn only_three_words_are_a_head() {
+    for text in ["", "00 1", "zz 1 00", "00 1 00", "07070707070707070707070707070707 x 00"] {
+        assert_eq!(text.parse::<Head>(), Err(NotAHead), "{text}");
     }
 }

@@ -46,6 +46,15 @@ pub enum What {
     /// The last line has no newline.
     #[error("cut off: its writing was not finished, so nothing followed from it")]
     CutOff,
+    /// It is not there, though it was written: the log lost its end.
+    #[error("missing: {written} lines were written, the log was cut")]
+    Missing {
+        /// How many lines there should be at least.
+        written: u64,
+    },
+    /// It is whole, but another line was written in its place.
+    #[error("not the line that was written")]
+    NotAsWritten,
     /// It is not the next one: lines were removed, inserted or swapped.
     #[error("out of sequence: it says that it is line {found}; lines were removed, inserted or swapped")]
     OutOfSequence {
@@ -168,12 +177,13 @@ pub fn read(log: impl BufRead, mut see: impl FnMut(&Line)) -> std::io::Result<Op
     Replay::default().read(log, |line, _| see(line))
 }
 
-/// Reads a whole log and reports.
+/// Reads a whole log and reports. With the head that its writer remembered apart from it, a log that lost its last lines
+/// is bad at the first of them.
 ///
 /// # Errors
 /// Only when `log` cannot be read; whatever is wrong with what was read is in the [`Report`].
-pub fn verify(log: impl BufRead) -> std::io::Result<Report> {
-    let mut replay = Replay::default();
+pub fn verify(log: impl BufRead, remembered: Option<Head>) -> std::io::Result<Report> {
+    let mut replay = Replay::against(remembered);
     let mut left: BTreeMap<Key, Left> = BTreeMap::new();
     let (mut refusals, mut provisionings) = (0u64, 0u64);
     let bad = replay.read(log, |line, ended| match (&line.event, ended) {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
-use audit::{Caller, Log, LogId, LogStore, Report, StoreError, When};
+use audit::{Caller, Head, Log, LogId, LogStore, Report, StoreError, When};
 use keycard::{CardTransport, Mnemonic, TransportError, Trust};
 use proto::shell::dice;
 use proto::{CardId, ChatKey, Instant, KeyPath, Pin, Puk, UnixMillis};
@@ -107,6 +107,12 @@ impl Reader {
     pub(crate) fn say(&self, command: &[u8]) -> Vec<u8> {
         self.card.lock().unwrap().transmit(command)
     }
+
+    /// Makes the card blank, as anybody can who has it.
+    pub(crate) fn factory_reset(&self) {
+        self.say(&[0x00, 0xa4, 0x04, 0x00, 0x09, 0xa0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x01, 0x01, 0x01]);
+        assert_eq!(self.say(&[0x80, 0xfd, 0xaa, 0x55]), [0x90, 0x00]);
+    }
 }
 
 impl CardTransport for Reader {
@@ -131,9 +137,7 @@ impl CardTransport for Reader {
         self.card.lock().unwrap().power_cycle();
         let mut seen = self.seen();
         seen.resets += 1;
-        if let Some(tell) = &seen.tell {
-            drop(tell.send(()));
-        }
+        seen.tell = seen.tell.take().filter(|tell| tell.send(()).is_ok());
         Ok(())
     }
 }
@@ -161,7 +165,7 @@ impl Memory {
     }
 
     pub(crate) fn report(&self) -> Report {
-        audit::verify(self.bytes().as_slice()).unwrap()
+        audit::verify(self.bytes().as_slice(), None).unwrap()
     }
 
     /// What the log tells, one sentence an entry.
@@ -174,6 +178,8 @@ impl Memory {
 }
 
 impl LogStore for Memory {
+    fn remember(&mut self, _: &Head) {}
+
     fn append_synced(&mut self, line: &[u8]) -> Result<(), StoreError> {
         let mut lines = self.0.lock().unwrap();
         lines.appends += 1;
@@ -238,7 +244,7 @@ impl World {
         let log = if bytes.is_empty() {
             Log::create(self.log.clone(), LogId::from([1; 16]), self.clock.now()).unwrap()
         } else {
-            Log::open(self.log.clone(), bytes.as_slice()).unwrap()
+            Log::open(self.log.clone(), bytes.as_slice(), None).unwrap()
         };
         let pins = Pins::read(&self.pins_path()).unwrap();
         let policy_path = self.dir.path().join("policy.toml");
