@@ -204,6 +204,15 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.tell_of_enrolment()
     }
 
+    /// Forgets what was pinned, when its owner cannot keep that key.
+    pub(crate) fn unpin(&mut self) {
+        if self.enrolment.pins.take().is_some()
+            && let Err(error) = std::fs::remove_file(&self.enrolment.pins_path)
+        {
+            tracing::error!("remove {} by hand: {error}", self.enrolment.pins_path.display());
+        }
+    }
+
     /// Tells the log of the enrolment, unless it knows. The pins come first: a crash between the two is made good here,
     /// at the next unlocking.
     pub(crate) fn tell_of_enrolment(&mut self) -> Result<(), BrokerError> {

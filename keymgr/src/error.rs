@@ -30,6 +30,14 @@ pub enum BrokerError {
     /// The log cannot be written, so nothing is handed on.
     #[error("nothing was exported: {}", unwritten(.0))]
     Log(#[from] LogError),
+    /// An enrolment failed after the card had been changed.
+    #[error("{cause}; {left}")]
+    CutOff {
+        /// Why it failed.
+        cause: Box<BrokerError>,
+        /// What the card is now.
+        left: Left,
+    },
     /// A state file cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
@@ -57,6 +65,27 @@ pub enum PinRefused {
     /// The card takes no PIN any more.
     #[error("the PIN is blocked; only the PUK unblocks it")]
     Blocked,
+}
+
+/// What an enrolment that was cut off left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Left {
+    /// A PIN, a PUK, and no key.
+    #[error("the card has its PIN but no key: reset it to its factory state and enrol it again")]
+    Pin,
+    /// Perhaps a key, of which nobody can say whether it is the right one.
+    #[error("the card has its PIN and perhaps a key: reset it to its factory state and enrol it again")]
+    Unproven,
+    /// Everything, and the card can be unlocked.
+    #[error("the card has its PIN and its key: unlock it, which ends its enrolment")]
+    Key,
+    /// A key that its owner cannot restore.
+    #[error(
+        "the card has its PIN and perhaps a key whose words were not handed over: reset it to its factory state and \
+         enrol it again"
+    )]
+    LostWords,
 }
 
 /// How a card differs from the one that was expected.
@@ -119,9 +148,15 @@ impl BrokerError {
             Self::Locked => Fault::Locked,
             Self::Refused(_) => Fault::Refused,
             Self::Log(_) => Fault::LogUnwritable,
+            Self::CutOff { cause, .. } => cause.fault(),
             Self::State(error) => error.fault(),
             Self::BadInput { .. } => Fault::BadInput,
         }
+    }
+
+    /// Returns the same, with what the card is now.
+    pub(crate) fn leaving(self, left: Left) -> Self {
+        Self::CutOff { cause: Box::new(self), left }
     }
 
     pub(crate) fn bad_input(what: impl Into<String>) -> Self {

@@ -3,13 +3,13 @@
 //! The card is locked afterwards: its owner unlocks it like any other.
 
 use audit::{Asked, LogStore, Operation, Outcome, Request, SeedOrigin};
-use keycard::{Card, CardError, CardTransport, InitSecrets, Mnemonic, Selected, Selection, Unlocked};
+use keycard::{Blank, Card, CardError, CardTransport, Failed, InitSecrets, Mnemonic, Selected, Selection, Unlocked};
 use proto::rpc::api::Sealed;
 use proto::rpc::seal;
 use proto::{ChatKey, Fingerprint, KeyUid, Pin, Puk};
 
 use crate::broker::Broker;
-use crate::error::{BrokerError, Mismatch};
+use crate::error::{BrokerError, Left, Mismatch};
 use crate::guard::Guarded;
 use crate::journal::Why;
 use crate::pins::Pins;
@@ -47,16 +47,28 @@ pub struct Enrolled {
     pub mnemonic: Option<Sealed>,
 }
 
+/// Where a card is that is initialised.
+enum Step<T> {
+    Blank(Card<Blank, T>),
+    Asked,
+    Initialised(Card<Selected, T>),
+    Failed(T),
+}
+
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Enrols the card in the reader.
     ///
     /// # Errors
     /// [`BrokerError`]; the card is reset then. What was refused is in the log. A card that has its PIN already when
-    /// something fails stays initialised: it is reset to its factory state by its owner, not from here.
+    /// something fails stays initialised, and [`BrokerError::CutOff`] says so: it is reset to its factory state by its
+    /// owner, not from here.
     pub fn provision(&mut self, enrolling: Enrolling, why: &Why) -> Result<Enrolled, BrokerError> {
         self.lock();
         self.try_provision(enrolling, why).map_err(|error| match error {
             BrokerError::Mismatch(_) | BrokerError::Card(CardError::Untrusted(_)) => {
+                self.refused(Asked::Provision, why, error)
+            }
+            BrokerError::CutOff { ref cause, .. } if matches!(**cause, BrokerError::Mismatch(_)) => {
                 self.refused(Asked::Provision, why, error)
             }
             other => other,
@@ -89,50 +101,77 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 }
             },
         };
+        // Sealed before anything is written to the card, so that they can be handed over whenever it has them.
+        let mnemonic = self.seal_words(words.as_ref(), caller)?;
         let secrets = InitSecrets { pin, puk };
         let card = self.init(card, &secrets, why)?;
-        let card = self.open(card)?;
-        let mut card = self.verify(card, &secrets.pin, false)?;
+        let mut card = self.enter(card, &secrets.pin).map_err(|error| error.leaving(Left::Pin))?;
         drop(secrets);
         let result = self.give_key(&mut card, words.as_ref(), why);
         self.put_back(card.into_transport());
-        let (key_uid, chat) = result?;
+        let lost = mnemonic.as_ref().map(|_| Left::LostWords);
+        let (key_uid, chat) = result.map_err(|error| error.leaving(lost.unwrap_or(Left::Unproven)))?;
         let seed = if words.is_some() { SeedOrigin::SeenByHost } else { SeedOrigin::GeneratedOnCard };
         let pins = Pins { label: named.label, card: named.card, generation: named.generation, key_uid, chat, seed };
-        self.enrol(pins.clone())?;
+        if let Err(error) = self.enrol(pins.clone()) {
+            if lost.is_some() {
+                self.unpin();
+            }
+            return Err(error.leaving(lost.unwrap_or(Left::Key)));
+        }
         tracing::info!(label = pins.label, "the card is enrolled");
-        Ok(Enrolled { pins, mnemonic: self.seal_words(words.filter(|_| caller.is_some()), caller)? })
+        Ok(Enrolled { pins, mnemonic })
+    }
+
+    fn enter(
+        &mut self,
+        card: Card<Selected, Guarded<T>>,
+        pin: &Pin,
+    ) -> Result<Card<Unlocked, Guarded<T>>, BrokerError> {
+        let card = self.open(card)?;
+        self.verify(card, pin, false)
     }
 
     fn init(
         &mut self,
-        card: Card<keycard::Blank, Guarded<T>>,
+        card: Card<Blank, Guarded<T>>,
         secrets: &InitSecrets,
         why: &Why,
     ) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
         let request = card.request(Operation::Init);
-        let mut slot = Ok(card);
+        let mut step = Step::Blank(card);
         let (trust, dice) = (&self.rules.trust, &mut *self.dice);
-        // The card is inside until it is asked; what a failure leaves of it comes back by the same way.
+        // The card is in `step` at every moment but while it is asked, so that no failure to record loses it.
         let ask = |recorded: &mut audit::Recorded| {
-            let gone = CardError::Misuse { what: "a card is initialised once" };
-            let Ok(card) = std::mem::replace(&mut slot, Err(None)) else { return Err(gone) };
-            card.init(trust, secrets, recorded, dice).map_err(|failed| {
-                slot = Err(Some(failed.transport));
-                failed.error
-            })
-        };
-        let done = |_: &Card<Selected, Guarded<T>>| Outcome::Done { fingerprint: None, key_uid: None };
-        match self.journal.carry_out(request, why, ask, done) {
-            Ok((card, _)) => Ok(card),
-            Err(error) => {
-                match slot {
-                    Ok(card) => self.put_back(card.into_transport()),
-                    Err(Some(transport)) => self.put_back(transport),
-                    Err(None) => {}
+            let Step::Blank(card) = std::mem::replace(&mut step, Step::Asked) else {
+                return Err(CardError::Misuse { what: "a card is initialised once" });
+            };
+            match card.init(trust, secrets, recorded, dice) {
+                Ok(card) => step = Step::Initialised(card),
+                Err(Failed { transport, error, .. }) => {
+                    step = Step::Failed(transport);
+                    return Err(error);
                 }
-                Err(error)
             }
+            Ok(())
+        };
+        let done = |(): &()| Outcome::Done { fingerprint: None, key_uid: None };
+        let recorded = self.journal.carry_out(request, why, ask, done);
+        match (step, recorded) {
+            (Step::Initialised(card), Ok(_)) => Ok(card),
+            (Step::Initialised(card), Err(error)) => {
+                self.put_back(card.into_transport());
+                Err(error.leaving(Left::Pin))
+            }
+            (Step::Blank(card), recorded) => {
+                self.put_back(card.into_transport());
+                Err(unasked(recorded))
+            }
+            (Step::Failed(transport), recorded) => {
+                self.put_back(transport);
+                Err(unasked(recorded))
+            }
+            (Step::Asked, recorded) => Err(unasked(recorded)),
         }
     }
 
@@ -159,10 +198,15 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.identify(card, why)
     }
 
-    fn seal_words(&mut self, words: Option<Mnemonic>, caller: Option<ChatKey>) -> Result<Option<Sealed>, BrokerError> {
+    fn seal_words(&mut self, words: Option<&Mnemonic>, caller: Option<ChatKey>) -> Result<Option<Sealed>, BrokerError> {
         let (Some(words), Some(caller)) = (words, caller) else { return Ok(None) };
         seal::seal(&caller.to_compressed(), seal::MNEMONIC, words.expose().as_bytes(), &mut *self.dice)
             .map(Some)
             .map_err(|error| BrokerError::bad_input(error.to_string()))
     }
+}
+
+/// The error of a step that did not end with an initialised card.
+fn unasked<V>(recorded: Result<V, BrokerError>) -> BrokerError {
+    recorded.err().unwrap_or(BrokerError::Card(CardError::Misuse { what: "a card is initialised once" }))
 }

@@ -4,7 +4,7 @@ use audit::SeedOrigin;
 use proto::rpc::{Fault, seal};
 
 use super::*;
-use crate::error::{Mismatch, PinRefused};
+use crate::error::{Left, Mismatch, PinRefused};
 use crate::policy::{CHAT_PURPOSE, DATABASE_PURPOSE, Reason};
 
 const ABANDON: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
@@ -341,8 +341,7 @@ fn another_card_and_another_key_on_the_same_card_are_named() {
     ));
     // The first card again, but reset by somebody and given another key.
     world.reader = first.clone();
-    first.say(&[0x00, 0xa4, 0x04, 0x00, 0x09, 0xa0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x01, 0x01, 0x01]);
-    assert_eq!(first.say(&[0x80, 0xfd, 0xaa, 0x55]), [0x90, 0x00]);
+    first.factory_reset();
     assert_eq!(fault(world.broker().unlock(unlocking(PIN), &why("unlock"))), Some(Fault::StateMissing), "blank");
     let other = World { reader: first.clone(), manifest: manifest(&[first.identity()]), ..World::new() };
     drop(other.enrolled());
@@ -427,6 +426,43 @@ fn init_needs_its_record_first() {
     assert_eq!(world.reader.commands(), 1, "SELECT and no more");
     assert!(!broker.card_info().unwrap().initialised);
     assert!(provision(&mut broker, KeySource::Generate).is_ok());
+}
+
+#[test]
+fn a_full_disk_after_init_leaves_a_manager_that_goes_on_and_says_what_the_card_is() {
+    let world = World::new();
+    let mut broker = world.broker();
+    world.log.full_after(1);
+    let error = provision(&mut broker, KeySource::Generate).err().unwrap();
+    assert_eq!(error.fault(), Fault::LogUnwritable);
+    assert!(error.to_string().contains("the card has its PIN but no key"), "{error}");
+    assert!(error.to_string().contains("reset it to its factory state"), "{error}");
+    let info = broker.card_info().unwrap();
+    assert!(info.initialised && !info.has_key);
+    world.reader.factory_reset();
+    assert!(provision(&mut broker, KeySource::Generate).is_ok());
+}
+
+#[test]
+fn an_enrolment_that_fails_anywhere_after_init_says_what_the_card_is() {
+    // Behind INIT's two lines: the opening, LOAD KEY and two exports with two lines each, the enrolment.
+    let after = |lines: usize, key: KeySource| {
+        let world = World::new();
+        let mut broker = world.broker();
+        world.log.full_after(lines);
+        let error = provision(&mut broker, key).err().unwrap();
+        assert!(broker.card_info().unwrap().initialised, "the manager goes on");
+        let BrokerError::CutOff { left, .. } = error else { panic!("{error}") };
+        (left, world.pins_path().exists(), broker.status().enrolled)
+    };
+    let fresh = || KeySource::Fresh { words: 12, caller: one_time().1 };
+    assert_eq!(after(2, KeySource::Generate), (Left::Pin, false, false));
+    assert_eq!(after(3, KeySource::Generate), (Left::Unproven, false, false));
+    assert_eq!(after(9, KeySource::Generate), (Left::Key, true, true));
+    assert_eq!(after(2, fresh()), (Left::Pin, false, false));
+    for lines in 3..10 {
+        assert_eq!(after(lines, fresh()), (Left::LostWords, false, false), "{lines}");
+    }
 }
 
 #[test]
