@@ -64,11 +64,21 @@ impl<'a> Case<'a> {
     /// # Errors
     /// Says that it is no number.
     pub fn number(self, name: &str) -> Result<u64, String> {
-        let Self(value) = self.at(name)?;
-        value
-            .as_u64()
-            .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
-            .ok_or_else(|| format!("{name} is no number"))
+        self.at(name)?.as_number().ok_or_else(|| format!("{name} is no number"))
+    }
+
+    /// Returns a field's three numbers.
+    ///
+    /// # Errors
+    /// Says that they are not three numbers.
+    pub fn three_numbers(self, name: &str) -> Result<[u64; 3], String> {
+        let numbers: Option<Vec<u64>> = self.list(name)?.map(Self::as_number).collect();
+        numbers.and_then(|numbers| numbers.try_into().ok()).ok_or_else(|| format!("{name} is not three numbers"))
+    }
+
+    fn as_number(self) -> Option<u64> {
+        let Self(value) = self;
+        value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()))
     }
 
     /// Returns whether a field is there and true.
@@ -77,12 +87,32 @@ impl<'a> Case<'a> {
         self.find(name).is_some_and(|case| case.0.as_bool() == Some(true))
     }
 
+    /// Returns what a field says that may be missing.
+    ///
+    /// # Errors
+    /// Says that it is neither true nor false.
+    pub fn flag(self, name: &str) -> Result<Option<bool>, String> {
+        self.find(name).map(|Self(value)| value.as_bool().ok_or_else(|| format!("{name} is no flag"))).transpose()
+    }
+
     /// Returns whether a field's verdict is "accept".
     ///
     /// # Errors
-    /// Says that there is none.
+    /// Says that it has none.
     pub fn accepts(self, name: &str) -> Result<bool, String> {
-        Ok(self.at(name)?.text("verdict")? == "accept")
+        self.at(name)?.is_accepted()
+    }
+
+    /// Returns whether the verdict is "accept".
+    ///
+    /// # Errors
+    /// Says that there is none, or another than "accept" and "reject".
+    pub fn is_accepted(self) -> Result<bool, String> {
+        match self.text("verdict")? {
+            "accept" => Ok(true),
+            "reject" => Ok(false),
+            other => Err(format!("verdict {other} is neither accept nor reject")),
+        }
     }
 
     /// Returns the double that a field gives by its bits.

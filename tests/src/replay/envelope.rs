@@ -15,8 +15,8 @@ use wire::payload::{Letter, OpenError, Opened, SealToken, Sealer, SymKey, open_a
 use wire::waku::{BloomFilter, Envelope};
 use zeroize::Zeroizing;
 
-use super::Outcome;
 use super::case::{Case, check, same, same_bytes};
+use super::{Outcome, differs};
 use crate::dice::Scripted;
 
 pub(super) fn replay(case: Case<'_>) -> Result<Outcome, String> {
@@ -29,7 +29,7 @@ pub(super) fn replay(case: Case<'_>) -> Result<Outcome, String> {
             let sealed = Sealing::of(case, None)?.run(&mut Scripted::new(&[]))?;
             check(sealed.is_none(), "the peer gave up sealing what we seal").map(|()| Outcome::Same)
         }
-        "sealed" => sealed(case, expect).map(|()| Outcome::Same),
+        "sealed" => sealed(case, expect),
         _ => Ok(Outcome::Skipped),
     }
 }
@@ -85,7 +85,7 @@ fn open(case: Case<'_>, expect: Case<'_>) -> Result<Option<(Envelope, Opened)>, 
     Ok(Some((envelope, opened)))
 }
 
-fn sealed(case: Case<'_>, expect: Case<'_>) -> Result<(), String> {
+fn sealed(case: Case<'_>, expect: Case<'_>) -> Result<Outcome, String> {
     let (envelope, opened) = open(case, expect)?.ok_or("what was sealed does not open")?;
     if let Some(payload) = case.payload("payload_in")? {
         same_bytes("payload_in", opened.payload(), &payload)?;
@@ -94,13 +94,14 @@ fn sealed(case: Case<'_>, expect: Case<'_>) -> Result<(), String> {
         same_bytes("padding_in", opened.padding(), &padding)?;
     }
     let sealing = Sealing::of(case, Some(&opened))?;
-    if sealing.pow_target < 0.0 {
-        // The peer burnt its whole time for the best nonce and moved the expiry on by that time. We refuse to, so there
-        // is nothing to seal anew; what stands in the envelope is compared all the same.
+    if differs::negative_target(sealing.pow_target) {
+        // There is nothing to seal anew; what stands in the envelope is compared all the same.
         let ttl_s = if sealing.ttl_s == 0 { wire::waku::envelope::DEFAULT_TTL_S } else { sealing.ttl_s };
         let lives_s = u64::from(ttl_s) + case.number("work_time_s")?;
         same("expiry", envelope.expiry().get(), sealing.now.get().wrapping_add(lives_s) & 0xffff_ffff)?;
-        return same("topic", envelope.topic(), sealing.topic);
+        same("topic", envelope.topic(), sealing.topic)?;
+        check(sealing.run(&mut Scripted::new(&[]))?.is_none(), "we seal with a negative target")?;
+        return Ok(Outcome::Listed);
     }
     let own_padding = if case.find("padding_in").is_none() { opened.padding() } else { &[] };
     let (first, second) = match case.text("mode")? {
@@ -110,7 +111,7 @@ fn sealed(case: Case<'_>, expect: Case<'_>) -> Result<(), String> {
     let mut dice = Scripted::new(&[own_padding, &first, &second]);
     let ours = sealing.run(&mut dice)?.ok_or("we gave up sealing what the peer sealed")?;
     same_bytes("sealed anew", ours.as_bytes(), envelope.as_bytes())?;
-    check(dice.is_spent(), "we threw the dice more or less often than the peer")
+    check(dice.is_spent(), "we threw the dice more or less often than the peer").map(|()| Outcome::Same)
 }
 
 /// What the peer was asked to seal.

@@ -1,0 +1,133 @@
+//! Where we choose to differ from the peer: every rule once, with its reason.
+//!
+//! A rule looks at the inputs of a case and foretells what the peer makes of them by its fault. Only a case in which the
+//! peer did just that is listed: a recording that differs from us in any other way stays bad.
+
+use wire::p2p::Message as BaseMessage;
+use wire::rlp::{self, Malformed, Reader};
+use wire::rlpx::Message;
+use wire::waku::Version;
+
+/// What the peer's reader makes of a packet.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// The same as of this packet.
+    As(Vec<u8>),
+    /// Nothing: it refuses the packet.
+    Refused,
+}
+
+/// An option with an unknown key.
+///
+/// 6/WAKU1 wants unknown keys ignored, and they are how later versions speak. We skip the pair alone, and refuse one that
+/// is no pair. status-go reads key and value, but never leaves the pair: what else is in it counts as options, and what
+/// stands behind it is lost. In a waku/0 status, whose list it must leave, it fails unless nothing stands behind it.
+///
+/// Returns what status-go reads; nothing when the packet has no such option.
+pub(super) fn unknown_key(version: Version, is_update: bool, packet: &[u8]) -> Option<Read> {
+    let in_two_lists = version == Version::V0 && !is_update;
+    let mut packet = Reader::new(packet);
+    if in_two_lists {
+        packet = packet.list().ok()?;
+        packet.u64().ok().filter(|inner| *inner == 0)?;
+    }
+    let (read, nothing_behind) = inside_unknown_pairs(version, packet.list().ok()?).ok()??;
+    if in_two_lists && !nothing_behind {
+        return Some(Read::Refused);
+    }
+    let options = rlp::list(|w| {
+        w.raw(&read);
+    });
+    Some(Read::As(if in_two_lists {
+        rlp::list(|w| {
+            w.uint(0).raw(&options);
+        })
+    } else {
+        options
+    }))
+}
+
+/// Returns the pairs that are read by who never leaves a pair with an unknown key, and whether nothing stood behind the
+/// last of those in its own list.
+fn inside_unknown_pairs(version: Version, mut pairs: Reader<'_>) -> Result<Option<(Vec<u8>, bool)>, Malformed> {
+    let mut read = Vec::new();
+    let mut nothing_behind = None;
+    while !pairs.is_empty() {
+        let whole = pairs.raw()?;
+        let mut pair = Reader::new(whole).list()?;
+        let is_known = match version {
+            Version::V1 => pair.u64()? <= 6,
+            Version::V0 => matches!(pair.bytes()?, [b'0'..=b'5']),
+        };
+        if is_known {
+            read.extend_from_slice(whole);
+        } else {
+            pair.raw()?;
+            nothing_behind = Some(pairs.is_empty());
+            pairs = pair;
+        }
+    }
+    Ok(nothing_behind.map(|nothing_behind| (read, nothing_behind)))
+}
+
+/// A disconnect that is not compressed although the connection is.
+///
+/// status-go sends one when it refuses a hello that we took, and then cannot read its own kind: it ends on bad snappy and
+/// the reason is lost. We read it.
+///
+/// `ours` is the message we read where the peer failed, `raw` the same before decompression.
+pub(super) fn uncompressed_disconnect(ours: &Message, raw: &Message) -> bool {
+    ours.code == BaseMessage::DISCONNECT && matches!(ours.payload.as_slice(), [0xc1, _]) && ours == raw
+}
+
+/// A negative target for the proof of work.
+///
+/// status-go then seeks the best nonce for its whole time, and moves the expiry on by that time. We refuse to: a target
+/// says how much is enough, and an envelope must not live longer than was asked.
+pub(super) fn negative_target(pow_target: f64) -> bool {
+    pow_target < 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(version: Version, is_update: bool, packet: &str) -> Option<String> {
+        unknown_key(version, is_update, &hex::decode(packet).unwrap()).map(|read| match read {
+            Read::As(packet) => hex::encode(packet),
+            Read::Refused => "refused".to_owned(),
+        })
+    }
+
+    #[test]
+    fn nothing_is_said_of_packets_whose_keys_are_all_known() {
+        assert_eq!(read(Version::V1, false, "c6c20301c20201"), None);
+        assert_eq!(read(Version::V1, true, "c0"), None);
+        assert_eq!(read(Version::V0, false, "c580c3c23201"), None);
+        assert_eq!(read(Version::V1, false, "c7c20907"), None, "cut short");
+    }
+
+    #[test]
+    fn what_stands_behind_an_unknown_key_is_lost() {
+        assert_eq!(read(Version::V1, false, "c9c20301c20907c20201").as_deref(), Some("c3c20301"));
+        assert_eq!(read(Version::V0, true, "c9c23301c23907c23201").as_deref(), Some("c3c23301"));
+        assert_eq!(read(Version::V1, true, "c7c5090700c20201"), None, "more than a pair, and no option");
+        assert_eq!(read(Version::V1, true, "c9c50907c20301c20201").as_deref(), Some("c3c20301"), "an option in a pair");
+    }
+
+    #[test]
+    fn only_a_waku_0_status_is_refused_for_it() {
+        assert_eq!(read(Version::V0, false, "c880c6c23907c23201").as_deref(), Some("refused"));
+        assert_eq!(read(Version::V0, false, "c880c6c23201c23907").as_deref(), Some("c580c3c23201"));
+        assert_eq!(read(Version::V0, false, "c880c6c23607c23201").as_deref(), Some("refused"), "key 6 is of waku/1");
+    }
+
+    #[test]
+    fn only_a_disconnect_may_come_uncompressed() {
+        let message = |code, payload: &[u8]| Message { code, payload: payload.to_vec() };
+        let (plain, block) = (message(1, &[0xc1, 4]), message(1, &[2, 4, 0xc1, 4]));
+        assert!(uncompressed_disconnect(&plain, &plain));
+        assert!(!uncompressed_disconnect(&plain, &block), "it was compressed");
+        assert!(!uncompressed_disconnect(&message(2, &[0xc1, 4]), &message(2, &[0xc1, 4])));
+    }
+}
