@@ -97,7 +97,7 @@ impl Person {
             counters,
             config,
             chat: Chat::Running(engine),
-            sealing: Sealing::new(),
+            sealing: Sealing::new(identity.public()),
             identity,
             store,
             rooms: joined,

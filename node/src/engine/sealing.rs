@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat::Parcel;
-use proto::{Answer, Ask, AskId, Instant, MessageId, Refusal, Turn};
+use proto::{Answer, Ask, AskId, ChatKey, Instant, MessageId, Refusal, Turn};
 use wire::payload::{Letter, SealError, SealToken, Sealer, sealer};
 use wire::waku::Envelope;
 use zeroize::Zeroizing;
@@ -17,6 +17,7 @@ use crate::rooms::Room;
 
 /// The parcels that are being sealed.
 pub(super) struct Sealing {
+    signer: ChatKey,
     sealer: Sealer,
     messages: BTreeMap<SealToken, MessageId>,
     last: u64,
@@ -33,8 +34,9 @@ pub(super) enum Step {
 }
 
 impl Sealing {
-    pub(super) fn new() -> Self {
-        Self { sealer: Sealer::new(sealer::Config::default()), messages: BTreeMap::new(), last: 0 }
+    /// Returns a machine whose parcels this identity signs.
+    pub(super) fn new(signer: ChatKey) -> Self {
+        Self { signer, sealer: Sealer::new(sealer::Config::default()), messages: BTreeMap::new(), last: 0 }
     }
 
     /// Begins to seal a parcel for a room.
@@ -47,7 +49,7 @@ impl Sealing {
             pow_target: if parcel.payload.len() > LARGE { LARGE_POW } else { POW },
             payload: Zeroizing::new(parcel.payload),
             padding: None,
-            signed: true,
+            signer: Some(self.signer),
             ttl_s: TTL_S,
             work_time: WORK_TIME,
         };

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k256::SecretKey;
 use k256::ecdsa::SigningKey;
+use k256::{PublicKey, SecretKey};
 use proto::{Answer, Ask, ChatKey, Instant, RecoverableSignature, Topic, Turn, UnixMillis, UnixSecs};
 use wire::payload::sealer::{Config, Event, Input, Key, Output};
 use wire::payload::{Letter, OpenError, Opened, SealToken, Sealer, SymKey, open_asymmetric, open_symmetric};
@@ -157,9 +157,9 @@ impl Sealing {
     /// Seals it; nothing when the sealer gave up. Time stands still while it seeks, up to a number of steps.
     fn run(self, dice: &mut Scripted) -> Result<Option<Envelope>, String> {
         let Self { topic, key, payload, padding, signer, now, ttl_s, pow_target, work_time } = self;
-        let signed = signer.is_some();
+        let signed_by = signer.as_ref().map(|signer| ChatKey::from(PublicKey::from(signer.verifying_key())));
         let payload = Zeroizing::new(payload);
-        let letter = Letter { topic, key, payload, padding, signed, ttl_s, pow_target, work_time };
+        let letter = Letter { topic, key, payload, padding, signer: signed_by, ttl_s, pow_target, work_time };
         let mut sealer = Sealer::new(Config::default());
         let unix: UnixMillis = now.to_millis();
         let mut inputs = vec![Input::Seal { token: SealToken(1), letter }];

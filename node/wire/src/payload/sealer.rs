@@ -32,8 +32,8 @@ pub struct Letter {
     pub payload: Zeroizing<Vec<u8>>,
     /// The padding; none means random bytes up to a multiple of 256.
     pub padding: Option<Vec<u8>>,
-    /// Whether the identity key signs it.
-    pub signed: bool,
+    /// Whose key signs it; none leaves it unsigned.
+    pub signer: Option<ChatKey>,
     /// How long the envelope lives; 0 means 50 s.
     pub ttl_s: u32,
     /// The proof of work to reach; 0 means none.
@@ -52,6 +52,7 @@ pub enum Key {
 }
 
 /// What happens to a sealer.
+#[expect(clippy::large_enum_variant, reason = "an input is made for one call and kept nowhere")]
 pub enum Input {
     /// A letter is to be sealed.
     Seal {
@@ -117,7 +118,7 @@ pub enum SealError {
         #[source]
         refusal: Refusal,
     },
-    /// The identity key's holder gave something that is no signature of the letter.
+    /// The identity key's holder gave something that is no signature of the letter by that key.
     #[error("bad signature")]
     BadSignature,
     /// The search for proof of work took too long.
@@ -157,6 +158,7 @@ struct Parked {
     token: SealToken,
     manner: Manner,
     to_sign: ToSign,
+    signer: ChatKey,
     until: Instant,
 }
 
@@ -233,32 +235,33 @@ impl Sealer {
         if self.parked.len() + self.working.len() >= self.config.capacity {
             return Err(SealError::Busy);
         }
-        let Letter { topic, key, payload, padding, signed, ttl_s, pow_target, work_time } = letter;
+        let Letter { topic, key, payload, padding, signer, ttl_s, pow_target, work_time } = letter;
         if !pow_target.is_finite() || pow_target < 0.0 {
             return Err(SealError::Target);
         }
         let padding = padding.unwrap_or_else(|| {
-            let mut random = vec![0; plaintext::padding_len(payload.len(), signed)];
+            let mut random = vec![0; plaintext::padding_len(payload.len(), signer.is_some())];
             turn.rng.fill_bytes(&mut random);
             random
         });
         let manner = Manner { topic, key, ttl_s, pow_target, work_time };
-        if !signed {
+        let Some(signer) = signer else {
             let plaintext = plaintext::unsigned(&payload, &padding).ok_or(SealError::TooLong)?;
             return self.encrypt(turn, token, &manner, &plaintext);
-        }
+        };
         let to_sign = ToSign::new(&payload, &padding).ok_or(SealError::TooLong)?;
         let id = AskId(self.next_ask);
         self.next_ask += 1;
         self.outputs.push_back(Output::Ask(id, Ask::Sign(to_sign.digest())));
-        self.parked.insert(id, Parked { token, manner, to_sign, until: turn.now.after(self.config.sign_timeout) });
+        self.parked
+            .insert(id, Parked { token, manner, to_sign, signer, until: turn.now.after(self.config.sign_timeout) });
         Ok(())
     }
 
     fn sign(&mut self, turn: &mut Turn<'_>, parked: Parked, answer: Result<Answer, Refusal>) -> Result<(), SealError> {
-        let Parked { token, manner, to_sign, until: _ } = parked;
+        let Parked { token, manner, to_sign, signer, until: _ } = parked;
         match answer {
-            Ok(Answer::Sign(signature)) if signature.recover(&to_sign.digest()).is_some() => {
+            Ok(Answer::Sign(signature)) if signature.recover(&to_sign.digest()) == Some(signer) => {
                 self.encrypt(turn, token, &manner, &to_sign.signed(&signature))
             }
             Ok(_) => Err(SealError::BadSignature),

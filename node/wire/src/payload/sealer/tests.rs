@@ -15,6 +15,10 @@ fn bytes(text: &str) -> Vec<u8> {
     hex::decode(text).unwrap()
 }
 
+fn identity() -> ChatKey {
+    SecretKey::from_slice(&bytes(SIGNER)).unwrap().public_key().into()
+}
+
 fn sym_key() -> SymKey {
     SymKey::from_bytes(&bytes(SYM_KEY)).unwrap()
 }
@@ -25,7 +29,7 @@ fn letter(key: Key, payload: &str, padding: Option<&str>, signed: bool) -> Lette
         key,
         payload: Zeroizing::new(bytes(payload)),
         padding: padding.map(bytes),
-        signed,
+        signer: signed.then(identity),
         ttl_s: 10,
         pow_target: 0.002,
         work_time: Duration::from_secs(20),
@@ -131,7 +135,7 @@ fn a_sealed_letter_opens_for_its_reader_alone() {
     assert!(envelope.pow(0) >= 0.002);
     let opened = open_symmetric(&envelope, &sym_key()).unwrap();
     assert_eq!(opened.payload(), bytes("c0ffee"));
-    assert_eq!(opened.signer(), Some(SecretKey::from_slice(&bytes(SIGNER)).unwrap().public_key().into()));
+    assert_eq!(opened.signer(), Some(identity()));
     let other = SymKey::from_bytes(&[1; 32]).unwrap();
     assert_eq!(open_symmetric(&envelope, &other).err(), Some(OpenError::Decrypt));
 
@@ -157,6 +161,17 @@ fn nonsense_for_a_signature_fails_the_letter() {
     let asked = bench.give(Input::Seal { token: SealToken(1), letter: symmetric("00", None, true) });
     let [Output::Ask(id, _)] = asked.as_slice() else { panic!("{asked:?}") };
     let told = bench.give(Input::Answer(*id, Ok(Answer::Sign(RecoverableSignature::from([0xff; 65])))));
+    assert!(matches!(told.as_slice(), [Output::Event(Event::Failed { why: SealError::BadSignature, .. })]));
+}
+
+/// Readers would take the letter for the other key's.
+#[test]
+fn a_signature_by_another_key_fails_the_letter() {
+    let mut bench = Bench::new(Config::default(), TestDice::seeded(1));
+    let asked = bench.give(Input::Seal { token: SealToken(1), letter: symmetric("00", None, true) });
+    let [Output::Ask(id, Ask::Sign(digest))] = asked.as_slice() else { panic!("{asked:?}") };
+    let other = RecoverableSignature::sign(&SigningKey::from_slice(&[1; 32]).unwrap(), digest);
+    let told = bench.give(Input::Answer(*id, Ok(Answer::Sign(other))));
     assert!(matches!(told.as_slice(), [Output::Event(Event::Failed { why: SealError::BadSignature, .. })]));
 }
 
