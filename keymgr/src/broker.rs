@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use audit::{Asked, LogOpened, LogStore, Text};
-use keycard::{Card, CardTransport, Trust, Unlocked};
+use keycard::{CardTransport, Trust};
 use proto::rpc::api::KeymgrStatus;
 use proto::{CardId, Instant, KeyUid};
 use rand_core::CryptoRng;
@@ -15,7 +15,7 @@ use rand_core::CryptoRng;
 use crate::clock::Clock;
 use crate::error::BrokerError;
 use crate::files;
-use crate::guard::Guarded;
+use crate::guard::{Guarded, GuardedCard};
 use crate::journal::{Journal, Why};
 use crate::manifest::Manifest;
 use crate::pins::Pins;
@@ -23,7 +23,7 @@ use crate::policy::Policy;
 
 /// One card, its rules and its log.
 pub struct Broker<T: CardTransport, S: LogStore> {
-    slot: Slot<Guarded<T>>,
+    slot: Slot<T>,
     pub(crate) journal: Journal<S>,
     pub(crate) rules: Rules,
     pub(crate) enrolment: Enrolment,
@@ -56,13 +56,13 @@ pub struct Enrolment {
 }
 
 /// Where the transport is.
-enum Slot<T> {
+enum Slot<T: CardTransport> {
     /// With a step that is under way, or lost by one that panicked; whoever loses it resets the card.
     Empty,
     /// Here; the card has no channel and no validated PIN.
-    Idle(T),
+    Idle(Guarded<T>),
     /// Held by an unlocked card, until then if there is an end.
-    Unlocked { card: Card<Unlocked, T>, until: Option<Instant> },
+    Unlocked { card: GuardedCard<T>, until: Option<Instant> },
 }
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
@@ -166,13 +166,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Keeps the unlocked card for so many seconds, or until the manager stops.
-    pub(crate) fn keep(&mut self, card: Card<Unlocked, Guarded<T>>, seconds: u64) {
+    pub(crate) fn keep(&mut self, card: GuardedCard<T>, seconds: u64) {
         let until = (seconds > 0).then(|| self.journal.monotonic().after(Duration::from_secs(seconds)));
         self.slot = Slot::Unlocked { card, until };
     }
 
     /// Returns the unlocked card and the journal.
-    pub(crate) fn unlocked(&mut self) -> Result<(&mut Card<Unlocked, Guarded<T>>, &mut Journal<S>), BrokerError> {
+    pub(crate) fn unlocked(&mut self) -> Result<(&mut GuardedCard<T>, &mut Journal<S>), BrokerError> {
         match &mut self.slot {
             Slot::Unlocked { card, .. } => Ok((card, &mut self.journal)),
             Slot::Empty | Slot::Idle(_) => Err(BrokerError::Locked),

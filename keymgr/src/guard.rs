@@ -3,7 +3,10 @@
 //! The invariant: a card that has heard a command since its last reset is reset before its transport is gone, whoever
 //! drops it: a step that panics has the card on its stack, and its unwinding ends here.
 
-use keycard::{CardTransport, TransportError};
+use keycard::{Card, CardTransport, TransportError, Unlocked};
+
+/// A card with a validated PIN.
+pub(crate) type GuardedCard<T> = Card<Unlocked, Guarded<T>>;
 
 /// A transport whose end resets the card.
 pub(crate) struct Guarded<T: CardTransport> {

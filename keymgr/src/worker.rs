@@ -13,7 +13,7 @@ use crate::broker::Broker;
 pub struct Worker<T: CardTransport, S: LogStore>(SyncSender<Job<T, S>>);
 
 /// Tells when the thread has ended.
-pub struct Ended(oneshot::Receiver<()>);
+pub struct Ended(Option<oneshot::Receiver<()>>);
 
 /// Why the thread did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +57,7 @@ where
             // Dropped also when a job panics; the card was reset by the broker's end then.
             drop(end);
         })?;
-        Ok((Self(queue), Ended(ended)))
+        Ok((Self(queue), Ended(Some(ended))))
     }
 
     /// Asks the broker and waits for its answer. A request whose caller has gone away is not begun.
@@ -89,9 +89,12 @@ where
 }
 
 impl Ended {
-    /// Waits until the thread has ended.
+    /// Waits until the thread has ended. It may be waited for again afterwards.
     pub async fn wait(&mut self) {
-        drop((&mut self.0).await);
+        if let Some(ended) = &mut self.0 {
+            drop(ended.await);
+            self.0 = None;
+        }
     }
 }
 

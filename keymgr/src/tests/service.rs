@@ -12,7 +12,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::*;
-use crate::daemon::serve;
+use crate::daemon::{DaemonError, serve};
 use crate::policy::{CHAT_PURPOSE, DATABASE_PURPOSE};
 use crate::service::Place;
 
@@ -236,6 +236,20 @@ async fn malformed_requests_are_bad_input_and_reach_no_card() {
     let info = running.client.card(CardRequest {}).await.unwrap().into_inner();
     assert!(!info.initialised);
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_manager_whose_card_thread_dies_ends_with_an_error_that_says_so() {
+    let world = World::new();
+    let path = world.dir.path().join("run").join("keymgr.sock");
+    let served = socket::serve(&path).unwrap();
+    let place = Place { reader: "soft:test".to_owned(), log: world.dir.path().join("export.log") };
+    let server = tokio::spawn(serve(world.broker(), place, served, std::future::pending()));
+    let mut client = KeymgrClient::new(socket::connect(&path).await.unwrap());
+    world.reader.tamper(0, Tamper::Panic);
+    assert!(client.card(CardRequest {}).await.is_err());
+    assert!(matches!(server.await.unwrap(), Err(DaemonError::Worker { .. })));
+    assert!(!path.exists());
 }
 
 #[tokio::test]
