@@ -224,6 +224,10 @@ fn policy(profile: &Profile, enrolled: bool) -> Result<Policy, StateError> {
 fn open_log(path: &Path, enrolled: bool, clock: &SystemClock) -> Result<(Log<FileStore>, bool), DaemonError> {
     let file = match File::open(path) {
         Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && FileStore::remembered(path).is_some() => {
+            let todo = "export.log.head says that there was one: restore it from a backup";
+            return Err(StateError::Missing { path: path.to_owned(), todo }.into());
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !enrolled => {
             let mut id = [0; 16];
             dice().fill_bytes(&mut id);
@@ -246,6 +250,10 @@ fn open_log(path: &Path, enrolled: bool, clock: &SystemClock) -> Result<(Log<Fil
         let path = path.with_file_name("pins.toml");
         let todo = "the export log tells of an enrolled card: restore the pins from a backup";
         return Err(StateError::Missing { path, todo }.into());
+    }
+    if enrolled && !logged && report.bad.is_none() {
+        let what = "pins.toml tells of an enrolled card and this log of none; restore the log from a backup";
+        return Err(StateError::damaged(path, what).into());
     }
     let again = File::open(path).map_err(|source| StateError::io(path, source))?;
     let log = Log::open(FileStore::open(path)?, BufReader::new(again), FileStore::remembered(path)).map_err(bad)?;

@@ -1,10 +1,11 @@
 //! The export log in a file: appended, synced, and cut back when a write fails.
 //!
-//! The invariant: after an error the file is as it was before, or the error is [`StoreError::Torn`].
+//! The invariant: after an error the file is as it was before, or the error is [`StoreError::Torn`]. And no line goes into
+//! a file that is not the log any more: before each one, the name must still lead to this file, at the length we left it.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use audit::{Head, LogStore, StoreError};
@@ -17,7 +18,7 @@ use crate::files::StateError;
 pub struct FileStore {
     file: File,
     length: u64,
-    head: PathBuf,
+    path: PathBuf,
 }
 
 impl FileStore {
@@ -30,11 +31,11 @@ impl FileStore {
         if path.symlink_metadata().is_ok() {
             return Err(StateError::Exists { path: path.to_owned() }.into());
         }
-        let temporary = file::beside(path, ".new");
+        let temporary = beginning_of(path);
         // What a crash left behind never became a log.
         file::remove_stale(&temporary).map_err(failed)?;
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&temporary).map_err(failed)?;
-        let log = begin(Self { file, length: 0, head: head_of(path) })?;
+        let log = begin(Self { file, length: 0, path: path.to_owned() })?;
         std::fs::rename(&temporary, path).and_then(|()| file::sync_folder_of(path)).map_err(failed)?;
         Ok(log)
     }
@@ -49,7 +50,7 @@ impl FileStore {
             _ => StateError::io(path, source),
         })?;
         let length = file.metadata().map_err(|source| StateError::io(path, source))?.len();
-        Ok(Self { file, length, head: head_of(path) })
+        Ok(Self { file, length, path: path.to_owned() })
     }
 
     /// Returns how far the log at `path` went when it was last written, if that was kept.
@@ -57,6 +58,20 @@ impl FileStore {
     pub fn remembered(path: &Path) -> Option<Head> {
         std::fs::read_to_string(head_of(path)).ok()?.trim_end().parse().ok()
     }
+
+    /// Returns whether the log's name, or the one it has while it begins, still leads to this file as we left it.
+    fn is_in_place(&self) -> bool {
+        let Ok(ours) = self.file.metadata() else { return false };
+        let named = [self.path.clone(), beginning_of(&self.path)];
+        let is_ours =
+            |path: &PathBuf| path.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (ours.dev(), ours.ino()));
+        (!ours.is_file() || ours.len() == self.length) && named.iter().any(is_ours)
+    }
+}
+
+/// The name of a log until its first lines are in.
+fn beginning_of(path: &Path) -> PathBuf {
+    file::beside(path, ".new")
 }
 
 /// The file beside a log that says how far it goes.
@@ -66,6 +81,9 @@ fn head_of(path: &Path) -> PathBuf {
 
 impl LogStore for FileStore {
     fn append_synced(&mut self, line: &[u8]) -> Result<(), StoreError> {
+        if !self.is_in_place() {
+            return Err(StoreError::Displaced);
+        }
         let mut rest = line;
         let error = loop {
             if rest.is_empty() {
@@ -95,10 +113,11 @@ impl LogStore for FileStore {
 
     fn remember(&mut self, head: &Head) {
         // Renamed into place but not synced: after a power cut an older head may be there, which a longer log satisfies.
-        let temporary = file::beside(&self.head, ".new");
+        let path = head_of(&self.path);
+        let temporary = file::beside(&path, ".new");
         let written = std::fs::write(&temporary, format!("{head}\n"))
             .and_then(|()| std::fs::set_permissions(&temporary, Permissions::from_mode(0o600)))
-            .and_then(|()| std::fs::rename(&temporary, &self.head));
+            .and_then(|()| std::fs::rename(&temporary, &path));
         if let Err(error) = written {
             tracing::warn!(%error, "how far the export log goes was not kept apart from it");
         }
@@ -108,7 +127,6 @@ impl LogStore for FileStore {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
 
@@ -163,7 +181,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_named_and_leaves_nothing_behind() {
         let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
-        let mut store = FileStore { file, length: 0, head: PathBuf::new() };
+        let mut store = FileStore { file, length: 0, path: PathBuf::from("/dev/full") };
         assert!(matches!(store.append_synced(b"line\n"), Err(StoreError::Full)));
     }
 
@@ -172,8 +190,39 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("export.log");
         std::fs::write(&path, b"one\n").unwrap();
-        let mut store = FileStore { file: File::open(&path).unwrap(), length: 4, head: PathBuf::new() };
+        let mut store = FileStore { file: File::open(&path).unwrap(), length: 4, path: path.clone() };
         assert!(matches!(store.append_synced(b"two\n"), Err(StoreError::Failed { .. })));
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
+    }
+
+    #[test]
+    fn nothing_is_written_to_a_log_that_another_program_touched() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("export.log");
+        let fresh = || {
+            std::fs::write(&path, b"one\n").unwrap();
+            FileStore::open(&path).unwrap()
+        };
+        let touches: [(&str, &dyn Fn()); 4] = [
+            ("removed", &|| std::fs::remove_file(&path).unwrap()),
+            ("replaced", &|| {
+                std::fs::rename(
+                    {
+                        std::fs::write(dir.path().join("copy"), b"one\n").unwrap();
+                        dir.path().join("copy")
+                    },
+                    &path,
+                )
+                .unwrap()
+            }),
+            ("cut", &|| std::fs::write(&path, b"o").unwrap()),
+            ("longer", &|| std::fs::write(&path, b"one\njunk").unwrap()),
+        ];
+        for (what, touch) in touches {
+            let mut store = fresh();
+            touch();
+            assert!(matches!(store.append_synced(b"two\n"), Err(StoreError::Displaced)), "{what}");
+        }
+        fresh().append_synced(b"two\n").unwrap();
     }
 }

@@ -12,8 +12,7 @@ pub trait LogStore {
     /// Appends `line`, which ends in a newline, and returns only when it would survive a power cut.
     ///
     /// # Errors
-    /// [`StoreError::Full`] and [`StoreError::Failed`] promise that nothing of the line is left in the store;
-    /// [`StoreError::Torn`] does not.
+    /// [`StoreError::Torn`] when part of the line may be left in the store; all others promise that nothing is.
     fn append_synced(&mut self, line: &[u8]) -> Result<(), StoreError>;
 
     /// Remembers apart from the lines how far they go, so that a log that lost its last lines shows. It may lag behind
@@ -35,6 +34,9 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// Another program removed, replaced or changed the log; nothing was written.
+    #[error("another program removed, replaced or changed the log")]
+    Displaced,
     /// Writing failed and could not be undone: part of a line may be there.
     #[error("the log was written in part and could not be cut back")]
     Torn {
