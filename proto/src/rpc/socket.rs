@@ -111,12 +111,13 @@ impl Peer {
     pub fn of_same_user<T>(request: &Request<T>) -> Result<Self, Status> {
         let denied = || Status::permission_denied("only the user that runs this service may use it");
         let info = request.extensions().get::<UdsConnectInfo>().ok_or_else(denied)?;
-        let cred = info.peer_cred.ok_or_else(denied)?;
-        if cred.uid() == rustix::process::geteuid().as_raw() {
-            Ok(Self { uid: cred.uid(), pid: cred.pid() })
-        } else {
-            Err(denied())
-        }
+        let peer = info.peer_cred.map(|cred| Self { uid: cred.uid(), pid: cred.pid() });
+        peer.filter(|peer| peer.is(rustix::process::geteuid().as_raw())).ok_or_else(denied)
+    }
+
+    /// Returns whether this is the user with that number: the user alone decides.
+    const fn is(&self, uid: u32) -> bool {
+        self.uid == uid
     }
 
     /// Returns the path of the peer's program, evidence only.
@@ -129,4 +130,41 @@ impl Peer {
 fn trust(dir: &Path) -> Result<(), SocketError> {
     let ours = folder::is_private(dir).map_err(|source| SocketError::Io { path: dir.to_owned(), source })?;
     if ours { Ok(()) } else { Err(SocketError::Untrusted(dir.to_owned())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::unix::UCred;
+
+    use super::*;
+
+    /// A request as it arrives from a process with these credentials, if the kernel named any.
+    fn from(peer_cred: Option<UCred>) -> Request<()> {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(UdsConnectInfo { peer_addr: None, peer_cred });
+        request
+    }
+
+    fn ourselves() -> UCred {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let _guard = runtime.enter();
+        UnixStream::pair().unwrap().0.peer_cred().unwrap()
+    }
+
+    #[test]
+    fn only_our_own_user_is_answered() {
+        let uid = rustix::process::geteuid().as_raw();
+        assert!(Peer { uid, pid: None }.is(uid));
+        assert!(!Peer { uid, pid: None }.is(uid ^ 1), "another user");
+        assert!(!Peer { uid: 0, pid: None }.is(1000), "the administrator is another user too");
+        let peer = Peer::of_same_user(&from(Some(ourselves()))).unwrap();
+        assert_eq!(peer, Peer { uid, pid: i32::try_from(std::process::id()).ok() });
+    }
+
+    #[test]
+    fn a_request_whose_user_is_unknown_is_denied() {
+        for request in [from(None), Request::new(())] {
+            assert_eq!(Peer::of_same_user(&request).unwrap_err().code(), tonic::Code::PermissionDenied);
+        }
+    }
 }
