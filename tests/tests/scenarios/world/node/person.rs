@@ -147,7 +147,7 @@ impl Person {
                     Output::Send(parcel) => {
                         let token = SealToken(running.sealing.len() as u64);
                         running.sealing.insert(token, parcel.message);
-                        let letter = letter(&parcel.chat, parcel.payload);
+                        let letter = letter(&parcel.chat, parcel.payload, self.holder.identity());
                         running.sealer.handle(turn, sealer::Input::Seal { token, letter });
                     }
                     Output::Ask(id, ask) => self.holder.ask(turn.now, Asker::Engine, id, ask),
@@ -193,13 +193,13 @@ fn rooms(disk: &State) -> BTreeMap<Topic, (ChatName, Arc<SymKey>)> {
     joined.map(|name| (public::topic(name.as_str()), (name.clone(), key(name)))).collect()
 }
 
-fn letter(chat: &ChatName, payload: Vec<u8>) -> Letter {
+fn letter(chat: &ChatName, payload: Vec<u8>, signer: ChatKey) -> Letter {
     Letter {
         topic: public::topic(chat.as_str()),
         key: sealer::Key::Symmetric(key(chat)),
         payload: Zeroizing::new(payload),
         padding: None,
-        signed: true,
+        signer: Some(signer),
         ttl_s: TTL_S,
         pow_target: POW_TARGET,
         work_time: WORK_TIME,
