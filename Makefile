@@ -26,6 +26,7 @@ test: setup
 check: setup
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	@./scripts/wasm-target
 	$(CARGO) check $(PURE) --target wasm32-unknown-unknown --locked
 	@./scripts/cargo-deny
 	$(CARGO) fetch --locked
