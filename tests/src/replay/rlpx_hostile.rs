@@ -142,7 +142,8 @@ fn hello(case: Case<'_>, expect: Case<'_>) -> Result<(), String> {
     let shared = negotiate(&speaks, &hello.capabilities);
     compare_hello(&hello, &shared, expect)?;
     // The same hello from who holds the key that it names: its id becomes that of the handshake.
-    let at = payload.windows(64).position(|window| window == hello.id).ok_or("the hello has no id")?;
+    let id = [ID_HEADER.as_slice(), &hello.id].concat();
+    let at = payload.windows(id.len()).position(|window| window == id).ok_or("the hello has no id")? + ID_HEADER.len();
     let (before, after) = (payload.get(..at).unwrap_or_default(), payload.get(at + 64..).unwrap_or_default());
     opposite.send(code, &[before, &opposite.id().to_node_id(), after].concat())?;
     let said = match (opposite.up.take(), expect.says("useless")) {
@@ -255,5 +256,7 @@ fn turn(dice: &mut Seeded) -> Turn<'_> {
     Turn { now: Instant::default(), unix: UnixMillis::new(0), rng: dice }
 }
 
+/// Stands before a node id: the RLP header of a string of 64 bytes.
+const ID_HEADER: [u8; 2] = [0xb8, 0x40];
 /// TCP may cut anywhere.
 const PIECE: usize = 97;

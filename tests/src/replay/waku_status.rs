@@ -50,8 +50,10 @@ fn host(case: Case<'_>, version: Version, expect: Case<'_>) -> Result<(), String
         topics.dedup();
     }
     let interest = match (&theirs.bloom, &theirs.topics) {
-        _ if config.says("full_node") => Interest::Full,
-        (Some(bloom), _) => Interest::Bloom(filter(bloom)?),
+        (Some(bloom), _) => match filter(bloom)? {
+            full if full.is_full() => Interest::Full,
+            filter => Interest::Bloom(filter),
+        },
         (None, Some(topics)) => Interest::topics(topics.iter().copied()),
         (None, None) => Interest::Unsaid,
     };
