@@ -18,6 +18,7 @@ use crate::files;
 use crate::guard::{Guarded, GuardedCard};
 use crate::journal::{Journal, Why};
 use crate::manifest::Manifest;
+use crate::pause::Pause;
 use crate::pins::Pins;
 use crate::policy::Policy;
 
@@ -27,6 +28,7 @@ pub struct Broker<T: CardTransport, S: LogStore> {
     pub(crate) journal: Journal<S>,
     pub(crate) rules: Rules,
     pub(crate) enrolment: Enrolment,
+    pub(crate) pause: Pause,
     pub(crate) dice: Box<dyn CryptoRng + Send>,
 }
 
@@ -77,7 +79,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         dice: Box<dyn CryptoRng + Send>,
     ) -> Self {
         let journal = Journal::new(log, clock, rules.policy.hash());
-        Self { slot: Slot::Idle(Guarded::new(transport)), journal, rules, enrolment, dice }
+        Self { slot: Slot::Idle(Guarded::new(transport)), journal, rules, enrolment, pause: Pause::default(), dice }
     }
 
     /// Writes down which manager works from here on, `binary` being the hash of its program.

@@ -59,6 +59,12 @@ pub enum PinRefused {
         /// How many more before the card blocks.
         tries: u8,
     },
+    /// One was wrong a moment ago.
+    #[error("the PIN was not sent, for one was wrong a moment ago; try again in {seconds} s")]
+    TooSoon {
+        /// How long until the next is taken.
+        seconds: u64,
+    },
     /// One more wrong PIN would block the card.
     #[error("only one PIN try is left, the PIN was not sent; repeat with --last-try to spend it")]
     LastTry,
@@ -141,7 +147,7 @@ impl BrokerError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Card(error) => of_card(error),
-            Self::Pin(PinRefused::Wrong { .. }) => Fault::WrongPin,
+            Self::Pin(PinRefused::Wrong { .. } | PinRefused::TooSoon { .. }) => Fault::WrongPin,
             Self::Pin(PinRefused::LastTry) => Fault::LastTry,
             Self::Pin(PinRefused::Blocked) => Fault::PinBlocked,
             Self::Mismatch(mismatch) => mismatch.fault(),
@@ -205,6 +211,9 @@ fn unwritten(error: &LogError) -> String {
         }
         LogError::Store(StoreError::Failed { source }) => {
             format!("the export log cannot be written: {source}; mend its rights or its disk and try again")
+        }
+        LogError::Store(error @ StoreError::Displaced) => {
+            format!("{error}; keep what is there, restore the log and start the key manager again")
         }
         LogError::Store(StoreError::Torn { source }) => {
             format!(

@@ -17,6 +17,7 @@ mod guard;
 mod journal;
 pub mod manifest;
 pub mod opening;
+mod pause;
 pub mod pins;
 pub mod policy;
 pub mod profile;

@@ -22,13 +22,17 @@ pub struct Unlocking {
 }
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
-    /// Unlocks the card and returns its account, proven inside the channel.
+    /// Unlocks the card and returns its account, proven inside the channel. Soon after a wrong PIN none is sent.
     ///
     /// # Errors
     /// [`BrokerError`]; the card is reset then. What was refused is in the log.
     pub fn unlock(&mut self, unlocking: Unlocking, why: &Why) -> Result<KeyUid, BrokerError> {
         self.lock();
-        self.try_unlock(unlocking, why).map_err(|error| match error {
+        let result = match self.pause.left(self.journal.monotonic()) {
+            Some(seconds) => Err(PinRefused::TooSoon { seconds }.into()),
+            None => self.try_unlock(unlocking, why),
+        };
+        result.map_err(|error| match error {
             BrokerError::Pin(_) | BrokerError::Mismatch(_) | BrokerError::Card(CardError::Untrusted(_)) => {
                 self.refused(Asked::Unlock, why, error)
             }
@@ -79,7 +83,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         last_try: bool,
     ) -> Result<Card<Unlocked, Guarded<T>>, BrokerError> {
         let (transport, error) = match card.verify_pin(pin, last_try) {
-            Ok(card) => return Ok(card),
+            Ok(card) => {
+                self.pause.right();
+                return Ok(card);
+            }
             Err(VerifyError::Wrong { card, tries }) => (card.into_transport(), PinRefused::Wrong { tries }.into()),
             Err(VerifyError::LastTry { card }) => (card.into_transport(), PinRefused::LastTry.into()),
             Err(VerifyError::Blocked { card }) => (card.into_transport(), PinRefused::Blocked.into()),
@@ -90,6 +97,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             }
         };
         self.put_back(transport);
+        if matches!(error, BrokerError::Pin(PinRefused::Wrong { .. } | PinRefused::Blocked)) {
+            self.pause.wrong(self.journal.monotonic());
+        }
         Err(error)
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use audit::LogStore;
 use keycard::CardTransport;
@@ -101,7 +102,7 @@ impl Ended {
 fn work<T: CardTransport, S: LogStore>(mut broker: Broker<T, S>, jobs: &Receiver<Job<T, S>>) {
     loop {
         let job = match broker.time_left() {
-            Some(left) => jobs.recv_timeout(left),
+            Some(left) => jobs.recv_timeout(left.min(LOOK_AGAIN)),
             None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         broker.expire();
@@ -113,5 +114,7 @@ fn work<T: CardTransport, S: LogStore>(mut broker: Broker<T, S>, jobs: &Receiver
     }
 }
 
+/// The wait does not count the time that the computer sleeps, the PIN's lifetime does: it is looked at this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How many requests wait at most.
 const QUEUE: usize = 32;

@@ -172,6 +172,7 @@ fn wrong_pins_count_down_and_the_last_try_needs_a_word() {
     let world = World::new();
     let mut broker = world.enrolled();
     let mut tried = |digits: &str, last_try| {
+        world.clock.pass(3600);
         let unlocking = Unlocking { pin: pin(digits), last_try, seconds: 0 };
         match broker.unlock(unlocking, &why("unlock")) {
             Err(BrokerError::Pin(refused)) => refused,
@@ -189,11 +190,34 @@ fn wrong_pins_count_down_and_the_last_try_needs_a_word() {
 }
 
 #[test]
+fn a_wrong_pin_makes_the_next_wait_and_no_try_is_spent_meanwhile() {
+    let world = World::new();
+    let mut broker = world.enrolled();
+    let mut tried = |digits| match broker.unlock(unlocking(digits), &why("unlock")) {
+        Err(BrokerError::Pin(refused)) => Some(refused),
+        Err(other) => panic!("{other}"),
+        Ok(_) => None,
+    };
+    assert_eq!(tried(WRONG), Some(PinRefused::Wrong { tries: 2 }));
+    let commands = world.reader.commands();
+    assert_eq!(tried(WRONG), Some(PinRefused::TooSoon { seconds: 2 }));
+    world.clock.pass_millis(1999);
+    assert_eq!(tried(PIN), Some(PinRefused::TooSoon { seconds: 1 }));
+    assert_eq!(world.reader.commands(), commands, "the card was not asked");
+    world.clock.pass_millis(1);
+    assert_eq!(tried(WRONG), Some(PinRefused::Wrong { tries: 1 }));
+    world.clock.pass(2);
+    assert_eq!(tried(PIN), Some(PinRefused::TooSoon { seconds: 2 }), "twice as long");
+    assert_eq!(world.log.report().refusals, 5);
+}
+
+#[test]
 fn the_last_try_unlocks_when_it_is_allowed_and_right() {
     let world = World::new();
     let mut broker = world.enrolled();
     for _ in 0..2 {
         assert_eq!(fault(broker.unlock(unlocking(WRONG), &why("unlock"))), Some(Fault::WrongPin));
+        world.clock.pass(4);
     }
     let unlocking = Unlocking { pin: pin(PIN), last_try: true, seconds: 0 };
     assert!(broker.unlock(unlocking, &why("unlock")).is_ok());

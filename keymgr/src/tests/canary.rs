@@ -110,6 +110,7 @@ async fn no_secret_is_in_the_log_the_trace_or_a_reply() {
     out.push(running.provision(provision_request::Key::Mnemonic(mnemonic), &[]).await.unwrap());
     let wrong = running.unlock("870316", false).await.unwrap_err();
     out.push(format!("{wrong:?}").into_bytes());
+    world.clock.pass(2);
     out.push(running.unlock(PIN, false).await.unwrap());
     let (reply, chat) = running.export(CHAT, CHAT_PURPOSE).await.unwrap();
     out.push(reply);

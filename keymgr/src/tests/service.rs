@@ -135,6 +135,7 @@ async fn wrong_pins_last_try_and_a_blocked_card_are_told_with_what_to_do() {
         (true, Fault::PinBlocked, "PUK"),
         (true, Fault::PinBlocked, "PUK"),
     ] {
+        world.clock.pass(3600);
         let result = running.unlock(WRONG, last_try).await;
         assert_eq!(fault(&result), Some(want));
         assert!(result.unwrap_err().message().contains(says), "{says}");
