@@ -378,6 +378,22 @@ fn another_card_and_another_key_on_the_same_card_are_named() {
 }
 
 #[test]
+fn a_chat_key_that_is_not_the_pinned_one_is_not_handed_on_and_locks_the_card() {
+    let world = World::new();
+    let mut broker = world.unlocked();
+    let before = world.reader.seen().resets;
+    // The card gives a valid key, and another one was pinned.
+    broker.enrolment.pins.as_mut().unwrap().chat = "0001-0203-0405-06ff".parse().unwrap();
+    let (_, caller) = one_time();
+    let result = broker.export_private(path(CHAT), &caller, &why(CHAT_PURPOSE));
+    assert!(matches!(result, Err(BrokerError::Mismatch(Mismatch::OtherChatKey { .. }))));
+    assert!(!broker.status().unlocked);
+    assert_eq!(world.reader.seen().resets, before + 1);
+    let report = world.log.report();
+    assert!(report.left.iter().any(|(key, _)| key.form == audit::verify::Form::Private), "the log has what left the card");
+}
+
+#[test]
 fn another_chat_key_under_the_same_account_is_named() {
     let world = World::new();
     drop(world.enrolled());
