@@ -114,7 +114,9 @@ pub struct Intent {
     pub purpose: Purpose,
     /// For whom.
     pub caller: Caller,
-    /// SHA-256 of the policy that allowed it.
+    /// SHA-256 of the policy in force. It allowed what a client asked for. INIT, LOAD KEY, GENERATE KEY, and the public keys
+    /// of `m` and of the chat path that every unlocking and enrolment fetches, do not depend on it: they are steps of the
+    /// manager's own, with the purposes `unlock` and `enrol`.
     #[serde(with = "text::hex_fixed")]
     pub policy: [u8; 32],
 }
