@@ -26,8 +26,8 @@ pub struct SealedKey {
 pub struct PublicKey {
     /// The key.
     pub key: ChatKey,
-    /// Its chain code, when the extended form was asked for.
-    pub chain_code: Option<Secret<32>>,
+    /// Its chain code, sealed to the caller's one-time key, when the extended form was asked for.
+    pub chain_code: Option<Sealed>,
     /// The number of the intent.
     pub entry: u64,
 }
@@ -46,14 +46,19 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.private(&path, caller, why).inspect_err(|error| self.after(error))
     }
 
-    /// Exports the public key at `path`, with its chain code if `extended`.
+    /// Exports the public key at `path`; with a one-time key in `extended` also its chain code, sealed to that key.
     ///
     /// # Errors
     /// As [`Self::export_private`].
-    pub fn export_public(&mut self, path: KeyPath, extended: bool, why: &Why) -> Result<PublicKey, BrokerError> {
-        let asked = if extended { Asked::ExtendedPublic(path) } else { Asked::Public(path) };
+    pub fn export_public(
+        &mut self,
+        path: KeyPath,
+        extended: Option<&ChatKey>,
+        why: &Why,
+    ) -> Result<PublicKey, BrokerError> {
+        let asked = if extended.is_some() { Asked::ExtendedPublic(path) } else { Asked::Public(path) };
         let operation = self.decide(asked, why)?;
-        self.public_key(operation, why).inspect_err(|error| self.after(error))
+        self.public_key(operation, extended, why).inspect_err(|error| self.after(error))
     }
 
     fn decide(&mut self, asked: Asked, why: &Why) -> Result<Operation, BrokerError> {
@@ -86,13 +91,17 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             // The log has what left the card; the caller does not get it.
             return Err(Mismatch::OtherChatKey { found: fingerprint, pinned: pins.chat }.into());
         }
-        let sealed = seal::seal(&caller.to_compressed(), seal::KEY, secret.expose(), &mut *self.dice)
-            .map_err(|error| BrokerError::bad_input(error.to_string()))?;
+        let sealed = self.seal(caller, seal::KEY, &secret)?;
         tracing::info!(%path, entry, "private key exported");
         Ok(SealedKey { sealed, fingerprint, entry })
     }
 
-    fn public_key(&mut self, operation: Operation, why: &Why) -> Result<PublicKey, BrokerError> {
+    fn public_key(
+        &mut self,
+        operation: Operation,
+        caller: Option<&ChatKey>,
+        why: &Why,
+    ) -> Result<PublicKey, BrokerError> {
         let (card, journal) = self.unlocked()?;
         let request = card.request(operation.clone());
         let key_uid = request.key_uid;
@@ -105,7 +114,16 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             _ => Err(CardError::Misuse { what: "this is no export of a public key" }),
         };
         let ((key, chain_code), entry) = journal.carry_out(request, why, ask, done)?;
+        let chain_code = match (chain_code, caller) {
+            (Some(code), Some(caller)) => Some(self.seal(caller, seal::CHAIN, &code)?),
+            _ => None,
+        };
         Ok(PublicKey { key, chain_code, entry })
+    }
+
+    fn seal(&mut self, caller: &ChatKey, context: &str, secret: &Secret<32>) -> Result<Sealed, BrokerError> {
+        seal::seal(&caller.to_compressed(), context, secret.expose(), &mut *self.dice)
+            .map_err(|error| BrokerError::bad_input(error.to_string()))
     }
 
     /// Ends the PIN's lifetime after an error with the card or the log.

@@ -187,13 +187,14 @@ where
         request: Request<ExportPublicRequest>,
     ) -> Result<Response<ExportPublicReply>, Status> {
         let peer = Peer::of_same_user(&request)?;
-        let ExportPublicRequest { path, extended, purpose } = request.into_inner();
+        let ExportPublicRequest { path, extended, purpose, caller } = request.into_inner();
         let path = path_of(&path)?;
-        let why = self.why(peer, &purpose, None).await?;
-        let exported = self.ask(move |broker| broker.export_public(path, extended, &why)).await?;
+        let caller = extended.then(|| one_time(&caller)).transpose()?;
+        let why = self.why(peer, &purpose, caller.map(|key| key.to_compressed())).await?;
+        let exported = self.ask(move |broker| broker.export_public(path, caller.as_ref(), &why)).await?;
         Ok(Response::new(ExportPublicReply {
             public_key: exported.key.to_bytes().to_vec(),
-            chain_code: exported.chain_code.map(|code| code.expose().to_vec()).unwrap_or_default(),
+            chain_code: exported.chain_code,
             fingerprint: Fingerprint::of(&exported.key).to_string(),
             log_entry: exported.entry,
         }))

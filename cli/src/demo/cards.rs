@@ -58,13 +58,14 @@ pub(crate) async fn enrol(
 /// # Errors
 /// When one of them is not refused.
 pub(crate) async fn refusals(scribe: &Scribe, person: &mut Person) -> Result<(), CliError> {
-    // The answer would be sealed to this key, and there must be none.
+    // The answers would be sealed to this key, and there must be none.
     let caller = proto::rpc::SealingKey::generate(&mut dice()).public().to_vec();
-    let private = ExportPrivateRequest { path: WALLET.to_owned(), purpose: PURPOSE.to_owned(), caller };
+    let private = ExportPrivateRequest { path: WALLET.to_owned(), purpose: PURPOSE.to_owned(), caller: caller.clone() };
     let answered = answer(person.manager.client.export_private(private)).await.map(drop);
     refused(scribe, &format!("The private key {WALLET} (a wallet)"), answered)?;
     for path in [SUBTREE, MASTER] {
-        let public = ExportPublicRequest { path: path.to_owned(), extended: true, purpose: PURPOSE.to_owned() };
+        let (path_text, purpose, caller) = (path.to_owned(), PURPOSE.to_owned(), caller.clone());
+        let public = ExportPublicRequest { path: path_text, extended: true, purpose, caller };
         let answered = answer(person.manager.client.export_public(public)).await.map(drop);
         refused(scribe, &format!("The extended public key {path}"), answered)?;
     }

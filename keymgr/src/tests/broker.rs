@@ -35,7 +35,7 @@ fn a_loaded_card_gives_the_keys_of_its_mnemonic() {
         let public = ChatKey::from(k256::SecretKey::from_slice(&secret).unwrap().public_key());
         assert_eq!(proto::Fingerprint::of(&public), exported.fingerprint);
     }
-    let chat = broker.export_public(path(CHAT), false, &why(CHAT_PURPOSE)).unwrap();
+    let chat = broker.export_public(path(CHAT), None, &why(CHAT_PURPOSE)).unwrap();
     assert!(chat.key.to_string().starts_with("0x041c0b489f112aa9334a0c41e349757e3edd6b0ce761bebc6b14b4901a10aa7796"));
     assert_eq!(proto::Fingerprint::of(&chat.key), enrolled.pins.chat);
 }
@@ -122,7 +122,7 @@ fn what_no_policy_can_allow_is_refused_logged_and_never_asked_of_the_card() {
     let (_, caller) = one_time();
     for (text, _, extended) in rules {
         let result = if extended {
-            broker.export_public(path(text), true, &why("x")).map(drop)
+            broker.export_public(path(text), Some(&caller), &why("x")).map(drop)
         } else {
             broker.export_private(path(text), &caller, &why("x")).map(drop)
         };
@@ -143,9 +143,10 @@ fn a_wallet_xpub_leaves_when_the_policy_lists_it() {
         format!("[[allow]]\npath = \"m/44'/60'/0'/0\"\nform = \"extended\"\npurposes = [\"x\"]\nuids = [{uid}]\n");
     std::fs::write(world.dir.path().join("policy.toml"), rule).unwrap();
     let mut broker = world.unlocked();
-    let exported = broker.export_public(path("m/44'/60'/0'/0"), true, &why("x")).unwrap();
-    assert!(exported.chain_code.is_some());
-    assert_eq!(fault(broker.export_public(path("m/44'/60'/0'/0"), false, &why("x"))), Some(Fault::Refused));
+    let (ours, caller) = one_time();
+    let exported = broker.export_public(path("m/44'/60'/0'/0"), Some(&caller), &why("x")).unwrap();
+    assert_eq!(ours.open(seal::CHAIN, &exported.chain_code.unwrap()).unwrap().len(), 32);
+    assert_eq!(fault(broker.export_public(path("m/44'/60'/0'/0"), None, &why("x"))), Some(Fault::Refused));
 }
 
 #[test]
@@ -153,7 +154,7 @@ fn a_refusal_that_cannot_be_written_says_so() {
     let world = World::new();
     let mut broker = world.unlocked();
     world.log.full_after(0);
-    assert_eq!(fault(broker.export_public(path("m"), true, &why("x"))), Some(Fault::LogUnwritable));
+    assert_eq!(fault(broker.export_public(path("m"), Some(&one_time().1), &why("x"))), Some(Fault::LogUnwritable));
 }
 
 #[test]
@@ -390,7 +391,10 @@ fn a_chat_key_that_is_not_the_pinned_one_is_not_handed_on_and_locks_the_card() {
     assert!(!broker.status().unlocked);
     assert_eq!(world.reader.seen().resets, before + 1);
     let report = world.log.report();
-    assert!(report.left.iter().any(|(key, _)| key.form == audit::verify::Form::Private), "the log has what left the card");
+    assert!(
+        report.left.iter().any(|(key, _)| key.form == audit::verify::Form::Private),
+        "the log has what left the card"
+    );
 }
 
 #[test]
@@ -541,7 +545,7 @@ fn the_card_describes_itself_without_a_pin() {
 fn refusals_are_told_by_their_reasons() {
     let world = World::new();
     let mut broker = world.unlocked();
-    let result = broker.export_public(path("m/43'/60'/1581'/0'"), true, &why("x"));
+    let result = broker.export_public(path("m/43'/60'/1581'/0'"), Some(&one_time().1), &why("x"));
     assert!(matches!(result, Err(BrokerError::Refused(Reason::ExtendedSubtree))));
     assert!(broker.status().unlocked, "a refusal costs nobody the PIN");
 }

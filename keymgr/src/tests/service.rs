@@ -194,16 +194,21 @@ async fn what_is_refused_crosses_the_socket_with_its_reason() {
     let mut running = Running::generated(&world).await;
     running.unlock(PIN, false).await.unwrap();
     for (path, extended) in [("m", true), ("m/43'/60'/1581'", true), ("m/43'/60'/1581'/0'/0", true), ("m", false)] {
-        let request = ExportPublicRequest { path: path.to_owned(), extended, purpose: "demo".to_owned() };
+        let caller = if extended { SealingKey::generate(&mut dice()).public().to_vec() } else { Vec::new() };
+        let request = ExportPublicRequest { path: path.to_owned(), extended, purpose: "demo".to_owned(), caller };
         assert_eq!(fault(&running.client.export_public(request).await), Some(Fault::Refused), "{path}");
     }
     for path in ["m/43'/60'/1581'/5/6", "m/44'/60'/0'/0/0", "m/43'/60'/1581'/7'/0"] {
         assert_eq!(fault(&running.export(path, "demo").await), Some(Fault::Refused), "{path}");
     }
     assert_eq!(world.log.report().refusals, 7);
-    let request = ExportPublicRequest { path: CHAT.to_owned(), extended: false, purpose: CHAT_PURPOSE.to_owned() };
-    let reply = running.client.export_public(request).await.unwrap().into_inner();
-    assert_eq!((reply.public_key.len(), reply.chain_code.len()), (65, 0));
+    let public = |extended| {
+        let (path, purpose) = (CHAT.to_owned(), CHAT_PURPOSE.to_owned());
+        ExportPublicRequest { path, extended, purpose, caller: Vec::new() }
+    };
+    let reply = running.client.export_public(public(false)).await.unwrap().into_inner();
+    assert!(reply.public_key.len() == 65 && reply.chain_code.is_none());
+    assert_eq!(fault(&running.client.export_public(public(true)).await), Some(Fault::BadInput), "no one-time key");
     running.stop().await;
 }
 

@@ -25,6 +25,8 @@ pub const PUK: &str = "puk";
 pub const MNEMONIC: &str = "mnemonic";
 /// The context of a sealed private key (32 bytes).
 pub const KEY: &str = "key";
+/// The context of a sealed chain code (32 bytes).
+pub const CHAIN: &str = "chain";
 
 /// The sealed secret did not open: altered, for another key, or for another context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
