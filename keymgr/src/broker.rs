@@ -13,14 +13,16 @@ use proto::{CardId, Instant, KeyUid};
 use rand_core::CryptoRng;
 
 use crate::clock::Clock;
-use crate::error::BrokerError;
+use crate::error::{BrokerError, PinRefused};
 use crate::files;
 use crate::guard::{Guarded, GuardedCard};
 use crate::journal::{Journal, Why};
 use crate::manifest::Manifest;
+use crate::opening::Described;
 use crate::pause::Pause;
 use crate::pins::Pins;
 use crate::policy::Policy;
+use crate::refusals::{Refusals, TOO_MANY_TEXT, Written};
 
 /// One card, its rules and its log.
 pub struct Broker<T: CardTransport, S: LogStore> {
@@ -29,6 +31,8 @@ pub struct Broker<T: CardTransport, S: LogStore> {
     pub(crate) rules: Rules,
     pub(crate) enrolment: Enrolment,
     pub(crate) pause: Pause,
+    refusals: Refusals,
+    pub(crate) described: Option<Described>,
     pub(crate) dice: Box<dyn CryptoRng + Send>,
 }
 
@@ -79,7 +83,16 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         dice: Box<dyn CryptoRng + Send>,
     ) -> Self {
         let journal = Journal::new(log, clock, rules.policy.hash());
-        Self { slot: Slot::Idle(Guarded::new(transport)), journal, rules, enrolment, pause: Pause::default(), dice }
+        Self {
+            slot: Slot::Idle(Guarded::new(transport)),
+            journal,
+            rules,
+            enrolment,
+            pause: Pause::default(),
+            refusals: Refusals::default(),
+            described: None,
+            dice,
+        }
     }
 
     /// Writes down which manager works from here on, `binary` being the hash of its program.
@@ -149,6 +162,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Returns the transport of the locked card.
     pub(crate) fn take(&mut self) -> Result<Guarded<T>, BrokerError> {
         self.lock();
+        self.described = None;
         match std::mem::replace(&mut self.slot, Slot::Empty) {
             Slot::Idle(transport) => Ok(transport),
             other => {
@@ -186,10 +200,19 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.enrolment.pins.as_ref().map_or((None, None), |pins| (Some(pins.card), Some(pins.key_uid)))
     }
 
-    /// Writes down that something was refused, and returns why.
+    /// Writes down that something was refused, and returns why. A PIN try that was spent is always written: the card
+    /// bounds how many there are.
     pub(crate) fn refused(&mut self, asked: Asked, why: &Why, error: BrokerError) -> BrokerError {
         let about = self.about();
-        match self.journal.refuse(about, asked, why, &error.to_string()) {
+        let spent = matches!(error, BrokerError::Pin(PinRefused::Wrong { .. } | PinRefused::Blocked));
+        let written =
+            if spent { Written::Itself } else { self.refusals.count(why.caller.uid, self.journal.monotonic()) };
+        let reason = match written {
+            Written::Itself => error.to_string(),
+            Written::TooMany => TOO_MANY_TEXT.to_owned(),
+            Written::Not => return error,
+        };
+        match self.journal.refuse(about, asked, why, &reason) {
             Ok(_) => error,
             Err(unwritten) => unwritten,
         }

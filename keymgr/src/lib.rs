@@ -23,6 +23,7 @@ pub mod policy;
 pub mod profile;
 pub mod provision;
 pub mod reader;
+mod refusals;
 pub mod sealing;
 pub mod service;
 pub mod store;

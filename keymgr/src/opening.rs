@@ -3,18 +3,27 @@
 //! The invariant: no PIN, no INIT and no LOAD KEY before the manifest named the card, and every opening is in the log with
 //! a salt that binds the card's signature to the log's head.
 
+use std::time::Duration;
+
 use audit::{Blob, ChannelOpened, LogStore, Text};
 use keycard::{ApplicationInfo, Card, CardError, CardTransport, Failed, Secured, Selected, Selection};
-use proto::Fingerprint;
 use proto::rpc::api::CardInfo;
+use proto::{Fingerprint, Instant};
 
 use crate::broker::Broker;
 use crate::error::{BrokerError, Mismatch};
 use crate::guard::Guarded;
 use crate::manifest::Named;
 
+/// What a locked card said of itself, and when.
+pub(crate) struct Described {
+    info: CardInfo,
+    at: Instant,
+}
+
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
-    /// Returns what the card says of itself, inside the channel where it has one. It needs no PIN.
+    /// Returns what the card says of itself, inside the channel where it has one. It needs no PIN. A locked card is asked
+    /// once in a few seconds at most, for each opening is a line in the log.
     ///
     /// # Errors
     /// [`BrokerError::Card`], [`BrokerError::Log`].
@@ -29,19 +38,25 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 }
             };
         }
-        match self.connect()? {
+        let now = self.journal.monotonic();
+        if let Some(described) = self.described.as_ref().filter(|described| now.since(described.at) < FRESH) {
+            return Ok(described.info.clone());
+        }
+        let info = match self.connect()? {
             Selection::Blank(card) => {
                 let info = describe(card.info(), None);
                 self.put_back(card.into_transport());
-                Ok(info)
+                info
             }
             Selection::Initialised(card) => {
                 let mut card = self.open(card)?;
                 let (info, status) = (card.info().clone(), card.status());
                 self.put_back(card.into_transport());
-                Ok(describe(&info, Some(status?)))
+                describe(&info, Some(status?))
             }
-        }
+        };
+        self.described = Some(Described { info: info.clone(), at: now });
+        Ok(info)
     }
 
     /// Resets the card and selects the applet.
@@ -131,3 +146,6 @@ fn describe(info: &ApplicationInfo, status: Option<keycard::Status>) -> CardInfo
         has_key: status.is_some_and(|status| status.has_key),
     }
 }
+
+/// How long a locked card is taken to be as it was.
+const FRESH: Duration = Duration::from_secs(5);

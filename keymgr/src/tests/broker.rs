@@ -542,6 +542,41 @@ fn the_card_describes_itself_without_a_pin() {
 }
 
 #[test]
+fn a_locked_card_is_described_again_after_some_seconds_or_when_it_was_used() {
+    let world = World::new();
+    let mut broker = world.enrolled();
+    let described = broker.card_info().unwrap();
+    let entries = world.log.report().entries();
+    world.clock.pass(4);
+    assert!(broker.card_info().unwrap() == described);
+    assert_eq!(world.log.report().entries(), entries, "the channel was not opened again");
+    world.clock.pass(1);
+    broker.card_info().unwrap();
+    assert_eq!(world.log.report().entries(), entries + 1);
+    assert_eq!(fault(broker.unlock(unlocking(WRONG), &why("unlock"))), Some(Fault::WrongPin));
+    assert_eq!(broker.card_info().unwrap().pin_tries, 2, "what an unlocking changed shows at once");
+}
+
+#[test]
+fn refusals_in_a_loop_are_written_a_hundred_times_a_minute_and_spent_tries_always() {
+    let world = World::new();
+    let mut broker = world.enrolled();
+    let (_, caller) = one_time();
+    let refusals = || world.log.report().refusals;
+    let before = refusals();
+    for _ in 0..150 {
+        assert_eq!(fault(broker.export_private(path(CHAT), &caller, &why("x"))), Some(Fault::Refused));
+    }
+    assert_eq!(refusals(), before + 101);
+    assert!(world.log.story().pop().unwrap().contains("too many refusals"));
+    assert_eq!(fault(broker.unlock(unlocking(WRONG), &why("unlock"))), Some(Fault::WrongPin));
+    assert_eq!(refusals(), before + 102);
+    world.clock.pass(60);
+    assert_eq!(fault(broker.export_private(path(CHAT), &caller, &why("x"))), Some(Fault::Refused));
+    assert_eq!(refusals(), before + 103);
+}
+
+#[test]
 fn refusals_are_told_by_their_reasons() {
     let world = World::new();
     let mut broker = world.unlocked();
