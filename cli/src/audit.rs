@@ -17,7 +17,8 @@ use crate::paths::Layout;
 /// Does what the verb says.
 ///
 /// # Errors
-/// [`Fault::LogBad`] when the log does not verify, [`Fault::StateMissing`] when there is none.
+/// [`Fault::LogBad`] when the log does not verify, [`Fault::StateMissing`] when there is none, [`Fault::BadInput`] when
+/// a folder is named instead.
 pub(crate) fn run(out: Output, verb: &AuditVerb) -> Result<(), CliError> {
     match verb {
         AuditVerb::Show(args) => show(out, &log_of(args)?),
@@ -67,24 +68,39 @@ pub(crate) fn each_line(
 }
 
 fn show(out: Output, path: &Path) -> Result<(), CliError> {
+    let mut printed = None;
     each_line(path, |line, bytes| {
-        if out.is_json() {
-            let object: Value = serde_json::from_slice(bytes)
-                .map_err(|error| CliError::found(Fault::LogBad, format!("line {}: {error}", line.seq)))?;
-            return out.object(&object);
+        let object: Value = serde_json::from_slice(bytes)
+            .map_err(|error| CliError::found(Fault::LogBad, format!("line {}: {error}", line.seq)))?;
+        // What cannot be printed does not end the reading: a bad line further down is worse.
+        if !matches!(printed, Some(Err(_))) {
+            printed = Some(entry(out, line, &object));
         }
-        let when = crate::clock::Moment::from_millis(line.unix_ms);
-        out.line(format!("{:>5}  {} {}Z  {}", line.seq, when.date(), when.time(), shown(&line.event.to_string())))
-    })
+        Ok(())
+    })?;
+    printed.unwrap_or_else(|| Err(empty(path)))
+}
+
+fn entry(out: Output, line: &Line, object: &Value) -> Result<(), CliError> {
+    if out.is_json() {
+        return out.object(object);
+    }
+    let when = crate::clock::Moment::from_millis(line.unix_ms);
+    out.line(format!("{:>5}  {} {}Z  {}", line.seq, when.date(), when.time(), shown(&line.event.to_string())))
+}
+
+fn empty(path: &Path) -> CliError {
+    CliError::found(Fault::LogBad, format!("{} is empty: every line is missing", path.display()))
 }
 
 fn report(out: Output, path: &Path) -> Result<(), CliError> {
     let report = check(path)?;
-    if out.is_json() {
-        out.object(&as_json(path, &report))?;
-    } else {
-        people(out, path, &report)?;
-    }
+    let printed = if out.is_json() { out.object(&as_json(path, &report)) } else { people(out, path, &report) };
+    // The verdict stands whether or not anybody could read it.
+    verdict(path, &report).and(printed)
+}
+
+fn verdict(path: &Path, report: &Report) -> Result<(), CliError> {
     match (&report.bad, report.is_consistent()) {
         (_, true) => Ok(()),
         (Some(bad), _) => {
@@ -94,7 +110,7 @@ fn report(out: Output, path: &Path) -> Result<(), CliError> {
             );
             Err(CliError::found(Fault::LogBad, message))
         }
-        (None, _) => Err(CliError::found(Fault::LogBad, format!("{} is empty: every line is missing", path.display()))),
+        (None, _) => Err(empty(path)),
     }
 }
 
@@ -177,8 +193,14 @@ fn log_of(args: &AuditArgs) -> Result<PathBuf, CliError> {
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, CliError> {
-    match File::open(path) {
-        Ok(file) => Ok(BufReader::new(file)),
+    let opened = File::open(path).and_then(|file| Ok((file.metadata()?.is_dir(), file)));
+    match opened {
+        Ok((false, file)) => Ok(BufReader::new(file)),
+        Ok((true, _)) => {
+            let log = path.join("export.log");
+            let message = format!("{} is a folder; name the log itself, for example {}", path.display(), log.display());
+            Err(CliError::found(Fault::BadInput, message))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let message = format!("there is no export log at {}; name the file, or choose a --profile", path.display());
             Err(CliError::found(Fault::StateMissing, message))

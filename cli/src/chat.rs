@@ -14,13 +14,13 @@ use crate::args::ChatArgs;
 use crate::client::{self, Node, answer};
 use crate::error::CliError;
 use crate::network;
-use crate::output::{Output, Tone, shown};
+use crate::output::{Output, Tone, read_or_not, shown};
 use crate::paths::Layout;
 
 use input::Lines;
 use print::Printer;
 
-/// Joins the chat and stays until stdin ends.
+/// Joins the chat and stays until stdin ends, and until its last line is acknowledged.
 ///
 /// # Errors
 /// [`Fault::NotAcknowledged`] when stdin is not a terminal and no peer acknowledged a line in time; what the node says.
@@ -39,9 +39,8 @@ pub(crate) async fn run(out: Output, args: ChatArgs) -> Result<(), CliError> {
         let hello = format!("#{} as {}; times are UTC, Ctrl-D leaves", shown(&chat), shown(&me));
         out.line(out.tone(Tone::Faint, &hello))?;
     }
-    Conversation { node, chat, events, printer: Printer::new(out, interactive), interactive, live: false, post: None }
-        .hold()
-        .await
+    let printer = Printer::new(out, interactive);
+    Conversation { node, chat, events, printer, interactive, live: false, post: None, ended: false }.hold().await
 }
 
 /// One person in one chat.
@@ -53,6 +52,8 @@ struct Conversation {
     interactive: bool,
     live: bool,
     post: Option<Post>,
+    /// No more lines are taken from stdin.
+    ended: bool,
 }
 
 /// A line on its way: one at a time, so that lines arrive in order.
@@ -64,19 +65,31 @@ struct Post {
 impl Conversation {
     async fn hold(mut self) -> Result<(), CliError> {
         let mut lines = Lines::of_stdin();
-        let mut ended = false;
-        while !(ended && self.post.is_none()) {
+        while !(self.ended && self.post.is_none()) {
             tokio::select! {
-                event = self.events.message() => self.take(event?)?,
+                event = self.events.message() => {
+                    let shown = self.take(event?);
+                    self.heed(shown)?;
+                }
                 // Nothing is posted into the middle of the history.
-                line = lines.next(), if self.live && self.post.is_none() && !ended => match line? {
+                line = lines.next(), if self.live && self.post.is_none() && !self.ended => match line? {
                     Some(text) => self.post(text),
-                    None => ended = true,
+                    None => self.ended = true,
                 },
-                done = finished(&mut self.post) => self.posted(done)?,
+                done = finished(&mut self.post) => {
+                    let shown = self.posted(done);
+                    self.heed(shown)?;
+                }
             }
         }
-        self.printer.flush()
+        let shown = self.printer.flush();
+        self.heed(shown)
+    }
+
+    /// Without a reader, a person leaves; what a script gives us is still posted to its last line.
+    fn heed(&mut self, shown: Result<(), CliError>) -> Result<(), CliError> {
+        self.ended |= self.interactive && matches!(shown, Err(CliError::BrokenPipe));
+        read_or_not(shown)
     }
 
     fn take(&mut self, event: Option<ChatEvent>) -> Result<(), CliError> {

@@ -62,7 +62,7 @@ pub(crate) enum CliError {
         /// The folder of this program.
         here: PathBuf,
     },
-    /// Whoever read our output is gone.
+    /// Whoever read our output is gone; nothing else went wrong.
     #[error("the reader of the output is gone")]
     BrokenPipe,
     /// A signal ended the verb.

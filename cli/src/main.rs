@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use args::{Cli, Verb};
 use error::CliError;
-use output::{Output, json_line, shown};
+use output::{Output, json_line, shown, unwritten};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::json;
 
@@ -40,9 +40,16 @@ fn main() -> ExitCode {
     let cli = match Cli::parse_from_env() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no errors; nobody may be reading either.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            let usage = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            // Help and version are no errors, but may be what somebody wants to keep.
+            let printed = error.print().and_then(|()| std::io::Write::flush(&mut std::io::stdout()));
+            return match printed.map_err(|error| unwritten(&error)) {
+                Err(why) if !error.use_stderr() => {
+                    complain(Output::new(false), &why);
+                    ExitCode::from(why.exit_code())
+                }
+                _ => usage,
+            };
         }
     };
     let out = Output::new(cli.json);

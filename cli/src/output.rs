@@ -3,6 +3,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 
+use proto::rpc::Fault;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -44,16 +45,16 @@ impl Output {
     /// Prints one line. Callers pass foreign text through [`shown`] first.
     ///
     /// # Errors
-    /// [`CliError::BrokenPipe`] when nobody reads.
+    /// [`CliError::BrokenPipe`] when nobody reads, [`Fault::DiskFull`] when it cannot be written.
     pub(crate) fn line(self, text: impl AsRef<str>) -> Result<(), CliError> {
         let mut out = io::stdout().lock();
-        writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush()).map_err(|_| CliError::BrokenPipe)
+        writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush()).map_err(|error| unwritten(&error))
     }
 
     /// Prints one JSON object on a line of its own.
     ///
     /// # Errors
-    /// [`CliError::BrokenPipe`] when nobody reads.
+    /// [`CliError::BrokenPipe`] when nobody reads, [`Fault::DiskFull`] when it cannot be written.
     pub(crate) fn object(self, object: &impl Serialize) -> Result<(), CliError> {
         self.line(json_line(object)?)
     }
@@ -61,7 +62,7 @@ impl Output {
     /// Prints a report: one JSON object, or a line for each field.
     ///
     /// # Errors
-    /// [`CliError::BrokenPipe`] when nobody reads.
+    /// [`CliError::BrokenPipe`] when nobody reads, [`Fault::DiskFull`] when it cannot be written.
     pub(crate) fn report(self, fields: Vec<(&'static str, Value)>) -> Result<(), CliError> {
         if self.json {
             let object: serde_json::Map<String, Value> =
@@ -93,6 +94,25 @@ impl Output {
             Tone::Faint => "2",
         };
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Returns why something could not be printed. Only a reader that has left is no fault of the place we write to.
+pub(crate) fn unwritten(error: &io::Error) -> CliError {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return CliError::BrokenPipe;
+    }
+    CliError::found(Fault::DiskFull, format!("the output cannot be written ({error}); send it elsewhere and try again"))
+}
+
+/// Lets work go on that must reach its end, or its verdict, also when the reader of the output has left.
+///
+/// # Errors
+/// Every other reason why something was not printed.
+pub(crate) fn read_or_not(printed: Result<(), CliError>) -> Result<(), CliError> {
+    match printed {
+        Err(CliError::BrokenPipe) => Ok(()),
+        other => other,
     }
 }
 

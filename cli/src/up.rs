@@ -11,7 +11,7 @@ use crate::client::{self, Keymgr, answer};
 use crate::error::CliError;
 use crate::hold::Hold;
 use crate::network::{self, KeySource, Network, Started};
-use crate::output::{Output, Tone, shown};
+use crate::output::{Output, Tone, read_or_not, shown};
 use crate::paths::{Layout, Profile, ProfileName};
 use crate::pin::PinSource;
 use crate::process::Crew;
@@ -36,7 +36,7 @@ pub(crate) async fn run(out: Output, args: UpArgs) -> Result<(), CliError> {
     };
     crew.stop().await;
     match ended {
-        Err(CliError::Interrupted { name, .. }) => out.line(format!("Stopped by {name}; nothing is left running.")),
+        Err(CliError::Interrupted { name, .. }) => say(out, format!("Stopped by {name}; nothing is left running.")),
         other => other,
     }
 }
@@ -44,7 +44,7 @@ pub(crate) async fn run(out: Output, args: UpArgs) -> Result<(), CliError> {
 async fn stay(out: Output, network: &Network, crew: &mut Crew, pin: &PinArgs) -> Result<(), CliError> {
     let mut pins = PinSource::new(pin.pin_fd)?;
     let (relay, enode) = network.start_relay(crew).await?;
-    out.line(format!("relay   process {}, {}", relay.pid, shown(&enode)))?;
+    say(out, format!("relay   process {}, {}", relay.pid, shown(&enode)))?;
     for name in PEOPLE {
         let profile = network.layout().profile(ProfileName::try_from(name)?);
         let mut manager = start_keymgr(out, network, crew, &profile, &mut pins, pin.last_try).await?;
@@ -52,22 +52,31 @@ async fn stay(out: Output, network: &Network, crew: &mut Crew, pin: &PinArgs) ->
         // The node has its two keys: the PIN has done its work.
         answer(manager.client.lock(LockRequest {})).await?;
         let status = network::node_status(&mut node.client).await?;
-        out.line(format!(
-            "{name:7} key manager process {}, node process {}, chat key {}",
-            manager.pid,
-            node.pid,
-            shown(&status.chat_fingerprint)
-        ))?;
+        say(
+            out,
+            format!(
+                "{name:7} key manager process {}, node process {}, chat key {}",
+                manager.pid,
+                node.pid,
+                shown(&status.chat_fingerprint)
+            ),
+        )?;
     }
-    out.line("")?;
-    out.line(out.tone(Tone::Strong, "The private network runs. Chat in two other terminals:"))?;
+    say(out, "")?;
+    say(out, out.tone(Tone::Strong, "The private network runs. Chat in two other terminals:"))?;
     for name in PEOPLE {
-        out.line(format!("  cardinal chat --profile {name} '#demo'"))?;
+        say(out, format!("  cardinal chat --profile {name} '#demo'"))?;
     }
-    out.line(
+    say(
+        out,
         "The cards are locked again; `cardinal unlock` opens one. Ctrl-C here or `cardinal down` ends everything.",
     )?;
     Err(crew.lost().await)
+}
+
+/// Says how far it is. The network runs also for nobody.
+fn say(out: Output, text: impl AsRef<str>) -> Result<(), CliError> {
+    read_or_not(out.line(text))
 }
 
 /// Starts a key manager and sees to it that its card has a key and is unlocked.
@@ -83,7 +92,7 @@ async fn start_keymgr(
     if is_new {
         let card = network.create(profile).await?;
         let name = &profile.name;
-        out.line(format!("{name:7} new software card {} (no secure element: it protects nothing)", card.identity))?;
+        say(out, format!("{name:7} new software card {} (no secure element: it protects nothing)", card.identity))?;
     }
     let mut manager = network.start_keymgr(crew, profile).await?;
     let card = network::card(&mut manager.client).await?;
@@ -107,12 +116,19 @@ async fn provision(out: Output, manager: &mut Keymgr, profile: &Profile) -> Resu
     let pin = Pin::random(&mut dice());
     let puk = Puk::random(&mut dice());
     let text = |digits: &[u8]| Zeroizing::new(String::from_utf8_lossy(digits).into_owned());
-    out.line(&*Zeroizing::new(format!(
+    let shown = out.line(&*Zeroizing::new(format!(
         "{:7} PIN {}  PUK {}  write them down: they are shown once and stored nowhere",
         profile.name,
         *text(pin.expose()),
         *text(puk.expose())
-    )))?;
+    )));
+    shown.map_err(|error| match error {
+        CliError::BrokenPipe => {
+            let message = "nobody reads the PIN, so the card was left blank; run `cardinal up` where you see it";
+            CliError::Other(format!("{}: {message}", profile.name))
+        }
+        other => other,
+    })?;
     network::provision(manager, &pin, &puk, KeySource::Generated).await?;
     client::unlock(manager, &pin, false, 0).await.map(drop)
 }

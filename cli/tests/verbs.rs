@@ -76,10 +76,67 @@ async fn a_reader_that_goes_away_is_no_error() {
     let world = World::with_profiles(&["alice"]);
     let node = FakeNode { history: vec![line("x", 1); 50], ..Default::default() };
     node.serve(&world.socket("alice", "node"));
-    let script = "(yes | \"$CARDINAL\" chat '#demo'; echo $? >\"$HOME/code\") | head -n 1";
-    let output = world.shell(script).await;
-    assert_eq!(text(&output.stderr), "");
-    assert_eq!(std::fs::read_to_string(world.path().join("code")).unwrap(), "0\n");
+    let output = world.unread(&["chat", "#demo"], &"y\n".repeat(9)).await;
+    assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("", Some(0)));
+    assert_eq!(node.posted.lock().unwrap().len(), 9, "what was given to us is posted all the same");
+}
+
+#[tokio::test]
+async fn a_line_that_no_peer_acknowledges_fails_the_pipe_also_when_nobody_reads() {
+    let world = World::with_profiles(&["alice"]);
+    let node = FakeNode { history: vec![line("x", 1); 50], deaf: true, ..Default::default() };
+    node.serve(&world.socket("alice", "node"));
+    assert_fails(&world.unread(&["chat", "#demo"], "hi\n").await, Fault::NotAcknowledged);
+}
+
+#[tokio::test]
+async fn output_that_cannot_be_written_is_never_success() {
+    let world = World::with_profiles(&["alice"]);
+    FakeKeymgr::with_pin(b"123456").serve(&world.socket("alice", "keymgr"));
+    FakeNode { history: vec![line("x", 1)], ..Default::default() }.serve(&world.socket("alice", "node"));
+    for verb in ["node status", "keymgr status", "card info --json", "lock", "chat demo", "--version", "--help"] {
+        let output = world.shell(&format!("echo hi | \"$CARDINAL\" {verb} >/dev/full")).await;
+        assert!(assert_fails(&output, Fault::DiskFull).contains("cannot be written"), "{verb}");
+    }
+    let output = world.shell("\"$CARDINAL\" nonsense 2>/dev/full").await;
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn the_verdict_on_a_log_does_not_depend_on_who_reads_it() {
+    let world = World::with_profiles(&[]);
+    let whole = log();
+    let second = whole.iter().position(|b| *b == b'\n').unwrap() + 1;
+    let mut altered = whole.clone();
+    altered[second + 1] ^= 1;
+    std::fs::write(world.path().join("altered.log"), altered).unwrap();
+    std::fs::write(world.path().join("whole.log"), whole).unwrap();
+    for verb in ["verify", "verify --json", "show", "show --json"] {
+        let audit = |file: &str| format!("\"$CARDINAL\" audit {verb} \"$HOME/{file}.log\"");
+        let full = world.shell(&format!("{} >/dev/full", audit("altered"))).await;
+        assert!(assert_fails(&full, Fault::LogBad).contains("line 2"), "{verb}");
+        let full = world.shell(&format!("{} >/dev/full", audit("whole"))).await;
+        assert_fails(&full, Fault::DiskFull);
+        for (file, code) in [("altered", 22), ("whole", 0)] {
+            let path = world.path().join(format!("{file}.log"));
+            let args: Vec<&str> = ["audit"].into_iter().chain(verb.split(' ')).chain(path.to_str()).collect();
+            assert_eq!(world.unread(&args, "").await.status.code(), Some(code), "{verb} {file}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_folder_is_no_log_and_an_empty_log_is_no_whole_one() {
+    let world = World::with_profiles(&[]);
+    let (folder, empty) = (world.path().join("run"), world.path().join("empty.log"));
+    std::fs::write(&empty, b"").unwrap();
+    for verb in ["verify", "show"] {
+        let error =
+            assert_fails(&world.cardinal(&["audit", verb, folder.to_str().unwrap()], "").await, Fault::BadInput);
+        assert!(error.contains("is a folder") && error.contains("run/export.log"), "{error}");
+        let error = assert_fails(&world.cardinal(&["audit", verb, empty.to_str().unwrap()], "").await, Fault::LogBad);
+        assert!(error.contains("empty"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -55,6 +55,15 @@ impl World {
         run(command, String::new()).await
     }
 
+    /// Runs `cardinal` to its end with an output that nobody reads.
+    pub(crate) async fn unread(&self, args: &[&str], stdin: &str) -> Output {
+        let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_cardinal")));
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.args(args).stdout(writer);
+        feed(command, stdin.to_owned()).await
+    }
+
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env("HOME", self.dir.path());
@@ -69,7 +78,12 @@ impl World {
 }
 
 async fn run(mut command: Command, stdin: String) -> Output {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdout(Stdio::piped());
+    feed(command, stdin).await
+}
+
+async fn feed(mut command: Command, stdin: String) -> Output {
+    command.stdin(Stdio::piped()).stderr(Stdio::piped());
     let work = move || {
         use std::io::Write as _;
         let mut child = command.spawn().unwrap();
