@@ -225,4 +225,72 @@ mod tests {
         }
         fresh().append_synced(b"two\n").unwrap();
     }
+
+    /// The limit on a file's size lets a part of a line through, as a full disk does. It holds for a whole process, and
+    /// its signal must be ignored, so this test runs once more in a process of its own.
+    #[test]
+    fn a_line_that_was_written_in_part_is_cut_back_and_the_log_goes_on() {
+        const MARK: &str = "CARDINAL_TEST_LIMITED";
+        if std::env::var_os(MARK).is_some() {
+            return with_a_limit_on_the_size_of_files();
+        }
+        let name = "store::tests::a_line_that_was_written_in_part_is_cut_back_and_the_log_goes_on";
+        let output = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" --exact \"$1\""])
+            .arg(std::env::current_exe().unwrap())
+            .arg(name)
+            .env(MARK, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    fn with_a_limit_on_the_size_of_files() {
+        use proto::{Instant, UnixMillis};
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+        let when = audit::When { unix: UnixMillis::new(1), monotonic: Instant::default() };
+        let opened = || audit::LogOpened {
+            version: audit::Text::lossy("1"),
+            binary: None,
+            policy: [0; 32],
+            test_authority: false,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("export.log");
+        let mut log = FileStore::create::<_, Any>(&path, |store| {
+            Ok(audit::Log::create(store, audit::LogId::from([7; 16]), when).unwrap())
+        })
+        .unwrap();
+        let good = std::fs::read(&path).unwrap();
+        let free = getrlimit(Resource::Fsize);
+        let room = u64::try_from(good.len()).unwrap() + 10;
+        setrlimit(Resource::Fsize, Rlimit { current: Some(room), ..free }).unwrap();
+        for _ in 0..2 {
+            let error = log.opened(when, opened()).unwrap_err();
+            assert!(matches!(error, audit::LogError::Store(StoreError::Failed { .. })), "{error:?}");
+            assert_eq!(std::fs::read(&path).unwrap(), good, "nothing of the line is left");
+        }
+        setrlimit(Resource::Fsize, free).unwrap();
+        log.opened(when, opened()).unwrap();
+        let report = audit::verify(std::fs::read(&path).unwrap().as_slice(), FileStore::remembered(&path)).unwrap();
+        assert!(report.is_consistent());
+        assert_eq!(report.entries(), 2);
+    }
+
+    /// A pipe takes a part of a long line, and nothing can be cut off it.
+    #[test]
+    fn a_part_of_a_line_that_cannot_be_cut_off_is_told() {
+        use rustix::fs::{CWD, FileType, Mode, OFlags};
+
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("export.log");
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(&path, flags, Mode::empty()).unwrap());
+        let mut store = FileStore { file, length: 0, path };
+        let line = vec![b'x'; 4 << 20];
+        assert!(matches!(store.append_synced(&line), Err(StoreError::Torn { .. })));
+    }
 }
