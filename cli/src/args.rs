@@ -146,18 +146,14 @@ impl Cli {
     }
 
     fn documented() -> clap::Command {
-        Self::command().after_help(exit_codes())
+        let table = Fault::exit_code_table() + " 128  and a signal's number: stopped by it";
+        with_exit_codes(Self::command(), &table)
     }
 }
 
-/// The exit codes, for `--help`.
-fn exit_codes() -> String {
-    let mut text = String::from("Exit codes:\n   0  done\n   1  another error\n   2  wrong usage\n");
-    for fault in Fault::ALL {
-        text.push_str(&format!("  {:>2}  {} ({})\n", fault.exit_code(), fault.meaning(), fault.name()));
-    }
-    text.push_str(" 128  and a signal's number: stopped by it");
-    text
+/// Puts the exit codes into the help of a command, of its verbs and of theirs.
+fn with_exit_codes(command: clap::Command, table: &str) -> clap::Command {
+    command.after_help(table.to_owned()).mut_subcommands(|verb| with_exit_codes(verb, table))
 }
 
 #[cfg(test)]
@@ -170,11 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn help_documents_every_exit_code() {
-        let help = Cli::documented().render_help().to_string();
-        for fault in Fault::ALL {
-            assert!(help.contains(&format!("{:>2}  {}", fault.exit_code(), fault.meaning())), "{}", fault.name());
+    fn every_help_documents_every_exit_code() {
+        fn documents(command: &mut clap::Command) -> usize {
+            let help = command.render_help().to_string();
+            for fault in Fault::ALL {
+                let line = format!("{:>2}  {}", fault.exit_code(), fault.meaning());
+                assert!(help.contains(&line), "{}: {}", command.get_name(), fault.name());
+            }
+            1 + command.get_subcommands_mut().map(documents).sum::<usize>()
         }
+        assert!(documents(&mut Cli::documented()) > 12, "verbs of verbs too");
     }
 
     #[test]

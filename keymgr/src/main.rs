@@ -11,7 +11,7 @@ use keymgr::files::StateError;
 use keymgr::reader::{NotAReader, ReaderName, SoftName, SoftReader};
 use proto::Pin;
 use proto::rpc::Fault;
-use proto::shell::Stop;
+use proto::shell::{Stop, memory};
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
@@ -98,7 +98,9 @@ fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let filter = EnvFilter::try_from_env("CARDINAL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    keep_memory_private();
+    if let Err(error) = memory::keep_private() {
+        tracing::warn!("the memory of this process is not private: {error}");
+    }
     let result = match cli.verb {
         Verb::Run(args) => run(args),
         Verb::SoftCreate(args) => soft_create(&args),
@@ -159,16 +161,6 @@ fn read_pin(fd: u32) -> Result<Pin, Failure> {
         .map_err(|error| Failure::BadInput(format!("the PIN: {error}")))
 }
 
-/// Keeps the memory out of core dumps and away from debuggers of the same user, as far as the system lets us.
-fn keep_memory_private() {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    let kept = set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .and_then(|()| setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }));
-    if let Err(error) = kept {
-        tracing::warn!("core dumps could not be switched off: {error}");
-    }
-}
-
 fn print_line(value: &serde_json::Value) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{value}")?;
@@ -177,16 +169,8 @@ fn print_line(value: &serde_json::Value) -> std::io::Result<()> {
 
 /// The command line with the exit codes in every `--help`.
 fn documented() -> clap::Command {
-    Cli::command().after_help(exit_codes()).mut_subcommands(|verb| verb.after_help(exit_codes()))
-}
-
-/// The exit codes, for `--help`.
-fn exit_codes() -> String {
-    let mut text = String::from("Exit codes:\n   0  done\n   1  another error\n   2  wrong usage\n");
-    for fault in Fault::ALL {
-        text.push_str(&format!("  {:>2}  {} ({})\n", fault.exit_code(), fault.meaning(), fault.name()));
-    }
-    text
+    let table = Fault::exit_code_table();
+    Cli::command().after_help(table.clone()).mut_subcommands(|verb| verb.after_help(table.clone()))
 }
 
 const MAX_PIN_LINE: usize = 32;

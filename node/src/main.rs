@@ -7,18 +7,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use node::{Config, Limits, Node, NodeError, Role};
 use proto::Fingerprint;
 use proto::rpc::Fault;
-use proto::shell::Stop;
-use rustix::process::Rlimit;
+use proto::shell::{Stop, memory};
 use serde::Serialize;
 use wire::p2p::Enode;
 
 /// A Status node: carries envelopes, and talks in public chats with a key that its key manager exports from a card.
 #[derive(Parser)]
-#[command(name = "cardinal-node", version, after_help = exit_codes())]
+#[command(name = "cardinal-node", version, disable_help_subcommand = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -81,15 +80,17 @@ struct Ready {
 }
 
 fn main() -> ExitCode {
-    let Arguments { command } = Arguments::parse();
+    let Arguments { command } =
+        Arguments::from_arg_matches(&documented().get_matches()).unwrap_or_else(|error| error.exit());
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("CARDINAL_LOG").unwrap_or_else(|_| "info".into()))
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
-    // The chat key lives in this process: it must not end up in a core file. Where that cannot be had, so be it.
-    let _unlimited =
-        rustix::process::setrlimit(rustix::process::Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // The chat key lives in this process.
+    if let Err(error) = memory::keep_private() {
+        tracing::warn!("the memory of this process is not private: {error}");
+    }
     let (config, until_stdin_closes) = config(command);
     match run(config, until_stdin_closes) {
         Ok(()) => ExitCode::SUCCESS,
@@ -154,11 +155,26 @@ async fn run(config: Config, until_stdin_closes: bool) -> anyhow::Result<()> {
     }
 }
 
-fn exit_codes() -> String {
-    let mut text =
-        String::from("Exit codes:\n    0  ended as asked\n    1  an unexpected failure\n    2  wrong arguments\n");
-    for fault in Fault::ALL {
-        text.push_str(&format!("   {:>2}  {}: {}\n", fault.exit_code(), fault.name(), fault.meaning()));
+/// The command line with the exit codes in every `--help`.
+fn documented() -> clap::Command {
+    let table = Fault::exit_code_table();
+    Arguments::command().after_help(table.clone()).mut_subcommands(|verb| verb.after_help(table.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_help_lists_the_exit_code_of_every_fault() {
+        let mut command = documented();
+        command.clone().debug_assert();
+        let mut helps = vec![command.render_help().to_string()];
+        helps.extend(command.get_subcommands_mut().map(|verb| verb.render_help().to_string()));
+        assert_eq!(helps.len(), 3);
+        for fault in Fault::ALL {
+            let line = format!("{:>2}  {}", fault.exit_code(), fault.meaning());
+            assert!(helps.iter().all(|help| help.contains(&line)), "{}", fault.name());
+        }
     }
-    text
 }

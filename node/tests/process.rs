@@ -56,6 +56,9 @@ fn a_relay_says_that_it_is_ready_and_ends_cleanly_on_either_signal() {
         let line = ready(&mut child);
         assert_eq!((&line["ready"], &line["role"]), (&true.into(), &"relay".into()));
         assert_eq!(line["pid"], child.id());
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+        let core = limits.lines().find(|limit| limit.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().nth(5), Some("0"), "no core file with keys in it");
         let socket = dir.path().join("run/node.sock");
         assert_eq!(line["socket"], socket.to_str().unwrap());
         assert!(socket.exists());
@@ -135,10 +138,10 @@ fn each_failure_has_its_exit_code_and_one_line_that_says_what_to_do() {
 
 #[test]
 fn the_help_lists_every_exit_code() {
-    let output = Command::new(env!("CARGO_BIN_EXE_cardinal-node")).arg("--help").output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    for fault in Fault::ALL {
-        assert!(text.contains(&format!("{:>2}  {}: ", fault.exit_code(), fault.name())), "{}", fault.name());
+    for arguments in [&["--help"][..], &["run", "--help"], &["relay", "--help"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_cardinal-node")).args(arguments).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains(&Fault::exit_code_table()), "{arguments:?}: {text}");
     }
     let mut version = String::new();
     let mut child =

@@ -77,6 +77,16 @@ impl Fault {
         status
     }
 
+    /// Returns the exit codes as every `--help` lists them, one a line.
+    #[must_use]
+    pub fn exit_code_table() -> String {
+        let mut text = String::from("Exit codes:\n   0  done\n   1  another error\n   2  wrong usage\n");
+        for fault in Self::ALL {
+            text.push_str(&format!("  {:>2}  {} ({})\n", fault.exit_code(), fault.meaning(), fault.name()));
+        }
+        text
+    }
+
     /// Returns the fault that a status carries, if any.
     #[must_use]
     pub fn of(status: &Status) -> Option<Self> {
@@ -100,5 +110,15 @@ mod tests {
             );
         }
         assert_eq!(Fault::of(&tonic::Status::internal("x")), None);
+    }
+
+    #[test]
+    fn the_table_of_exit_codes_has_every_fault() {
+        let table = Fault::exit_code_table();
+        for fault in Fault::ALL {
+            let line = format!("  {}  {} ({})", fault.exit_code(), fault.meaning(), fault.name());
+            assert!(table.lines().any(|it| it == line), "{line}");
+        }
+        assert_eq!(table.lines().count(), Fault::ALL.len() + 4);
     }
 }

@@ -1,4 +1,5 @@
-//! What the programs share on their way to the operating system: files, folders, locks, dice, the wall clock.
+//! What the programs share on their way to the operating system: files, folders, locks, dice, the wall clock, and the
+//! privacy of their memory.
 //!
 //! Packages without input and output of their own never turn the feature `shell` on.
 
@@ -7,6 +8,7 @@ mod dice;
 pub mod file;
 pub mod folder;
 pub mod lock;
+pub mod memory;
 #[cfg(feature = "rpc")]
 pub mod stop;
 
