@@ -16,6 +16,7 @@ use std::path::Path;
 
 use audit::{Asked, Operation, Purpose};
 use proto::path::PathError;
+pub use proto::purpose::{CHAT as CHAT_PURPOSE, DATABASE as DATABASE_PURPOSE};
 use proto::{ExportPath, KeyPath};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -196,11 +197,6 @@ fn possible(asked: &Asked) -> Result<Operation, Reason> {
         Asked::Unlock | Asked::Provision => Err(Reason::NoExport),
     }
 }
-
-/// What the node says that it wants the chat key for.
-pub const CHAT_PURPOSE: &str = "chat identity";
-/// What the node says that it wants the database key for.
-pub const DATABASE_PURPOSE: &str = "database";
 
 const MAX_BYTES: usize = 1 << 20;
 

@@ -5,7 +5,7 @@
 
 use k256::SecretKey;
 use k256::ecdsa::SigningKey;
-use proto::{Answer, Ask, AskId, ChatKey, RecoverableSignature, Refusal, Secret};
+use proto::{Answer, Ask, AskId, ChatKey, RecoverableSignature, Refusal, Secret, purpose};
 use tokio::sync::mpsc;
 
 use crate::keys::{ExportedKey, KeysError};
@@ -45,7 +45,7 @@ impl Identity {
     /// [`KeysError::BadAnswer`] when the bytes are no key, which [`crate::keys::fetch`] has ruled out.
     pub fn hold(key: ExportedKey) -> Result<Self, KeysError> {
         let secret = SecretKey::from_slice(key.secret.expose())
-            .map_err(|_| KeysError::BadAnswer { purpose: "chat identity", what: "it is no key of the curve" })?;
+            .map_err(|_| KeysError::BadAnswer { purpose: purpose::CHAT, what: "it is no key of the curve" })?;
         let (questions, mut asked) = mpsc::channel::<(Asker, AskId, Ask)>(WAITING);
         let (answered, answers) = mpsc::channel(WAITING);
         tokio::spawn(async move {

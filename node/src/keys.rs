@@ -12,7 +12,7 @@ use proto::rpc::api::{ExportPrivateRequest, KeymgrStatusRequest};
 use proto::rpc::socket::{self, SocketError};
 use proto::rpc::{Fault, SealingKey, seal};
 use proto::shell::dice;
-use proto::{ChatKey, ExportPath, Fingerprint, Secret};
+use proto::{ChatKey, ExportPath, Fingerprint, Secret, purpose};
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -129,8 +129,8 @@ impl Manager<'_> {
     }
 
     async fn both(&mut self) -> Result<Keys, KeysError> {
-        let chat = self.export(&ExportPath::chat(), CHAT).await?;
-        let database = self.export(&ExportPath::database(), DATABASE).await?;
+        let chat = self.export(&ExportPath::chat(), purpose::CHAT).await?;
+        let database = self.export(&ExportPath::database(), purpose::DATABASE).await?;
         Ok(Keys { chat, database })
     }
 
@@ -168,9 +168,5 @@ async fn pause(within: Duration, deadline: tokio::time::Instant) -> Result<(), K
     Ok(())
 }
 
-/// The purpose that the export log records for the chat key.
-const CHAT: &str = "chat identity";
-/// The purpose that the export log records for the database key.
-const DATABASE: &str = "database";
 /// Between two looks at a locked card: a person who has just typed a PIN does not notice it.
 const POLL: Duration = Duration::from_millis(200);

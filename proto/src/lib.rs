@@ -10,6 +10,7 @@ pub mod id;
 pub mod path;
 pub mod pb;
 pub mod pin;
+pub mod purpose;
 #[cfg(feature = "rpc")]
 pub mod rpc;
 pub mod secret;
