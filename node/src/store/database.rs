@@ -9,8 +9,9 @@
 //! stands in clear at the beginning of the file, is derived too: a file that does not open and begins with another
 //! salt was made with another card, one that begins with ours is damaged.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chat::InstallationId;
@@ -166,6 +167,9 @@ fn unlock(opening: &Opening<'_>) -> Result<Connection, StoreError> {
     let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     if opening.may_create {
         flags |= OpenFlags::SQLITE_OPEN_CREATE;
+        // An empty file is a new database. SQLite would make it readable to all; its companions take this one's mode.
+        // What hinders us here hinders SQLite too, and it says so better.
+        drop(OpenOptions::new().append(true).create(true).mode(0o600).open(opening.path));
     }
     let connection = Connection::open_with_flags(opening.path, flags).map_err(failed)?;
     // The C library would write its troubles to stderr, with page numbers; ours come back as errors.

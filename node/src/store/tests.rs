@@ -1,6 +1,7 @@
 //! The store as a whole, on real files.
 
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use chat::{Change, ChatName, Content, Draft, InstallationId, Lamport, Message, Seen, State};
@@ -144,6 +145,17 @@ fn the_store_of_another_identity_is_refused() {
     assert!(matches!(open_as(&path, 2, 1, false), Err(StoreError::OtherKey { .. })), "other key");
     assert!(matches!(open_as(&path, 2, 1, true), Err(StoreError::OtherKey { .. })), "and never made anew");
     assert!(open_as(&path, 1, 1, false).is_ok());
+}
+
+#[test]
+fn nobody_else_can_read_the_file_and_what_lies_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let _open = open_as(&dir.path().join("store"), 1, 1, true).unwrap();
+    let files: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap()).collect();
+    assert!(files.len() > 1, "the log of what is written lies beside it");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().mode() & 0o777, 0o600, "{:?}", file.file_name());
+    }
 }
 
 #[test]
