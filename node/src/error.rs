@@ -22,6 +22,12 @@ pub enum NodeError {
         /// The process that holds it.
         pid: Option<u32>,
     },
+    /// Others could read or replace what is in the profile.
+    #[error("{} must be a directory that belongs to you alone; run chmod 700 on it", dir.display())]
+    NotPrivate {
+        /// The profile directory.
+        dir: PathBuf,
+    },
     /// A state file that should exist does not.
     #[error("{} is missing; restore it from a backup, or start over with an empty directory", path.display())]
     Missing {
@@ -74,7 +80,7 @@ impl NodeError {
             Self::InUse { .. } => Fault::InUse,
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Fault::InUse,
             // An address that is not ours to take.
-            Self::Listen { .. } => Fault::BadInput,
+            Self::Listen { .. } | Self::NotPrivate { .. } => Fault::BadInput,
             Self::Missing { .. } => Fault::StateMissing,
             Self::Damaged { .. } => Fault::StateDamaged,
             Self::Disk { .. } => Fault::DiskFull,

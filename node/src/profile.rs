@@ -28,13 +28,16 @@ impl Profile {
     /// Takes the directory, making it (0700) when there is none.
     ///
     /// # Errors
-    /// [`NodeError::InUse`] with the process that holds it, [`NodeError::Disk`].
+    /// [`NodeError::NotPrivate`], [`NodeError::InUse`] with the process that holds it, [`NodeError::Disk`].
     pub fn hold(dir: &Path) -> Result<Self, NodeError> {
         let disk = |path: &Path| {
             let path = path.to_owned();
             move |source| NodeError::Disk { path, source }
         };
         folder::make_private(dir).map_err(disk(dir))?;
+        if !folder::is_private(dir).map_err(disk(dir))? {
+            return Err(NodeError::NotPrivate { dir: dir.to_owned() });
+        }
         let path = dir.join("lock");
         let lock = Lock::take(&path).map_err(|error| match error {
             LockError::Held { pid } => NodeError::InUse { dir: dir.to_owned(), pid },
@@ -91,11 +94,22 @@ impl Profile {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use proto::rpc::Fault;
+    use tempfile::TempDir;
+
     use super::*;
+
+    fn private() -> TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        dir
+    }
 
     #[test]
     fn a_profile_in_use_names_the_process_that_holds_it() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = private();
         let held = Profile::hold(dir.path()).unwrap();
         let Err(NodeError::InUse { pid, .. }) = Profile::hold(dir.path()) else { panic!("held twice") };
         assert_eq!(pid, Some(std::process::id()));
@@ -104,8 +118,17 @@ mod tests {
     }
 
     #[test]
+    fn a_directory_that_others_may_enter_is_refused() {
+        let dir = private();
+        drop(Profile::hold(dir.path()).unwrap());
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o750)).unwrap();
+        let Err(error @ NodeError::NotPrivate { .. }) = Profile::hold(dir.path()) else { panic!("held") };
+        assert_eq!(error.fault(), Fault::BadInput);
+    }
+
+    #[test]
     fn only_a_first_start_is_fresh_and_one_cut_short_still_is() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = private();
         let profile = Profile::hold(dir.path()).unwrap();
         assert!(profile.is_fresh());
         std::fs::write(profile.nodekey(), "x").unwrap();
