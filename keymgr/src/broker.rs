@@ -46,6 +46,8 @@ pub struct Rules {
     pub manifest: Manifest,
     /// Which keys may leave.
     pub policy: Policy,
+    /// How long a PIN stays valid at most, whatever was asked for; without it until the manager stops.
+    pub pin_lifetime: Option<Duration>,
 }
 
 /// Which card was enrolled, and where that is written.
@@ -181,9 +183,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.slot = Slot::Idle(transport);
     }
 
-    /// Keeps the unlocked card for so many seconds, or until the manager stops.
+    /// Keeps the unlocked card for so many seconds, 0 being no end, and no longer than the rules allow.
     pub(crate) fn keep(&mut self, card: GuardedCard<T>, seconds: u64) {
-        let until = (seconds > 0).then(|| self.journal.monotonic().after(Duration::from_secs(seconds)));
+        let asked = (seconds > 0).then(|| Duration::from_secs(seconds));
+        let lifetime = [asked, self.rules.pin_lifetime].into_iter().flatten().min();
+        let until = lifetime.map(|lifetime| self.journal.monotonic().after(lifetime));
         self.slot = Slot::Unlocked { card, until };
     }
 

@@ -44,6 +44,8 @@ pub struct Config {
     pub manifest: PathBuf,
     /// Whether cards of the public test authority are taken.
     pub allow_test_ca: bool,
+    /// How long a PIN stays valid at most.
+    pub pin_lifetime: Option<Duration>,
 }
 
 /// Why a manager does not run.
@@ -135,7 +137,8 @@ impl Daemon {
         }
         let trust = Trust::production();
         let trust = if config.allow_test_ca { trust.with_test_authority() } else { trust };
-        let rules = Rules { trust, test_authority: config.allow_test_ca, manifest, policy };
+        let rules =
+            Rules { trust, test_authority: config.allow_test_ca, manifest, policy, pin_lifetime: config.pin_lifetime };
         let enrolment = Enrolment { pins, logged, pins_path: profile.pins(), policy_path: profile.policy() };
         let mut broker = Broker::new(card, log, rules, enrolment, Box::new(clock), Box::new(dice()));
         broker.announce(own_hash())?;

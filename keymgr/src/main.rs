@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use keymgr::daemon::{Config, Daemon, DaemonError};
@@ -51,6 +52,9 @@ struct RunArgs {
     /// Read the PIN from this open file descriptor (a pipe or a file, one line) and unlock the card at once.
     #[arg(long, value_name = "N")]
     pin_fd: Option<u32>,
+    /// Lock the card after so many minutes at the latest; 0: an unlocking may last until the manager stops.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pin_minutes: u32,
     /// Stop when stdin is closed, that is, when the parent is gone.
     #[arg(long)]
     until_stdin_closes: bool,
@@ -125,10 +129,11 @@ fn soft_create(args: &SoftCreateArgs) -> Result<(), Failure> {
 }
 
 fn run(args: RunArgs) -> Result<(), Failure> {
-    let RunArgs { dir, socket, reader, manifest, allow_test_ca, pin_fd, until_stdin_closes } = args;
+    let RunArgs { dir, socket, reader, manifest, allow_test_ca, pin_fd, pin_minutes, until_stdin_closes } = args;
     let reader: ReaderName = reader.parse()?;
     let pin = pin_fd.map(read_pin).transpose()?;
-    let config = Config { dir, socket, reader, manifest, allow_test_ca };
+    let pin_lifetime = (pin_minutes > 0).then(|| Duration::from_secs(u64::from(pin_minutes) * 60));
+    let config = Config { dir, socket, reader, manifest, allow_test_ca, pin_lifetime };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
         let mut stop = Stop::listen(until_stdin_closes)?;

@@ -243,6 +243,19 @@ fn the_card_is_reset_at_the_end_of_the_pins_lifetime() {
 }
 
 #[test]
+fn no_pin_is_valid_for_longer_than_the_manager_was_told() {
+    let world = World { pin_lifetime: Some(Duration::from_secs(600)), ..World::new() };
+    let mut broker = world.enrolled();
+    for (seconds, want) in [(0, 600), (60, 60), (600, 600), (u64::MAX, 600)] {
+        broker.unlock(Unlocking { pin: pin(PIN), last_try: false, seconds }, &why("unlock")).unwrap();
+        assert_eq!(broker.status().pin_seconds_left, want);
+    }
+    world.clock.pass(600);
+    broker.expire();
+    assert!(!broker.status().unlocked);
+}
+
+#[test]
 fn the_card_is_reset_on_lock_on_stop_and_on_a_wrong_pin() {
     let world = World::new();
     let mut broker = world.unlocked();

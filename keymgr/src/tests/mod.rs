@@ -222,6 +222,7 @@ pub(crate) struct World {
     pub(crate) clock: StillClock,
     pub(crate) test_authority: bool,
     pub(crate) manifest: String,
+    pub(crate) pin_lifetime: Option<Duration>,
     pub(crate) dir: tempfile::TempDir,
 }
 
@@ -231,7 +232,7 @@ impl World {
         let reader = Reader::with_blank_card();
         let manifest = manifest(&[reader.identity()]);
         let (log, clock) = (Memory::default(), StillClock::default());
-        Self { reader, log, clock, test_authority: true, manifest, dir: private_dir() }
+        Self { reader, log, clock, test_authority: true, manifest, pin_lifetime: None, dir: private_dir() }
     }
 
     pub(crate) fn pins_path(&self) -> PathBuf {
@@ -254,7 +255,8 @@ impl World {
         let trust = Trust::production();
         let trust = if self.test_authority { trust.with_test_authority() } else { trust };
         let manifest = Manifest::parse(&self.manifest).unwrap();
-        let rules = Rules { trust, test_authority: self.test_authority, manifest, policy };
+        let rules =
+            Rules { trust, test_authority: self.test_authority, manifest, policy, pin_lifetime: self.pin_lifetime };
         let logged = self.log.report().provisionings > 0;
         let enrolment = Enrolment { pins, logged, pins_path: self.pins_path(), policy_path };
         let clock = Box::new(self.clock.clone());
