@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! DIR/lock          held while a node runs on this profile; names its process
-//! DIR/creating      stands while the first start makes the other files
+//! DIR/profile       one word: "making" while the first start makes the other files, "made" ever after
 //! DIR/nodekey       the static key of RLPx
 //! DIR/store.sqlite  messages and clocks (not for a relay)
 //! ```
 //!
-//! The invariant: a file that should exist and does not is an error that says so. A first start is one where none of
-//! them exists, or that finds the mark of a first start that was cut short.
+//! The invariant: a file that should exist and does not is an error that says so, even when all of them are gone. A
+//! first start is one where none of them exists, or that finds the word of a first start that was cut short.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use proto::shell::{Lock, LockError, file, folder};
@@ -28,7 +29,8 @@ impl Profile {
     /// Takes the directory, making it (0700) when there is none.
     ///
     /// # Errors
-    /// [`NodeError::NotPrivate`], [`NodeError::InUse`] with the process that holds it, [`NodeError::Disk`].
+    /// [`NodeError::NotPrivate`], [`NodeError::InUse`] with the process that holds it, [`NodeError::Damaged`],
+    /// [`NodeError::Disk`].
     pub fn hold(dir: &Path) -> Result<Self, NodeError> {
         let disk = |path: &Path| {
             let path = path.to_owned();
@@ -45,12 +47,18 @@ impl Profile {
         })?;
         let mut profile = Self { dir: dir.to_owned(), fresh: false, _lock: lock };
         let mark = profile.mark();
-        if mark.exists() {
-            profile.fresh = true;
-        } else if !profile.nodekey().exists() && !profile.store().exists() {
-            file::write_whole(&mark, b"").map_err(disk(&mark))?;
-            profile.fresh = true;
-        }
+        profile.fresh = match file::read_bounded(&mark, MAKING.len()) {
+            Ok(word) if word.as_slice() == MAKING => true,
+            Ok(word) if word.as_slice() == MADE => false,
+            Ok(_) => return Err(damaged(mark)),
+            Err(error) if error.kind() == ErrorKind::InvalidData => return Err(damaged(mark)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let none = !profile.nodekey().exists() && !profile.store().exists();
+                file::write_whole(&mark, if none { MAKING } else { MADE }).map_err(disk(&mark))?;
+                none
+            }
+            Err(source) => return Err(disk(&mark)(source)),
+        };
         Ok(profile)
     }
 
@@ -67,9 +75,7 @@ impl Profile {
     pub fn complete(&mut self) -> Result<(), NodeError> {
         if self.fresh {
             let mark = self.mark();
-            std::fs::remove_file(&mark)
-                .and_then(|()| file::sync_folder_of(&mark))
-                .map_err(|source| NodeError::Disk { path: mark, source })?;
+            file::write_whole(&mark, MADE).map_err(|source| NodeError::Disk { path: mark, source })?;
             self.fresh = false;
         }
         Ok(())
@@ -88,9 +94,18 @@ impl Profile {
     }
 
     fn mark(&self) -> PathBuf {
-        self.dir.join("creating")
+        self.dir.join("profile")
     }
 }
+
+fn damaged(path: PathBuf) -> NodeError {
+    NodeError::Damaged { path, what: "the word \"making\" or \"made\"" }
+}
+
+/// While the first start has not made everything. The longest word.
+const MAKING: &[u8] = b"making\n";
+/// From then on.
+const MADE: &[u8] = b"made\n";
 
 #[cfg(test)]
 mod tests {
@@ -136,7 +151,28 @@ mod tests {
         let mut profile = Profile::hold(dir.path()).unwrap();
         assert!(profile.is_fresh(), "the first start was cut short");
         profile.complete().unwrap();
+        std::fs::remove_file(profile.nodekey()).unwrap();
         drop(profile);
-        assert!(!Profile::hold(dir.path()).unwrap().is_fresh(), "the store is missing, not new");
+        assert!(!Profile::hold(dir.path()).unwrap().is_fresh(), "everything is missing, not new");
+    }
+
+    #[test]
+    fn a_profile_with_state_and_without_its_mark_is_not_new() {
+        let dir = private();
+        std::fs::write(dir.path().join("nodekey"), "x").unwrap();
+        assert!(!Profile::hold(dir.path()).unwrap().is_fresh());
+        std::fs::remove_file(dir.path().join("nodekey")).unwrap();
+        assert!(!Profile::hold(dir.path()).unwrap().is_fresh(), "it has its mark from then on");
+    }
+
+    #[test]
+    fn a_damaged_mark_is_named_and_never_replaced() {
+        for content in [&b""[..], b"made", b"mad", &[b'm'; 4096]] {
+            let dir = private();
+            let mark = dir.path().join("profile");
+            std::fs::write(&mark, content).unwrap();
+            assert!(matches!(Profile::hold(dir.path()), Err(NodeError::Damaged { path, .. }) if path == mark));
+            assert_eq!(std::fs::read(&mark).unwrap(), content);
+        }
     }
 }

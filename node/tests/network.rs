@@ -216,6 +216,31 @@ async fn missing_and_damaged_state_is_an_error_that_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn state_that_is_missing_altogether_is_no_first_start() {
+    let alice = Person::new(14);
+    alice.start(&[]).await.stop().await.unwrap();
+    let names = ["nodekey", "store.sqlite"];
+    let state = names.map(|name| std::fs::read(alice.state().join(name)).unwrap());
+    for name in names {
+        std::fs::remove_file(alice.state().join(name)).unwrap();
+    }
+    let error = alice.fails_to_start().await;
+    assert_eq!(error.fault(), Fault::StateMissing);
+    assert!(error.to_string().contains("nodekey is missing; restore it"), "{error}");
+    for (name, content) in names.iter().zip(state) {
+        assert!(!alice.state().join(name).exists(), "nothing was made in its place");
+        std::fs::write(alice.state().join(name), content).unwrap();
+    }
+    alice.start(&[]).await.stop().await.unwrap();
+
+    let place = Relay::new();
+    let config = place.config();
+    place.start().await.stop().await.unwrap();
+    std::fs::remove_file(config.dir.join("nodekey")).unwrap();
+    assert_eq!(node::Node::start(config).await.unwrap_err().fault(), Fault::StateMissing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_profile_of_another_card_is_refused() {
     let (alice, bob) = (Person::new(10), Person::new(11));
     alice.start(&[]).await.stop().await.unwrap();
