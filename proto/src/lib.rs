@@ -31,5 +31,5 @@ pub use secret::Secret;
 pub use signature::{RecoverableSignature, keccak256};
 #[cfg(any(test, feature = "test-dice"))]
 pub use test_dice::TestDice;
-pub use time::{Instant, UnixMillis, UnixNanos, UnixSecs};
+pub use time::{Instant, UnixMillis, UnixSecs};
 pub use turn::Turn;

@@ -152,12 +152,6 @@ impl ExportPath {
         Self::reserved(1)
     }
 
-    /// Returns the key type: the fourth component without its hardened bit.
-    #[must_use]
-    pub fn key_type(&self) -> u32 {
-        self.0.0.get(3).map_or(0, |c| c & !HARDENED)
-    }
-
     /// Returns the path as any other.
     #[must_use]
     pub const fn as_path(&self) -> &KeyPath {
@@ -219,7 +213,6 @@ mod tests {
     fn the_two_reserved_paths_are_exportable() {
         assert_eq!(export("m/43'/60'/1581'/0'/0"), Ok(ExportPath::chat()));
         assert_eq!(export("m/43'/60'/1581'/1'/0"), Ok(ExportPath::database()));
-        assert_eq!(ExportPath::database().key_type(), 1);
     }
 
     /// EIP1581-02: the private key of a non-hardened key type would reveal the subtree together with one extended key.

@@ -1,7 +1,7 @@
 //! Bytes that must not be printed, cloned, compared with `==`, serialised or left in a freed buffer.
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::ZeroizeOnDrop;
 
 /// `N` secret bytes on the heap, wiped when dropped.
 ///
@@ -44,11 +44,6 @@ impl<const N: usize> Secret<N> {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.0.ct_eq(other.0.as_slice()).into()
-    }
-
-    /// Wipes the bytes at once, for a holder that lives on.
-    pub fn wipe(&mut self) {
-        self.0.zeroize();
     }
 }
 

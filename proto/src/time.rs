@@ -33,30 +33,29 @@ impl Instant {
 }
 
 macro_rules! unix {
-    ($name:ident, $int:ty, $doc:expr) => {
+    ($name:ident, $doc:expr) => {
         #[doc = $doc]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-        pub struct $name($int);
+        pub struct $name(u64);
 
         impl $name {
             /// Returns this count since 1970 as a point in time.
             #[must_use]
-            pub const fn new(count: $int) -> Self {
+            pub const fn new(count: u64) -> Self {
                 Self(count)
             }
 
             /// Returns the count since 1970.
             #[must_use]
-            pub const fn get(self) -> $int {
+            pub const fn get(self) -> u64 {
                 self.0
             }
         }
     };
 }
 
-unix!(UnixSecs, u64, "Seconds since 1970 UTC: envelope expiry, MVDS.");
-unix!(UnixMillis, u64, "Milliseconds since 1970 UTC: the wall clock, chat clocks.");
-unix!(UnixNanos, i64, "Nanoseconds since 1970 UTC: bundle timestamps, signed on the wire.");
+unix!(UnixSecs, "Seconds since 1970 UTC: envelope expiry, MVDS.");
+unix!(UnixMillis, "Milliseconds since 1970 UTC: the wall clock, chat clocks.");
 
 impl UnixMillis {
     /// Returns the whole seconds, rounded down.

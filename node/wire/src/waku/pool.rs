@@ -87,10 +87,6 @@ impl Pool {
         self.by_hash.len()
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     pub(super) fn find(&self, hash: &EnvelopeHash) -> Option<Slot> {
         self.by_hash.get(hash).copied()
     }
@@ -274,7 +270,7 @@ mod tests {
             let _ = put(&mut pool, entry(n.into(), n.into(), false));
         }
         assert_eq!(pool.len(), 2);
-        assert!(pool.bytes() <= size * 2);
+        assert!(pool.bytes <= size * 2);
     }
 
     #[test]

@@ -119,12 +119,6 @@ impl Host {
         self.pool.len()
     }
 
-    /// Returns how many bytes the pool counts for them.
-    #[must_use]
-    pub fn pool_bytes(&self) -> usize {
-        self.pool.bytes()
-    }
-
     fn greet(&mut self, now: Now, peer: PeerId, id: ChatKey, version: u32) {
         let version = if version == 0 { Version::V0 } else { Version::V1 };
         let mut options = Options {
