@@ -125,7 +125,7 @@ impl Network {
         command.arg("--manifest").arg(manifest);
         command.args(["--allow-test-ca", "--until-stdin-closes"]);
         let name = format!("{}'s key manager", profile.name);
-        let (Ready { .. }, pid) = crew.start(&name, command, READY).await?;
+        let (Ready { .. }, pid) = crew.start(&name, command, &profile.keymgr_socket, READY).await?;
         Ok(Started { pid, client: client::keymgr(&profile.keymgr_socket).await? })
     }
 
@@ -139,7 +139,7 @@ impl Network {
         command.arg("--dir").arg(self.layout.relay_dir());
         command.arg("--socket").arg(&socket);
         command.args(["--listen", "127.0.0.1:0", "--until-stdin-closes"]);
-        let (ready, pid): (Ready, u32) = crew.start("the relay", command, READY).await?;
+        let (ready, pid): (Ready, u32) = crew.start("the relay", command, &socket, READY).await?;
         let enode = ready.enode.ok_or_else(|| CliError::Other("the relay did not say its address".to_owned()))?;
         Ok((Started { pid, client: client::node(&socket).await? }, enode))
     }
@@ -159,7 +159,8 @@ impl Network {
         command.arg("--socket").arg(&profile.node_socket);
         command.arg("--keymgr").arg(&profile.keymgr_socket);
         command.args(["--listen", "127.0.0.1:0", "--peer", relay, "--until-stdin-closes"]);
-        let (Ready { .. }, pid) = crew.start(&format!("{}'s node", profile.name), command, READY).await?;
+        let name = format!("{}'s node", profile.name);
+        let (Ready { .. }, pid) = crew.start(&name, command, &profile.node_socket, READY).await?;
         Ok(Started { pid, client: client::node(&profile.node_socket).await? })
     }
 }

@@ -6,9 +6,11 @@
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -68,7 +70,7 @@ impl Crew {
     }
 
     /// Starts a program and waits until it prints its one line that says it is ready. From the first moment it belongs to
-    /// the crew: also when this is cancelled, [`Crew::stop`] ends it.
+    /// the crew: also when this is cancelled, [`Crew::stop`] ends it, and removes the socket that it could not remove.
     ///
     /// # Errors
     /// [`CliError::Child`] when it ends first, prints something else, or is not ready in time.
@@ -76,10 +78,12 @@ impl Crew {
         &mut self,
         name: &str,
         command: Command,
+        socket: &Path,
         within: Duration,
     ) -> Result<(R, u32), CliError> {
+        nothing_in_the_way(socket)?;
         let report = (self.ended.clone(), self.running.len());
-        let (running, ready) = Running::spawn(name, command, self.verbose, report)?;
+        let (running, ready) = Running::spawn(name, command, socket, self.verbose, report)?;
         let pid = running.pid;
         self.running.push(running);
         let Some(running) = self.running.last_mut() else {
@@ -124,6 +128,7 @@ impl Crew {
 struct Running {
     name: String,
     pid: u32,
+    socket: PathBuf,
     stdin: Option<ChildStdin>,
     kill: Option<oneshot::Sender<()>>,
     exit: watch::Receiver<Option<ExitStatus>>,
@@ -134,6 +139,7 @@ impl Running {
     fn spawn(
         name: &str,
         mut command: Command,
+        socket: &Path,
         verbose: bool,
         report: (mpsc::UnboundedSender<usize>, usize),
     ) -> Result<(Self, oneshot::Receiver<Vec<u8>>), CliError> {
@@ -155,11 +161,21 @@ impl Running {
         let (kill, killed) = oneshot::channel();
         let (say_exit, exit) = watch::channel(None);
         tokio::spawn(reap(child, killed, say_exit, report));
-        Ok((Self { name: name.to_owned(), pid, stdin, kill: Some(kill), exit, last_words }, ready))
+        let (name, socket) = (name.to_owned(), socket.to_owned());
+        Ok((Self { name, pid, socket, stdin, kill: Some(kill), exit, last_words }, ready))
+    }
+
+    /// Ends it, and clears away what it had no time to clear away.
+    async fn stop(&mut self) {
+        self.end().await;
+        let by_force = self.exit.borrow().is_some_and(|status| status.signal().is_some());
+        if by_force && is_stale(&self.socket) {
+            let _ = std::fs::remove_file(&self.socket);
+        }
     }
 
     /// Asks by closing stdin, then by SIGTERM, then does not ask.
-    async fn stop(&mut self) {
+    async fn end(&mut self) {
         drop(self.stdin.take());
         if self.gone(POLITE).await {
             return;
@@ -205,6 +221,22 @@ impl Running {
             (None, _) => otherwise,
         };
         CliError::Child { name: self.name.clone(), fault, message }
+    }
+}
+
+/// Returns whether this is a socket that nobody serves.
+fn is_stale(socket: &Path) -> bool {
+    UnixStream::connect(socket).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// Checks that where a service will make its socket there is none but a socket: the service replaces nothing else.
+fn nothing_in_the_way(socket: &Path) -> Result<(), CliError> {
+    match std::fs::symlink_metadata(socket) {
+        Ok(there) if !there.file_type().is_socket() => {
+            let message = format!("{} is in the way: it is no socket; remove it and try again", socket.display());
+            Err(CliError::found(Fault::BadInput, message))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -285,7 +317,7 @@ async fn listen(mut stderr: impl AsyncRead + Unpin, words: Arc<LastWords>, prefi
             if piece.ends_with(b"\n") || begun.len() > MAX_LINE {
                 let line = String::from_utf8_lossy(&begun).into_owned();
                 // Nobody may be reading: that is no reason to stop.
-                let _ = writeln!(std::io::stderr().lock(), "[{prefix}] {}", shown(line.trim_end()));
+                let _ = writeln!(io::stderr().lock(), "[{prefix}] {}", shown(line.trim_end()));
                 begun.clear();
             }
         }
@@ -340,14 +372,19 @@ mod tests {
         command
     }
 
+    fn no_socket() -> &'static Path {
+        Path::new("/nowhere/x.sock")
+    }
+
     fn is_alive(pid: u32) -> bool {
-        std::path::Path::new(&format!("/proc/{pid}")).exists()
+        Path::new(&format!("/proc/{pid}")).exists()
     }
 
     #[tokio::test]
     async fn a_child_is_ready_when_its_line_comes_and_ends_when_its_stdin_closes() {
         let mut crew = Crew::new(false);
-        let (ready, pid) = crew.start::<Ready>("x", sh("echo '{\"ready\":true}'; cat"), SOON).await.unwrap();
+        let (ready, pid) =
+            crew.start::<Ready>("x", sh("echo '{\"ready\":true}'; cat"), no_socket(), SOON).await.unwrap();
         assert!(ready.ready && is_alive(pid));
         crew.stop().await;
         assert!(!is_alive(pid));
@@ -357,7 +394,7 @@ mod tests {
     async fn a_child_that_fails_to_start_is_named_with_its_last_words_and_its_fault() {
         let mut crew = Crew::new(false);
         let script = "echo noise >&2; echo 'cardinal-node: do this' >&2; exit 30";
-        let error = crew.start::<Ready>("bob's node", sh(script), SOON).await.unwrap_err();
+        let error = crew.start::<Ready>("bob's node", sh(script), no_socket(), SOON).await.unwrap_err();
         assert_eq!(error.to_string(), "bob's node: do this");
         assert_eq!(error.fault(), Some(Fault::InUse));
     }
@@ -365,7 +402,10 @@ mod tests {
     #[tokio::test]
     async fn a_child_that_is_never_ready_is_given_up_and_ended() {
         let mut crew = Crew::new(false);
-        let error = crew.start::<Ready>("x", sh("echo slow >&2; cat"), Duration::from_millis(200)).await.unwrap_err();
+        let error = crew
+            .start::<Ready>("x", sh("echo slow >&2; cat"), no_socket(), Duration::from_millis(200))
+            .await
+            .unwrap_err();
         assert!(error.to_string().starts_with("x: not ready within"), "{error}");
         let pid = crew.running[0].pid;
         crew.stop().await;
@@ -376,14 +416,15 @@ mod tests {
     async fn a_child_that_hangs_with_an_error_is_asked_for_it() {
         let mut crew = Crew::new(false);
         let script = "cat; echo 'the disk is full' >&2; exit 34";
-        let error = crew.start::<Ready>("x", sh(script), Duration::from_millis(200)).await.unwrap_err();
+        let error = crew.start::<Ready>("x", sh(script), no_socket(), Duration::from_millis(200)).await.unwrap_err();
         assert_eq!((error.to_string().as_str(), error.exit_code()), ("x: the disk is full", 34));
     }
 
     #[tokio::test]
     async fn a_child_that_prints_without_end_is_not_ready_and_takes_no_memory() {
         let mut crew = Crew::new(false);
-        let error = crew.start::<Ready>("x", sh("head -c 1000000 /dev/zero; exit 3"), SOON).await.unwrap_err();
+        let error =
+            crew.start::<Ready>("x", sh("head -c 1000000 /dev/zero; exit 3"), no_socket(), SOON).await.unwrap_err();
         assert_eq!(error.to_string(), "x: ended with exit code 3");
         crew.stop().await;
     }
@@ -391,8 +432,10 @@ mod tests {
     #[tokio::test]
     async fn a_child_that_dies_is_noticed() {
         let mut crew = Crew::new(false);
-        crew.start::<Ready>("first", sh("echo '{\"ready\":true}'; cat"), SOON).await.unwrap();
-        crew.start::<Ready>("second", sh("echo '{\"ready\":true}'; echo noise >&2; kill -9 $$"), SOON).await.unwrap();
+        crew.start::<Ready>("first", sh("echo '{\"ready\":true}'; cat"), no_socket(), SOON).await.unwrap();
+        crew.start::<Ready>("second", sh("echo '{\"ready\":true}'; echo noise >&2; kill -9 $$"), no_socket(), SOON)
+            .await
+            .unwrap();
         assert_eq!(crew.lost().await.to_string(), "second: was ended by signal 9");
         crew.stop().await;
     }
@@ -402,5 +445,33 @@ mod tests {
         assert!(run_once::<Ready>("x", sh("echo '{\"ready\":true}'")).await.unwrap().ready);
         let error = run_once::<Ready>("x", sh("echo 'the disk is full' >&2; exit 34")).await.unwrap_err();
         assert_eq!((error.to_string().as_str(), error.exit_code()), ("x: the disk is full", 34));
+    }
+
+    #[tokio::test]
+    async fn a_child_that_is_ended_by_force_leaves_no_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let (stale, served) = (dir.path().join("stale.sock"), dir.path().join("served.sock"));
+        // Closed without its file being removed, as when its process is killed.
+        drop(std::os::unix::net::UnixListener::bind(&stale).unwrap());
+        let _listener = std::os::unix::net::UnixListener::bind(&served).unwrap();
+        let mut crew = Crew::new(false);
+        for socket in [&stale, &served] {
+            crew.start::<Ready>("x", sh("echo '{\"ready\":true}'; kill -9 $$"), socket, SOON).await.unwrap();
+        }
+        crew.stop().await;
+        assert!(!stale.exists());
+        assert!(served.exists(), "somebody else serves it");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_is_in_the_way_and_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("x.sock");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        let mut crew = Crew::new(false);
+        let error = crew.start::<Ready>("x", sh("echo '{\"ready\":true}'; cat"), &link, SOON).await.unwrap_err();
+        assert_eq!(error.fault(), Some(Fault::BadInput));
+        assert!(error.to_string().contains("is in the way"), "{error}");
+        assert!(link.is_symlink() && crew.running.is_empty());
     }
 }

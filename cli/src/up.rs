@@ -26,7 +26,7 @@ pub(crate) const PEOPLE: [&str; 2] = ["alice", "bob"];
 /// [`Fault::InUse`] when it runs already, and whatever a part says. A signal is no error: that is how it ends.
 pub(crate) async fn run(out: Output, args: UpArgs) -> Result<(), CliError> {
     let mut signals = Signals::listen()?;
-    Signals::follow_parent()?;
+    signals.follow_parent();
     let network = Network::new(Layout::of_user()?)?;
     let _hold = Hold::take(&network.layout().lock())?;
     let mut crew = Crew::new(args.verbose);

@@ -302,7 +302,7 @@ fn an_up_whose_parent_dies_ends_whole() {
     shell.signal(Signal::KILL);
     assert_gone(&up);
     assert_gone(&children);
-    assert!(shell.end().1.contains("Stopped by SIGTERM"));
+    assert!(shell.end().1.contains("Stopped by its parent's end"));
     assert!(home.sockets().is_empty(), "{:?}", home.sockets());
 }
 
@@ -317,4 +317,15 @@ fn a_part_that_dies_ends_the_rest_with_a_word() {
     let output = up.child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(text(&output.stderr), "cardinal: the relay: was ended by signal 9\n");
+    assert!(home.sockets().is_empty(), "{:?}", home.sockets());
+}
+
+#[test]
+fn an_up_outlives_the_thread_that_started_it() {
+    let home = Home::new();
+    let up = std::thread::scope(|threads| threads.spawn(|| home.up(&[])).join()).unwrap();
+    assert_eq!(home.json(&["node", "status", "--profile", "relay"])["role"], "relay");
+    up.signal(Signal::INT);
+    let (code, last) = up.end();
+    assert_eq!((code, last.contains("Stopped by SIGINT")), (Some(0), true), "{last}");
 }

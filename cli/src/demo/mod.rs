@@ -29,7 +29,7 @@ use scribe::Scribe;
 pub(crate) async fn run(out: Output) -> Result<(), CliError> {
     let began = Instant::now();
     let mut signals = Signals::listen()?;
-    Signals::follow_parent()?;
+    signals.follow_parent();
     let folder = Folder::make()?;
     let network = Network::new(Layout::new(folder.path().join("data"), folder.path().join("run"))?)?;
     let mut crew = Crew::new(false);
