@@ -116,3 +116,39 @@ async fn a_peer_that_pings_and_reads_few_of_the_pongs_is_dropped() {
     counted(&relay, "connection.ended.deaf_peer", 1).await;
     relay.stop().await.unwrap();
 }
+
+/// Packets in one burst, each with two answers: more than may wait at a time.
+const CROWD: usize = 5000;
+
+/// A peer that reads all it is sent is not slow, however much it asks at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_many_small_packets_is_answered_whole() {
+    let place = Relay::new();
+    let relay = place.start().await;
+    let mut peer = RawPeer::connect(relay.enode(), 6, Capability::WAKU_1).await;
+    peer.send(code::STATUS, STATUS).await;
+    // No work was done for it: each packet is refused and confirmed, in two answers.
+    peer.burst(code::MESSAGES, &envelope(now() + 10, 10), CROWD, code::BATCH_ACK).await;
+    let status = Program::of(&relay).await.status().await;
+    assert_eq!(status.peers.len(), 1);
+    assert!(!status.counters.iter().any(|counter| counter.name == "peer.dropped.slow"));
+    relay.stop().await.unwrap();
+}
+
+/// What waits for a peer that asks and never reads is bounded: it is not listened to, and dropped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_sends_packets_and_reads_no_answer_is_dropped() {
+    let place = Relay::new();
+    let relay = place.start().await;
+    let mut peer = DeafPeer::connect(relay.enode(), 7).await;
+    let packet = envelope(now() + 10, 10);
+    let mut packets = 0;
+    while peer.send(code::MESSAGES, &packet).await {
+        packets += 1;
+        assert!(packets < 200_000, "400000 answers wait for it");
+    }
+    counted(&relay, "connection.ended.slow_peer", 1).await;
+    let status = Program::of(&relay).await.status().await;
+    assert!(!status.counters.iter().any(|counter| counter.name == "peer.dropped.slow"), "not for what it asked");
+    relay.stop().await.unwrap();
+}

@@ -82,8 +82,7 @@ impl Peers {
     /// Tells a peer why it must go, and forgets it.
     pub(super) fn dismiss(&mut self, peer: PeerId, reason: Reason) {
         if let Some((_, outbox)) = self.connected.remove(&peer) {
-            // A full outbox means that it would not read the reason either.
-            let _full = outbox.disconnect(reason);
+            outbox.disconnect(reason);
             self.publish();
         }
     }

@@ -1,9 +1,10 @@
 //! One TCP connection: bytes to the RLPx session and back, Waku packets to the engine and from it.
 //!
-//! The task never waits for its peer in one direction only: while bytes wait to be written it goes on reading, and a
-//! peer that takes nothing of what is written for 20 s, lets the outbox fill up, or keeps asking without reading the
-//! answers, is dropped.
+//! While bytes wait to be written the task goes on reading, until a crowd of packets waits for the peer: then the peer
+//! has to take some of them before anything more is taken from it. One that takes nothing of what is written for 20 s,
+//! lets the outbox fill up, or keeps pinging without reading the answers, is dropped.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,8 +67,19 @@ impl Shell {
         let (reader, writer) = stream.into_split();
         let inbound = slot.is_some();
         let pending = Pending::new();
-        let mut connection =
-            Connection { shell: self, session, reader, writer, pending, address, inbound, slot, up: None, over: None };
+        let mut connection = Connection {
+            shell: self,
+            session,
+            reader,
+            writer,
+            pending,
+            received: VecDeque::new(),
+            address,
+            inbound,
+            slot,
+            up: None,
+            over: None,
+        };
         connection.live().await;
         connection.end().await
     }
@@ -79,6 +91,8 @@ struct Connection {
     reader: OwnedReadHalf,
     writer: OwnedWriteHalf,
     pending: Pending,
+    /// Packets of one read that the engine has not been given yet.
+    received: VecDeque<(u64, Vec<u8>)>,
     address: SocketAddr,
     inbound: bool,
     slot: Option<OwnedSemaphorePermit>,
@@ -110,7 +124,7 @@ impl Connection {
             let wake = self.session.wake_at();
             let write_by = self.pending.deadline();
             tokio::select! {
-                read = self.reader.read(&mut room) => match read {
+                read = self.reader.read(&mut room), if self.received.is_empty() => match read {
                     Ok(0) => self.input(Input::Eof),
                     Ok(n) => self.input(Input::Bytes(room.get(..n).unwrap_or(&[]))),
                     Err(_) => self.over = Some(Over::Transport),
@@ -125,6 +139,10 @@ impl Connection {
                 () = self.shell.stop.heard() => self.input(Input::Disconnect(Reason::Quitting)),
             }
             self.settle().await;
+        }
+        // What it said before it ended the connection counts.
+        while let Some((code, payload)) = self.received.pop_front() {
+            self.pass_on(code, payload).await;
         }
     }
 
@@ -145,8 +163,22 @@ impl Connection {
         }
     }
 
-    /// Does what the session wants, in order.
+    /// Does what the session wants, in order, and gives the engine what came as long as its answers find room.
     async fn settle(&mut self) {
+        self.serve_session().await;
+        while self.over.is_none()
+            && !self.is_crowded()
+            && let Some((code, payload)) = self.received.pop_front()
+        {
+            self.pass_on(code, payload).await;
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| up.outgoings.is_crowded())
+    }
+
+    async fn serve_session(&mut self) {
         while self.over.is_none()
             && let Some(output) = self.session.poll()
         {
@@ -157,7 +189,7 @@ impl Connection {
                     }
                 }
                 Output::Event(Event::Up { peer, hello, capabilities }) => self.greet(peer, &hello, &capabilities).await,
-                Output::Event(Event::Message { code, payload, .. }) => self.pass_on(code, payload).await,
+                Output::Event(Event::Message { code, payload, .. }) => self.received.push_back((code, payload)),
                 Output::Event(Event::NotSent { why, .. }) => {
                     self.shell.counters.count("connection", "not-sent");
                     tracing::debug!(%why, "packet not sent");

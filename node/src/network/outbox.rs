@@ -1,5 +1,8 @@
 //! The queue of packets from the engine to one connection. The engine never waits for a peer: what does not fit makes
 //! the peer a slow one, and it is dropped.
+//!
+//! The invariant: what waits is bounded by its memory, [`MAX_BYTES`]. A peer that asks much at once is not slow for it:
+//! its connection takes nothing more from it while the queue is [crowded](Outgoings::is_crowded).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,13 +26,13 @@ pub(crate) enum Outgoing {
 /// The engine's end.
 #[derive(Clone)]
 pub(crate) struct Outbox {
-    queue: mpsc::Sender<Outgoing>,
+    queue: mpsc::UnboundedSender<Outgoing>,
     bytes: Arc<AtomicUsize>,
 }
 
 /// The connection's end.
 pub(crate) struct Outgoings {
-    queue: mpsc::Receiver<Outgoing>,
+    queue: mpsc::UnboundedReceiver<Outgoing>,
     bytes: Arc<AtomicUsize>,
 }
 
@@ -39,7 +42,7 @@ pub(crate) struct Slow;
 
 /// Returns both ends of an empty queue.
 pub(crate) fn outbox() -> (Outbox, Outgoings) {
-    let (sender, receiver) = mpsc::channel(MAX_PACKETS);
+    let (sender, receiver) = mpsc::unbounded_channel();
     let bytes = Arc::new(AtomicUsize::new(0));
     (Outbox { queue: sender, bytes: Arc::clone(&bytes) }, Outgoings { queue: receiver, bytes })
 }
@@ -47,23 +50,18 @@ pub(crate) fn outbox() -> (Outbox, Outgoings) {
 impl Outbox {
     /// Queues a packet. A queue whose connection has ended takes everything: its end is on the way to the engine.
     pub(crate) fn packet(&self, code: u64, payload: Vec<u8>) -> Result<(), Slow> {
-        let size = payload.len();
-        if self.bytes.fetch_add(size, Ordering::Relaxed) > MAX_BYTES {
+        let size = memory(&payload);
+        if self.bytes.load(Ordering::Relaxed) > MAX_BYTES {
             return Err(Slow);
         }
-        self.send(Outgoing::Packet { code, payload })
+        self.bytes.fetch_add(size, Ordering::Relaxed);
+        let _ended = self.queue.send(Outgoing::Packet { code, payload });
+        Ok(())
     }
 
     /// Queues the goodbye.
-    pub(crate) fn disconnect(&self, reason: Reason) -> Result<(), Slow> {
-        self.send(Outgoing::Disconnect(reason))
-    }
-
-    fn send(&self, outgoing: Outgoing) -> Result<(), Slow> {
-        match self.queue.try_send(outgoing) {
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-            Err(mpsc::error::TrySendError::Full(_)) => Err(Slow),
-        }
+    pub(crate) fn disconnect(&self, reason: Reason) {
+        let _ended = self.queue.send(Outgoing::Disconnect(reason));
     }
 }
 
@@ -72,16 +70,32 @@ impl Outgoings {
     pub(crate) async fn next(&mut self) -> Option<Outgoing> {
         let outgoing = self.queue.recv().await?;
         if let Outgoing::Packet { payload, .. } = &outgoing {
-            self.bytes.fetch_sub(payload.len(), Ordering::Relaxed);
+            self.bytes.fetch_sub(memory(payload), Ordering::Relaxed);
         }
         Some(outgoing)
     }
+
+    /// Returns whether so much waits that the peer should take some of it before it is listened to.
+    ///
+    /// Packets are counted, not bytes: answers are many and small, while a whole pool for a peer that has just come is
+    /// few and large. Two nodes that send each other their pools must not wait for each other.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.queue.len() > CROWD
+    }
 }
 
-/// Packets that may wait: acknowledgements are small, a full pool comes in few packets.
-const MAX_PACKETS: usize = 1024;
+/// What a packet that waits takes of the memory.
+fn memory(payload: &[u8]) -> usize {
+    payload.len() + OVERHEAD
+}
+
 /// Bytes that may wait before another packet is refused: a whole pool for a peer that has just come, and no more.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
+/// A place in the queue and what the allocator adds, generously.
+const OVERHEAD: usize = 128;
+/// Packets that wait for a peer that is listened to. As answers they take half of [`MAX_BYTES`] at most, so that the
+/// answers to what the engine still has of the peer find room.
+const CROWD: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -90,18 +104,35 @@ mod tests {
     #[tokio::test]
     async fn a_peer_that_does_not_read_is_slow_and_one_that_reads_is_not() {
         let (outbox, mut outgoings) = outbox();
-        for _ in 0..MAX_PACKETS {
-            outbox.packet(1, Vec::new()).unwrap();
+        let mut waiting = 0;
+        while outbox.packet(1, Vec::new()).is_ok() {
+            waiting += 1;
+            assert!(waiting * size_of::<Outgoing>() <= MAX_BYTES, "packets without a payload take memory too");
         }
-        assert_eq!(outbox.packet(1, Vec::new()), Err(Slow));
+        assert!(waiting > 2 * CROWD, "a crowd is no reason yet");
         assert!(outgoings.next().await.is_some());
         outbox.packet(1, Vec::new()).unwrap();
+        assert_eq!(outbox.packet(1, Vec::new()), Err(Slow));
+    }
+
+    #[tokio::test]
+    async fn many_packets_are_a_crowd_and_a_whole_pool_is_none() {
+        let (outbox, mut outgoings) = outbox();
+        outbox.packet(1, vec![0; MAX_BYTES / 2]).unwrap();
+        for _ in 1..CROWD {
+            outbox.packet(1, Vec::new()).unwrap();
+        }
+        assert!(!outgoings.is_crowded());
+        outbox.packet(1, Vec::new()).unwrap();
+        assert!(outgoings.is_crowded());
+        outgoings.next().await;
+        assert!(!outgoings.is_crowded());
     }
 
     #[tokio::test]
     async fn bytes_count_too() {
         let (outbox, mut outgoings) = outbox();
-        outbox.packet(1, vec![0; MAX_BYTES]).unwrap();
+        outbox.packet(1, vec![0; MAX_BYTES - OVERHEAD]).unwrap();
         outbox.packet(1, vec![0; 1]).unwrap();
         assert_eq!(outbox.packet(1, vec![0; 1]), Err(Slow));
         outgoings.next().await;

@@ -39,6 +39,36 @@ impl RawPeer {
         self.flush().await;
     }
 
+    /// Sends a packet so many times in one burst, and reads meanwhile until as many of the code `wanted` have come.
+    pub(crate) async fn burst(&mut self, code: u64, payload: &[u8], times: usize, wanted: u64) {
+        for _ in 0..times {
+            let input = Input::Send { capability: Capability::WAKU_1, code, payload };
+            self.clock.turn(|turn| self.session.handle(turn, input));
+        }
+        let (mut frames, mut sent, mut came) = (Vec::new(), 0, 0);
+        let mut room = vec![0; 64 * 1024];
+        loop {
+            while let Some(output) = self.session.poll() {
+                match output {
+                    Output::Send(bytes) => frames.extend(bytes),
+                    Output::Event(Event::Message { code, .. }) => came += usize::from(code == wanted),
+                    Output::Event(event) => panic!("{event:?} after {came} answers"),
+                }
+            }
+            if came >= times {
+                return;
+            }
+            let (mut reader, mut writer) = self.stream.split();
+            tokio::select! {
+                read = reader.read(&mut room) => match read.unwrap() {
+                    0 => panic!("the end after {came} answers"),
+                    n => self.clock.turn(|turn| self.session.handle(turn, Input::Bytes(&room[..n]))),
+                },
+                written = writer.write(&frames[sent..]), if sent < frames.len() => sent += written.unwrap(),
+            }
+        }
+    }
+
     /// Sends bytes that are no frame.
     pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
@@ -124,6 +154,12 @@ impl DeafPeer {
         let status = peer.writer.seal(BASE_LENGTH + code::STATUS, &[0xc0]).unwrap();
         peer.stream.write_all(&status).await.unwrap();
         peer
+    }
+
+    /// Sends a packet, as long as the other side takes it; says whether it did.
+    pub(crate) async fn send(&mut self, code: u64, payload: &[u8]) -> bool {
+        let frame = self.writer.seal(BASE_LENGTH + code, payload).unwrap();
+        self.stream.write_all(&frame).await.is_ok()
     }
 
     /// Sends a thousand pings and reads a little, so that there is progress; says whether the other side still takes them.
