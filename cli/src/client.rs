@@ -41,9 +41,21 @@ pub(crate) async fn node(socket: &Path) -> Result<Node, CliError> {
 /// # Errors
 /// What the service answered, or [`Fault::NotRunning`] when it does not answer at all.
 pub(crate) async fn answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, CliError> {
-    match tokio::time::timeout(DEADLINE, call).await {
+    within(DEADLINE, call).await
+}
+
+/// Waits for the answer to a call that needs no card: a service that is well gives it at once.
+///
+/// # Errors
+/// As [`answer`].
+pub(crate) async fn prompt_answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, CliError> {
+    within(PROMPT, call).await
+}
+
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, CliError> {
+    match tokio::time::timeout(limit, call).await {
         Ok(answer) => Ok(answer?.into_inner()),
-        Err(_) => Err(silent()),
+        Err(_) => Err(silent(limit)),
     }
 }
 
@@ -72,13 +84,15 @@ pub(crate) async fn unlock(
 }
 
 async fn connect(path: &Path) -> Result<Channel, CliError> {
-    Ok(tokio::time::timeout(DEADLINE, socket::connect(path)).await.map_err(|_| silent())??)
+    Ok(tokio::time::timeout(PROMPT, socket::connect(path)).await.map_err(|_| silent(PROMPT))??)
 }
 
-fn silent() -> CliError {
-    let message = format!("the service did not answer within {} s; see `cardinal up --verbose`", DEADLINE.as_secs());
+fn silent(limit: Duration) -> CliError {
+    let message = format!("the service did not answer within {} s; see `cardinal up --verbose`", limit.as_secs());
     CliError::found(Fault::NotRunning, message)
 }
 
 /// No call takes longer, key generation on a card included.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a service may take for what it only has to look up.
+const PROMPT: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use proto::shell::{dice, file};
 use proto::{ChatKey, Fingerprint, Pin, Puk};
 use serde::{Deserialize, Serialize};
 
-use crate::client::{self, Keymgr, Node, answer};
+use crate::client::{self, Keymgr, Node, answer, prompt_answer};
 use crate::error::CliError;
 use crate::paths::{self, Layout, Profile};
 use crate::process::{self, Crew};
@@ -212,7 +212,7 @@ pub(crate) async fn card(manager: &mut Keymgr) -> Result<CardInfo, CliError> {
 /// # Errors
 /// What the manager answered.
 pub(crate) async fn keymgr_status(manager: &mut Keymgr) -> Result<KeymgrStatus, CliError> {
-    answer(manager.status(KeymgrStatusRequest {})).await
+    prompt_answer(manager.status(KeymgrStatusRequest {})).await
 }
 
 /// Returns what the node says of itself.
@@ -220,7 +220,7 @@ pub(crate) async fn keymgr_status(manager: &mut Keymgr) -> Result<KeymgrStatus, 
 /// # Errors
 /// What the node answered.
 pub(crate) async fn node_status(node: &mut Node) -> Result<NodeStatus, CliError> {
-    answer(node.status(NodeStatusRequest {})).await
+    prompt_answer(node.status(NodeStatusRequest {})).await
 }
 
 /// What `cardinal-keymgr soft-create` prints.

@@ -183,6 +183,19 @@ async fn every_report_has_a_form_for_people_and_one_for_programs() {
 }
 
 #[tokio::test]
+async fn a_service_that_hangs_is_given_up_soon() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::with_profiles(&["alice"]);
+    let socket = world.socket("alice", "node");
+    let folder = socket.parent().unwrap();
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let error = assert_fails(&world.cardinal(&["node", "status"], "").await, Fault::NotRunning);
+    assert!(error.contains("did not answer within 5 s"), "{error}");
+}
+
+#[tokio::test]
 async fn what_is_not_running_or_not_there_is_said() {
     let world = World::with_profiles(&[]);
     assert!(assert_fails(&world.cardinal(&["node", "status"], "").await, Fault::StateMissing).contains("cardinal up"));
