@@ -3,32 +3,50 @@
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use proto::shell::dice;
+use proto::shell::{Lock, LockError, dice, folder};
 use rand_core::Rng as _;
 
 use crate::error::CliError;
 
 /// A temporary folder of mode 0700, removed with everything in it when dropped.
+///
+/// A lock in it is held for as long as its demo lives: what lies there without a holder was left by one that was killed.
 #[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    path: PathBuf,
+    _lock: Lock,
+}
 
 impl Folder {
-    /// Makes it in the system's folder for such things (`TMPDIR`).
+    /// Makes it in the system's folder for such things (`TMPDIR`), and removes what killed demos left there.
     ///
     /// # Errors
     /// [`CliError::File`].
     pub(crate) fn make() -> Result<Self, CliError> {
-        let mut name = [0; 6];
+        let place = std::env::temp_dir();
+        sweep(&place);
+        Self::make_in(&place)
+    }
+
+    fn make_in(place: &Path) -> Result<Self, CliError> {
+        let mut name = [0; RANDOM];
         dice().fill_bytes(&mut name);
-        let path = std::env::temp_dir().join(format!("cardinal-demo-{}", hex::encode(name)));
+        let path = place.join(format!("{PREFIX}{}", hex::encode(name)));
+        // It gets its name with the lock held, so that nobody takes it for one that was left.
+        let unfinished = path.with_extension("new");
         // Not recursive: a folder that exists already is somebody else's.
-        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(CliError::file(&path))?;
-        Ok(Self(path))
+        std::fs::DirBuilder::new().mode(0o700).create(&unfinished).map_err(CliError::file(&unfinished))?;
+        let lock = Lock::take(&unfinished.join(LOCK)).map_err(|error| match error {
+            LockError::Io(error) => CliError::file(&unfinished)(error),
+            held @ LockError::Held { .. } => CliError::Other(format!("{}: {held}", unfinished.display())),
+        })?;
+        std::fs::rename(&unfinished, &path).map_err(CliError::file(&path))?;
+        Ok(Self { path, _lock: lock })
     }
 
     /// Returns where it is.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Removes it and says whether that worked.
@@ -36,8 +54,8 @@ impl Folder {
     /// # Errors
     /// [`CliError::File`].
     pub(crate) fn remove(self) -> Result<(), CliError> {
-        match std::fs::remove_dir_all(&self.0) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CliError::file(&self.0)(error)),
+        match std::fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CliError::file(&self.path)(error)),
             _ => Ok(()),
         }
     }
@@ -45,15 +63,59 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
+
+/// Removes the folders of killed demos, as far as that works: this demo needs none of it.
+fn sweep(place: &Path) {
+    for entry in std::fs::read_dir(place).into_iter().flatten().filter_map(Result::ok) {
+        let name = entry.file_name();
+        let random = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let path = entry.path();
+        // In a folder that all may write to, only one that is ours alone is ours to remove.
+        if random.is_some_and(|random| random.len() == 2 * RANDOM && random.bytes().all(|b| b.is_ascii_hexdigit()))
+            && folder::is_private(&path).unwrap_or(false)
+            && path.join(LOCK).is_file()
+            && let Ok(_lock) = Lock::take(&path.join(LOCK))
+        {
+            let _ = std::fs::remove_dir_all(&path);
+        }
+    }
+}
+
+/// What the names begin with.
+const PREFIX: &str = "cardinal-demo-";
+/// How many random bytes follow.
+const RANDOM: usize = 6;
+/// The lock in the folder.
+const LOCK: &str = "demo.lock";
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
-    use super::Folder;
+    use super::{Folder, sweep};
+
+    #[test]
+    fn what_a_killed_demo_left_is_swept_and_a_living_one_is_not() {
+        let place = tempfile::tempdir().unwrap();
+        let living = Folder::make_in(place.path()).unwrap();
+        let left = |name: &str, locked: bool| {
+            let path = place.path().join(name);
+            std::fs::create_dir(&path).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+            if locked {
+                std::fs::write(path.join("demo.lock"), "4194304\n").unwrap();
+            }
+            path
+        };
+        let killed = left("cardinal-demo-00112233aabb", true);
+        let foreign = [left("cardinal-demo-00112233aabc", false), left("cardinal-demo-notes", true)];
+        sweep(place.path());
+        assert!(!killed.exists());
+        assert!(living.path().exists() && foreign.iter().all(|path| path.exists()));
+    }
 
     #[test]
     fn the_folder_is_ours_alone_and_goes_with_its_content() {
