@@ -90,6 +90,26 @@ impl CliError {
         move |source| Self::File { path, source }
     }
 
+    /// Returns the same error with the name of whom it is about in front.
+    pub(crate) fn about(self, whom: &str) -> Self {
+        let of = |message: String| format!("{whom}: {message}");
+        match self {
+            Self::Service { fault, message } => Self::Service { fault, message: of(message) },
+            Self::Found { fault, message } => Self::Found { fault, message: of(message) },
+            Self::Other(message) => Self::Other(of(message)),
+            other => other,
+        }
+    }
+
+    /// Returns that others may enter a folder that must be ours alone.
+    pub(crate) fn open_to_others(folder: &Path) -> Self {
+        let folder = folder.display();
+        let message = format!(
+            "{folder} must be a folder of yours that nobody else may enter; if it is yours, `chmod 700 {folder}` mends it"
+        );
+        Self::found(Fault::BadInput, message)
+    }
+
     /// Returns the cause, if one is known.
     pub(crate) fn fault(&self) -> Option<Fault> {
         match self {
@@ -131,9 +151,7 @@ impl From<SocketError> for CliError {
     fn from(error: SocketError) -> Self {
         match error {
             SocketError::Io { path, source } => Self::File { path, source },
-            SocketError::Untrusted(path) => {
-                Self::Other(format!("{} must belong to you with mode 0700; nothing was sent", path.display()))
-            }
+            SocketError::Untrusted(path) => Self::open_to_others(&path),
             other => Self::Socket(other),
         }
     }
@@ -184,6 +202,12 @@ mod tests {
         assert_eq!(CliError::from(Status::unavailable("transport")).fault(), Some(Fault::NotRunning));
         let nobody = SocketError::NotRunning("/run/x.sock".into());
         assert_eq!(CliError::from(nobody).exit_code(), Fault::NotRunning.exit_code());
+    }
+
+    #[test]
+    fn an_error_about_somebody_keeps_its_cause() {
+        let wrong = CliError::from(Fault::WrongPin.status("wrong PIN")).about("bob");
+        assert_eq!((wrong.to_string().as_str(), wrong.fault()), ("bob: wrong PIN", Some(Fault::WrongPin)));
     }
 
     #[test]

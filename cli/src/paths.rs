@@ -134,7 +134,7 @@ impl Layout {
     /// Makes the two folders, or checks that they are ours alone.
     ///
     /// # Errors
-    /// [`CliError::File`], or [`CliError::Other`] when others may enter one of them.
+    /// [`CliError::File`], or [`Fault::BadInput`] when others may enter one of them.
     pub(crate) fn make(&self) -> Result<(), CliError> {
         make_private(&self.data)?;
         make_private(&self.runtime)
@@ -222,14 +222,10 @@ impl Layout {
 /// Makes a folder of mode 0700 (and its parents), or checks that it is ours alone.
 ///
 /// # Errors
-/// [`CliError::File`], or [`CliError::Other`] when others may enter it.
+/// [`CliError::File`], or [`Fault::BadInput`] when others may enter it.
 pub(crate) fn make_private(dir: &Path) -> Result<(), CliError> {
     folder::make_private(dir).map_err(CliError::file(dir))?;
-    if folder::is_private(dir).map_err(CliError::file(dir))? {
-        Ok(())
-    } else {
-        Err(CliError::Other(format!("{} must be a folder of yours with mode 0700", dir.display())))
-    }
+    if folder::is_private(dir).map_err(CliError::file(dir))? { Ok(()) } else { Err(CliError::open_to_others(dir)) }
 }
 
 #[cfg(test)]
@@ -288,6 +284,10 @@ mod tests {
         make_private(&ours).unwrap();
         assert_eq!(fs::metadata(&ours).unwrap().permissions().mode() & 0o777, 0o700);
         fs::set_permissions(&ours, fs::Permissions::from_mode(0o750)).unwrap();
-        assert!(make_private(&ours).is_err());
+        let error = make_private(&ours).unwrap_err();
+        assert_eq!(error.fault(), Some(Fault::BadInput));
+        assert!(error.to_string().contains(&format!("`chmod 700 {}`", ours.display())), "{error}");
+        let socket = CliError::from(proto::rpc::socket::SocketError::Untrusted(ours));
+        assert_eq!(socket.to_string(), error.to_string(), "one cause has one message");
     }
 }

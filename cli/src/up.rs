@@ -95,9 +95,11 @@ async fn start_keymgr(
         say(out, format!("{name:7} new software card {} (no secure element: it protects nothing)", card.identity))?;
     }
     let mut manager = network.start_keymgr(crew, profile).await?;
-    let card = network::card(&mut manager.client).await?;
+    // With two cards, an error that does not say whose it is costs the wrong one a try.
+    let whose = |error: CliError| error.about(profile.name.as_str());
+    let card = network::card(&mut manager.client).await.map_err(whose)?;
     if !card.initialised {
-        provision(out, &mut manager.client, profile).await?;
+        provision(out, &mut manager.client, profile).await.map_err(whose)?;
     } else if !card.has_key {
         let message = format!(
             "the making of profile {} was cut off, and its card holds no key; remove {} and run `cardinal up` again",
@@ -106,7 +108,7 @@ async fn start_keymgr(
         );
         return Err(CliError::found(Fault::StateDamaged, message));
     } else {
-        unlock(&mut manager.client, profile, pins, last_try).await?;
+        unlock(&mut manager.client, profile, pins, last_try).await.map_err(whose)?;
     }
     Ok(manager)
 }
@@ -125,7 +127,7 @@ async fn provision(out: Output, manager: &mut Keymgr, profile: &Profile) -> Resu
     shown.map_err(|error| match error {
         CliError::BrokenPipe => {
             let message = "nobody reads the PIN, so the card was left blank; run `cardinal up` where you see it";
-            CliError::Other(format!("{}: {message}", profile.name))
+            CliError::Other(message.to_owned())
         }
         other => other,
     })?;
@@ -139,7 +141,7 @@ async fn unlock(manager: &mut Keymgr, profile: &Profile, pins: &mut PinSource, l
         let pin = pins.next(profile.name.as_str()).await?;
         match client::unlock(manager, &pin, last_try, 0).await {
             Err(error) if error.fault() == Some(Fault::WrongPin) && pins.is_terminal() => {
-                eprintln!("{}", shown(&error.to_string()));
+                eprintln!("{}: {}", profile.name, shown(&error.to_string()));
             }
             done => return done.map(drop),
         }

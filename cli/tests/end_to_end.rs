@@ -259,7 +259,11 @@ fn the_private_network_lives_from_up_to_down_and_remembers() {
 
     // The second start: the PINs are asked for, a wrong one ends it, the right ones bring back the history.
     let output = home.sh("echo 12345 | \"$CARDINAL\" up --pin-fd 0");
-    assert_fails(&output, Fault::BadInput);
+    assert!(assert_fails(&output, Fault::BadInput).starts_with("cardinal: alice: "));
+    let wrong = if pins[1] == "000000" { "000001" } else { "000000" };
+    let output = home.sh(&format!("printf '{}\\n{wrong}\\n' | \"$CARDINAL\" up --pin-fd 0", pins[0]));
+    let error = assert_fails(&output, Fault::WrongPin);
+    assert!(error.starts_with("cardinal: bob: "), "{error}");
     let up = home.up(&pins);
     let output = home.run(&["chat", "--profile", "bob", "#demo"]);
     let history = text(&output.stdout);
