@@ -152,3 +152,20 @@ async fn a_peer_that_sends_packets_and_reads_no_answer_is_dropped() {
     assert!(!status.counters.iter().any(|counter| counter.name == "peer.dropped.slow"), "not for what it asked");
     relay.stop().await.unwrap();
 }
+
+/// Connections that are left idle hold up nobody who shakes hands.
+#[tokio::test(flavor = "multi_thread")]
+async fn half_open_connections_keep_no_newcomer_out() {
+    let place = Relay::new();
+    let limit = place.config().limits.handshakes;
+    let relay = place.start().await;
+    let mut idle = Vec::new();
+    for _ in 0..limit {
+        idle.push(tokio::net::TcpStream::connect(relay.enode().socket_addr()).await.unwrap());
+    }
+    let mut peer = RawPeer::connect(relay.enode(), 8, Capability::WAKU_1).await;
+    peer.until_packet(code::STATUS).await;
+    counted(&relay, "connection.ended.displaced", 1).await;
+    counted(&relay, "listener.too-many-handshakes", 1).await;
+    relay.stop().await.unwrap();
+}

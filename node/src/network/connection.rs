@@ -13,13 +13,14 @@ use proto::ChatKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use wire::p2p::{Capability, Hello, Reason, Shared};
 use wire::rlpx::{DownReason, Event, Input, Local, Output, Session};
 use wire::waku::PeerId;
 
 use super::backoff::Ended;
+use super::handshakes::Slot;
 use super::outbox::{Outgoing, Outgoings, outbox};
 use super::pending::Pending;
 use crate::clock::Clock;
@@ -44,7 +45,7 @@ pub(crate) struct Shell {
 
 impl Shell {
     /// Serves a stream that somebody opened to us; gives `slot` back once the peer has shaken hands.
-    pub(crate) async fn serve(self, stream: TcpStream, address: SocketAddr, slot: OwnedSemaphorePermit) {
+    pub(crate) async fn serve(self, stream: TcpStream, address: SocketAddr, slot: Slot) {
         let session = self.clock.turn(|turn| Session::accept(&self.local, turn));
         self.run(stream, session, address, Some(slot)).await;
     }
@@ -55,13 +56,7 @@ impl Shell {
         self.run(stream, session, address, None).await
     }
 
-    async fn run(
-        self,
-        stream: TcpStream,
-        session: Session,
-        address: SocketAddr,
-        slot: Option<OwnedSemaphorePermit>,
-    ) -> Ended {
+    async fn run(self, stream: TcpStream, session: Session, address: SocketAddr, slot: Option<Slot>) -> Ended {
         // Without it small packets wait for the acknowledgement of the ones before. Failing leaves them slow, no more.
         drop(stream.set_nodelay(true));
         let (reader, writer) = stream.into_split();
@@ -95,7 +90,7 @@ struct Connection {
     received: VecDeque<(u64, Vec<u8>)>,
     address: SocketAddr,
     inbound: bool,
-    slot: Option<OwnedSemaphorePermit>,
+    slot: Option<Slot>,
     up: Option<Up>,
     over: Option<Over>,
 }
@@ -112,6 +107,8 @@ enum Over {
     Session(DownReason),
     SlowPeer,
     DeafPeer,
+    /// It had not shaken hands, and made room for another one.
+    Displaced,
     Transport,
     EngineGone,
 }
@@ -135,6 +132,7 @@ impl Connection {
                 },
                 outgoing = next_outgoing(&mut self.up), if self.pending.has_room() => self.outgoing(outgoing),
                 () = self.shell.clock.reach(wake) => self.input(Input::Tick),
+                () = lost(&mut self.slot) => self.over = Some(Over::Displaced),
                 () = reach(write_by) => self.over = Some(Over::SlowPeer),
                 () = self.shell.stop.heard() => self.input(Input::Disconnect(Reason::Quitting)),
             }
@@ -242,7 +240,7 @@ impl Connection {
             self.writer.write_all(self.pending.rest()).await?;
             self.writer.shutdown().await
         };
-        let slow = matches!(self.over, Some(Over::SlowPeer | Over::DeafPeer | Over::Transport));
+        let slow = matches!(self.over, Some(Over::SlowPeer | Over::DeafPeer | Over::Displaced | Over::Transport));
         if !slow {
             drop(tokio::time::timeout(FAREWELL, farewell).await);
         }
@@ -250,6 +248,7 @@ impl Connection {
             Some(Over::Session(reason)) => reason.name(),
             Some(Over::SlowPeer) => "slow_peer",
             Some(Over::DeafPeer) => "deaf_peer",
+            Some(Over::Displaced) => "displaced",
             Some(Over::Transport) => "transport",
             Some(Over::EngineGone) | None => "stopping",
         };
@@ -268,6 +267,13 @@ impl Connection {
 async fn next_outgoing(up: &mut Option<Up>) -> Option<Outgoing> {
     match up {
         Some(up) => up.outgoings.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn lost(slot: &mut Option<Slot>) {
+    match slot {
+        Some(slot) => slot.lost().await,
         None => std::future::pending().await,
     }
 }

@@ -1,17 +1,16 @@
-//! Whoever connects to us gets a task, as long as not too many are still shaking hands.
+//! Whoever connects to us gets a task.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use super::connection::Shell;
+use super::handshakes::Handshakes;
 
 /// Accepts until the node stops; at most `handshakes` peers shake hands at a time.
 pub(crate) async fn listen(listener: TcpListener, shell: Shell, handshakes: usize) {
-    let slots = Arc::new(Semaphore::new(handshakes));
+    let mut handshakes = Handshakes::new(handshakes);
     let mut stop = shell.stop.clone();
     loop {
         let accepted = tokio::select! {
@@ -19,10 +18,13 @@ pub(crate) async fn listen(listener: TcpListener, shell: Shell, handshakes: usiz
             () = stop.heard() => return,
         };
         match accepted {
-            Ok((stream, address)) => match Arc::clone(&slots).try_acquire_owned() {
-                Ok(slot) => drop(tokio::spawn(shell.clone().serve(stream, address, slot))),
-                Err(_) => shell.counters.count("listener", "too-many-handshakes"),
-            },
+            Ok((stream, address)) => {
+                let (slot, another_lost_its) = handshakes.enter();
+                if another_lost_its {
+                    shell.counters.count("listener", "too-many-handshakes");
+                }
+                tokio::spawn(shell.clone().serve(stream, address, slot));
+            }
             Err(error) => {
                 shell.counters.count("listener", "accept-failed");
                 tracing::warn!(%error, "cannot take a connection");

@@ -3,6 +3,7 @@
 mod backoff;
 pub(crate) mod connection;
 pub(crate) mod dialer;
+mod handshakes;
 pub(crate) mod listener;
 pub(crate) mod outbox;
 mod pending;

@@ -28,8 +28,14 @@ impl RawPeer {
         let clock = Clock::start();
         let session = clock.turn(|turn| Session::dial(&local, enode.key, turn));
         let mut peer = Self { stream: TcpStream::connect(enode.socket_addr()).await.unwrap(), session, clock };
-        while !matches!(peer.next().await, Some(Event::Up { .. })) {}
-        peer
+        loop {
+            match peer.next().await {
+                Some(Event::Up { .. }) => return peer,
+                Some(Event::Down(reason)) => panic!("down: {reason}"),
+                Some(_) => {}
+                None => panic!("the connection broke"),
+            }
+        }
     }
 
     /// Sends a Waku packet.
