@@ -99,13 +99,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Returns the next value whole, header included, whatever it is. What a list holds is not looked at.
+    /// Returns the next value whole, header included, whatever it is. What a list holds is not looked at, and a single
+    /// byte may be written as a string of one, as the peers let it in what they skip.
     ///
     /// # Errors
     /// [`Malformed`] when it is cut short or its header is not canonical.
     pub fn raw(&mut self) -> Result<&'a [u8], Malformed> {
         let before = self.rest;
-        self.value()?;
+        if let [0x81, _, rest @ ..] = before {
+            self.rest = rest;
+        } else {
+            self.value()?;
+        }
         let len = before.len() - self.rest.len();
         before.get(..len).ok_or(Malformed { what: "cut short" })
     }
@@ -293,5 +298,13 @@ mod tests {
                 prop_assert_eq!(w.into_vec(), bytes);
             }
         }
+    }
+
+    #[test]
+    fn a_value_that_is_skipped_may_write_a_byte_as_a_string_of_one() {
+        let mut reader = Reader::new(&[0x81, 0x05, 0x81, 0x05]);
+        assert_eq!(reader.raw(), Ok([0x81, 0x05].as_slice()));
+        assert!(reader.u64().is_err(), "read as a number it is not canonical");
+        assert!(Reader::new(&[0x81]).raw().is_err(), "cut short");
     }
 }
