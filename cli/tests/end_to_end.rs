@@ -333,3 +333,19 @@ fn an_up_outlives_the_thread_that_started_it() {
     let (code, last) = up.end();
     assert_eq!((code, last.contains("Stopped by SIGINT")), (Some(0), true), "{last}");
 }
+
+#[test]
+fn a_card_gets_no_pin_that_nobody_reads() {
+    let home = Home::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = home.command(cardinal()).arg("up").stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.starts_with("cardinal: alice: nobody reads the PIN"), "{error}");
+    // The next start finds the card blank and shows a PIN for it.
+    let up = home.up(&[]);
+    assert_eq!(up.pins().len(), 2, "{}", up.said);
+    up.signal(Signal::TERM);
+    assert_eq!(up.end().0, Some(0));
+}
