@@ -126,6 +126,17 @@ pub(crate) struct AuditArgs {
 pub(crate) enum NodeVerb {
     /// Identity, peers, chats and counters; `--profile relay` asks the relay.
     Status(ProfileArg),
+    /// Leave a public chat: its messages are no longer asked for, what is stored stays.
+    Leave(LeaveArgs),
+}
+
+/// Which chat to leave.
+#[derive(Debug, Args)]
+pub(crate) struct LeaveArgs {
+    #[command(flatten)]
+    pub(crate) profile: ProfileArg,
+    /// The chat, for example '#demo'.
+    pub(crate) chat: String,
 }
 
 /// Verbs about the key manager.

@@ -1,8 +1,9 @@
-//! `cardinal node status`: who a node is, whom it is connected to, and what it has dropped and why.
+//! `cardinal node`: `leave` a chat; `status` says who a node is, whom it is connected to, and what it has dropped and why.
 
+use proto::rpc::api::LeaveRequest;
 use serde_json::{Map, Value, json};
 
-use crate::args::{NodeVerb, ProfileArg};
+use crate::args::{LeaveArgs, NodeVerb, ProfileArg};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::paths::{Layout, RELAY};
@@ -13,7 +14,21 @@ use crate::{client, network};
 /// # Errors
 /// What the node answered.
 pub(crate) async fn run(out: Output, verb: NodeVerb) -> Result<(), CliError> {
-    let NodeVerb::Status(ProfileArg { profile }) = verb;
+    match verb {
+        NodeVerb::Status(profile) => status(out, profile).await,
+        NodeVerb::Leave(args) => leave(out, args).await,
+    }
+}
+
+async fn leave(out: Output, LeaveArgs { profile, chat }: LeaveArgs) -> Result<(), CliError> {
+    let profile = Layout::of_user()?.choose(profile.profile.as_deref())?;
+    let chat = chat.strip_prefix('#').unwrap_or(&chat).to_owned();
+    let request = LeaveRequest { chat: chat.clone() };
+    client::node(&profile.node_socket).await?.leave(request).await?;
+    out.report(vec![("profile", json!(profile.name.to_string())), ("left", json!(chat))])
+}
+
+async fn status(out: Output, ProfileArg { profile }: ProfileArg) -> Result<(), CliError> {
     let layout = Layout::of_user()?;
     let (name, socket) = if profile.as_deref() == Some(RELAY) {
         (RELAY.to_owned(), layout.relay_socket())

@@ -299,3 +299,13 @@ async fn a_log_that_lost_its_last_line_is_refused_when_its_head_stands_beside_it
     let error = assert_fails(&world.cardinal(&verify, "").await, Fault::LogBad);
     assert!(error.contains("line 3: missing"), "{error}");
 }
+
+#[tokio::test]
+async fn a_chat_is_left_by_its_name() {
+    let world = World::with_profiles(&["alice"]);
+    FakeNode::default().serve(&world.socket("alice", "node"));
+    let output = world.cardinal(&["node", "leave", "#demo", "--json"], "").await;
+    assert!(output.status.success());
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["profile"], &said["left"]), (&"alice".into(), &"demo".into()));
+}

@@ -38,6 +38,11 @@ impl Rooms {
         Self { known: Arc::default(), limit }
     }
 
+    /// Gives the place of a room that was left to another.
+    pub(crate) fn forget(&self, name: &ChatName) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
     /// Returns the room of this name.
     pub(crate) async fn of(&self, name: ChatName) -> Result<Arc<Room>, TooMany> {
         let too_many = TooMany { limit: self.limit };
@@ -74,6 +79,9 @@ mod tests {
         let name = ChatName::try_from("demo").unwrap();
         let room = rooms.of(name.clone()).await.unwrap();
         assert!(Arc::ptr_eq(&room, &rooms.of(name).await.unwrap()));
-        assert!(rooms.of(ChatName::try_from("other").unwrap()).await.is_err());
+        let other = ChatName::try_from("other").unwrap();
+        assert!(rooms.of(other.clone()).await.is_err());
+        rooms.forget(&room.name);
+        assert!(rooms.of(other).await.is_ok(), "the place of a room that was left is free");
     }
 }

@@ -8,8 +8,8 @@ use chat::ChatName;
 use proto::rpc::Fault;
 use proto::rpc::api::node_server::Node;
 use proto::rpc::api::{
-    AddPeerReply, AddPeerRequest, ChatEvent, ChatLine, Counter, JoinRequest, NodeStatus, NodeStatusRequest, PeerStatus,
-    PostReply, PostRequest, chat_event,
+    AddPeerReply, AddPeerRequest, ChatEvent, ChatLine, Counter, JoinRequest, LeaveReply, LeaveRequest, NodeStatus,
+    NodeStatusRequest, PeerStatus, PostReply, PostRequest, chat_event,
 };
 use proto::rpc::socket::Peer;
 use proto::{ChatKey, Fingerprint};
@@ -92,6 +92,18 @@ impl Node for Service {
             event
         });
         Ok(Response::new(Box::pin(events)))
+    }
+
+    async fn leave(&self, request: Request<LeaveRequest>) -> Result<Response<LeaveReply>, Status> {
+        Peer::of_same_user(&request)?;
+        let rooms = self.rooms.as_ref().ok_or_else(|| bad_input("this node is a relay; it follows no chats"))?;
+        let chat = ChatName::try_from(request.into_inner().chat.as_str()).map_err(bad_input)?;
+        let name = chat.clone();
+        if !self.ask(|reply| Command::Leave { chat, reply }).await?.map_err(status_of)? {
+            return Err(bad_input("this chat was not joined; `cardinal node status` lists those that are"));
+        }
+        rooms.forget(&name);
+        Ok(Response::new(LeaveReply {}))
     }
 
     async fn post(&self, request: Request<PostRequest>) -> Result<Response<PostReply>, Status> {

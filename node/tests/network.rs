@@ -79,6 +79,26 @@ async fn what_was_said_is_there_after_the_node_starts_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_chat_that_is_left_is_heard_no_more_and_keeps_its_history() {
+    let place = Relay::new();
+    let relay = place.start().await;
+    let alice = Person::new(13);
+    let node = alice.start(&[&relay]).await;
+    let mut program = Program::of(&node).await;
+    program.until_ready(1).await;
+    program.post("demo", "one", 10_000).await.unwrap();
+    let mut follower = program.join("demo", 0).await;
+    assert!(follower.history().await.is_empty());
+    program.leave("demo").await.unwrap();
+    assert!(follower.ends().await, "who followed it is let go");
+    assert!(program.status().await.chats.is_empty());
+    assert_eq!(Fault::of(&program.leave("demo").await.unwrap_err()), Some(Fault::BadInput), "left already");
+    assert_eq!(program.join("demo", 50).await.history().await.len(), 1);
+    node.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_post_without_peers_is_not_acknowledged_and_says_why() {
     let alice = Person::new(4);
     let node = alice.start(&[]).await;

@@ -9,8 +9,9 @@ use proto::rpc::api::node_server::{Node, NodeServer};
 use proto::rpc::api::{
     AddPeerReply, AddPeerRequest, CardInfo, CardRequest, ChatEvent, ChatLine, Counter, ExportPrivateReply,
     ExportPrivateRequest, ExportPublicReply, ExportPublicRequest, JoinRequest, KeymgrStatus, KeymgrStatusRequest,
-    LockReply, LockRequest, NodeStatus, NodeStatusRequest, PeerStatus, PostReply, PostRequest, ProvisionReply,
-    ProvisionRequest, SealingKeyReply, SealingKeyRequest, UnlockReply, UnlockRequest, chat_event,
+    LeaveReply, LeaveRequest, LockReply, LockRequest, NodeStatus, NodeStatusRequest, PeerStatus, PostReply,
+    PostRequest, ProvisionReply, ProvisionRequest, SealingKeyReply, SealingKeyRequest, UnlockReply, UnlockRequest,
+    chat_event,
 };
 use proto::rpc::{Fault, SealingKey, seal, socket};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -163,6 +164,11 @@ impl Node for FakeNode {
             acknowledged_after_ms: 7,
             ..Default::default()
         }))
+    }
+
+    async fn leave(&self, request: Request<LeaveRequest>) -> Result<Response<LeaveReply>, Status> {
+        assert_eq!(request.get_ref().chat, "demo");
+        Ok(Response::new(LeaveReply {}))
     }
 
     async fn add_peer(&self, _: Request<AddPeerRequest>) -> Result<Response<AddPeerReply>, Status> {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chat::ChatName;
 use proto::rpc::Fault;
 use proto::{ChatKey, EnvelopeHash, MessageId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -49,6 +50,13 @@ pub(crate) enum Command {
         history: u32,
         /// The stored messages and the way to those that come.
         reply: oneshot::Sender<Result<Following, Trouble>>,
+    },
+    /// Somebody leaves a chat.
+    Leave {
+        /// The chat.
+        chat: ChatName,
+        /// Whether it was joined.
+        reply: oneshot::Sender<Result<bool, Trouble>>,
     },
     /// Somebody writes in a chat.
     Post {

@@ -30,6 +30,11 @@ impl Followers {
         Following { history, live, ended }
     }
 
+    /// Lets the followers of a chat go.
+    pub(super) fn forget(&mut self, chat: &ChatName) {
+        self.0.retain(|follower| follower.chat != *chat);
+    }
+
     /// Tells the followers of a chat.
     pub(super) fn tell(&mut self, chat: &ChatName, line: &Line) {
         let (followers, others): (Vec<_>, Vec<_>) =

@@ -118,6 +118,11 @@ impl Engine {
                     drop(reply.send(person.follow(room, history).await?));
                 }
             }
+            Command::Leave { chat, reply } => {
+                if let Some(person) = &mut self.person {
+                    drop(reply.send(person.leave(&chat).await?));
+                }
+            }
             Command::Post { room, text, within, reply } => {
                 if let Some(person) = &mut self.person {
                     person.post(room, text, within, reply).await?;

@@ -180,6 +180,22 @@ impl Person {
         Ok(Ok(self.followers.add(room.name.clone(), past)))
     }
 
+    /// Leaves a chat, and lets those go who follow it. Returns whether it was joined.
+    pub(super) async fn leave(&mut self, name: &ChatName) -> Result<Result<bool, Trouble>, StoreError> {
+        match &mut self.chat {
+            Chat::Suspended { why, .. } => return Ok(Err(why.clone())),
+            Chat::Running(engine) => self.clock.turn(|turn| engine.handle(turn, Input::Leave(name.clone()))),
+        }
+        self.settle().await?;
+        if let Chat::Suspended { why, .. } = &self.chat {
+            return Ok(Err(why.clone()));
+        }
+        let was_joined = self.rooms.remove(name).is_some();
+        self.followers.forget(name);
+        self.say_interest();
+        Ok(Ok(was_joined))
+    }
+
     /// Writes in a chat, joining it first if need be.
     pub(super) async fn post(
         &mut self,

@@ -236,6 +236,11 @@ impl Program {
         self.0.join(JoinRequest { chat: chat.to_owned(), history: 0 }).await.map(drop)
     }
 
+    pub(crate) async fn leave(&mut self, chat: &str) -> Result<(), Status> {
+        let request = proto::rpc::api::LeaveRequest { chat: chat.to_owned() };
+        self.0.leave(request).await.map(|_| ())
+    }
+
     pub(crate) async fn post(&mut self, chat: &str, text: &str, timeout_ms: u64) -> Result<PostReply, Status> {
         let request = PostRequest { chat: chat.to_owned(), text: text.to_owned(), timeout_ms };
         self.0.post(request).await.map(Response::into_inner)
