@@ -22,15 +22,14 @@ demo: setup
 test: setup
 	$(CARGO) test --workspace --all-features --locked
 
-# Format, lints, the walls between packages, licences, and the pure packages without an operating system.
+# Format, the walls between packages, licences, lints, and the pure packages without an operating system.
 check: setup
 	$(CARGO) fmt --all -- --check
+	@./scripts/cargo-deny
+	$(CARGO) deny --all-features check bans licenses sources
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
 	@./scripts/wasm-target
 	$(CARGO) check $(PURE) --target wasm32-unknown-unknown --locked
-	@./scripts/cargo-deny
-	$(CARGO) fetch --locked
-	$(CARGO) deny --all-features check bans licenses sources
 
 fmt:
 	$(CARGO) fmt --all

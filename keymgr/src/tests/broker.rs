@@ -40,7 +40,6 @@ fn a_loaded_card_gives_the_keys_of_its_mnemonic() {
     assert_eq!(proto::Fingerprint::of(&chat.key), enrolled.pins.chat);
 }
 
-/// The log says so before and after.
 #[test]
 fn an_export_is_recorded_before_and_after_and_sealed_to_the_caller() {
     let world = World::new();
