@@ -233,3 +233,41 @@ async fn an_enrolled_card_unlocks_with_the_pin_from_a_descriptor_after_a_crash()
 
 /// After so long a program hangs. It is no part of what is tested.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_log_that_was_there_is_not_begun_anew() {
+    let dir = profile();
+    let mut child = ready(dir.path());
+    drop(child.stdin.take());
+    assert!(child.wait().expect("its end").success());
+    std::fs::remove_file(dir.path().join("export.log")).expect("the log");
+    ends_with(run(dir.path(), "soft:alice", &[]), Fault::StateMissing, "export.log.head says that there was one");
+    assert!(!dir.path().join("export.log").exists());
+}
+
+#[test]
+fn a_log_that_knows_nothing_of_the_enrolled_card_is_refused() {
+    let dir = profile();
+    let mut child = ready(dir.path());
+    drop(child.stdin.take());
+    assert!(child.wait().expect("its end").success());
+    let key = proto::ChatKey::try_from(GENERATOR.as_slice()).expect("G");
+    let pins = keymgr::pins::Pins {
+        label: "alice".to_owned(),
+        card: proto::CardId::Identity(key.to_compressed()),
+        generation: keymgr::manifest::Generation::V2,
+        key_uid: proto::KeyUid::of_master(&key),
+        chat: proto::Fingerprint::of(&key),
+        seed: audit::SeedOrigin::GeneratedOnCard,
+    };
+    pins.write(&dir.path().join("pins.toml")).expect("pins");
+    let rules = keymgr::policy::Policy::initial(rustix::process::geteuid().as_raw());
+    std::fs::write(dir.path().join("policy.toml"), rules).expect("the policy");
+    ends_with(run(dir.path(), "soft:alice", &[]), Fault::StateDamaged, "this log of none");
+}
+
+/// The generator of the curve, compressed (SEC 2, section 2.4.1).
+const GENERATOR: [u8; 33] = [
+    0x02, 0x79, 0xbe, 0x66, 0x7e, 0xf9, 0xdc, 0xbb, 0xac, 0x55, 0xa0, 0x62, 0x95, 0xce, 0x87, 0x0b, 0x07, 0x02, 0x9b,
+    0xfc, 0xdb, 0x2d, 0xce, 0x28, 0xd9, 0x59, 0xf2, 0x81, 0x5b, 0x16, 0xf8, 0x17, 0x98,
+];
