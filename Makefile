@@ -1,9 +1,10 @@
 # The ways into this project. `make demo` shows the main job, `make test` proves it.
 
 CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 PURE = -p proto -p audit -p wire -p chat
 
-.PHONY: all build demo test check fmt clean setup
+.PHONY: all build demo test bench check fmt clean setup
 
 all: build
 
@@ -21,6 +22,12 @@ demo: setup
 
 test: setup
 	$(CARGO) test --workspace --all-features --locked
+
+# What our code costs beside the peers that are there; BENCH="words" takes only rows whose name has one of them.
+bench: setup
+	@./scripts/bench-peer $(TARGET)/interop
+	$(CARGO) build --release --locked --bins
+	$(CARGO) bench --workspace --locked --bench cardinal -- $(BENCH)
 
 # Format, the walls between packages, licences, lints, and the pure packages without an operating system.
 check: setup
