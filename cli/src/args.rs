@@ -124,10 +124,40 @@ pub(crate) struct AuditArgs {
 /// Verbs about the node.
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeVerb {
-    /// Identity, peers, chats and counters; `--profile relay` asks the relay.
-    Status(ProfileArg),
+    /// Identity, peers, chats, settings and counters; `--profile relay` asks the relay.
+    Status(NodeArg),
+    /// Change settings until the node stops. Its peers are told.
+    Set(SetArgs),
     /// Leave a public chat: its messages are no longer asked for, what is stored stays.
     Leave(LeaveArgs),
+}
+
+/// Which node.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArg {
+    #[command(flatten)]
+    pub(crate) profile: ProfileArg,
+    /// The node's socket, for one that belongs to no profile.
+    #[arg(long, value_name = "SOCKET", conflicts_with = "profile")]
+    pub(crate) socket: Option<PathBuf>,
+}
+
+/// What to change. What is not given stays as it is.
+#[derive(Debug, Args)]
+#[group(id = "settings", required = true, multiple = true, args = ["min_pow", "interest"])]
+pub(crate) struct SetArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeArg,
+    /// The least proof of work that is taken. What was enough before is taken for 10 s more.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) min_pow: Option<f64>,
+    /// Take nothing below the new proof of work from this moment on.
+    #[arg(long, requires = "min_pow")]
+    pub(crate) at_once: bool,
+    /// What peers are asked for: full, bloom:FILTER or topics:TOPIC,TOPIC... (a relay), chats, chats-bloom or full (a
+    /// profile's node).
+    #[arg(long)]
+    pub(crate) interest: Option<String>,
 }
 
 /// Which chat to leave.

@@ -1,9 +1,12 @@
-//! `cardinal node`: `leave` a chat; `status` says who a node is, whom it is connected to, and what it has dropped and why.
+//! `cardinal node`: `leave` a chat; `set` settings of a running node; `status` says who a node is, how it behaves, whom it
+//! is connected to, and what it has dropped and why.
 
-use proto::rpc::api::LeaveRequest;
+use std::path::PathBuf;
+
+use proto::rpc::api::{LeaveRequest, NodeStatus, SetRequest};
 use serde_json::{Map, Value, json};
 
-use crate::args::{LeaveArgs, NodeVerb, ProfileArg};
+use crate::args::{LeaveArgs, NodeArg, NodeVerb, SetArgs};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::paths::{Layout, RELAY};
@@ -15,7 +18,8 @@ use crate::{client, network};
 /// What the node answered.
 pub(crate) async fn run(out: Output, verb: NodeVerb) -> Result<(), CliError> {
     match verb {
-        NodeVerb::Status(profile) => status(out, profile).await,
+        NodeVerb::Status(node) => status(out, node).await,
+        NodeVerb::Set(args) => set(out, args).await,
         NodeVerb::Leave(args) => leave(out, args).await,
     }
 }
@@ -28,14 +32,29 @@ async fn leave(out: Output, LeaveArgs { profile, chat }: LeaveArgs) -> Result<()
     out.report(vec![("profile", json!(profile.name.to_string())), ("left", json!(chat))])
 }
 
-async fn status(out: Output, ProfileArg { profile }: ProfileArg) -> Result<(), CliError> {
+async fn set(out: Output, SetArgs { node, min_pow, at_once, interest }: SetArgs) -> Result<(), CliError> {
+    let (name, socket) = find(node)?;
+    let mut client = client::node(&socket).await?;
+    client::prompt_answer(client.set(SetRequest { min_pow, at_once, interest })).await?;
+    let status = network::node_status(&mut client).await?;
+    out.report(vec![("profile", json!(name)), ("waku", waku(&status))])
+}
+
+/// Returns a node's name for the report, and its socket.
+fn find(NodeArg { profile, socket }: NodeArg) -> Result<(String, PathBuf), CliError> {
+    if let Some(socket) = socket {
+        return Ok((String::new(), socket));
+    }
     let layout = Layout::of_user()?;
-    let (name, socket) = if profile.as_deref() == Some(RELAY) {
-        (RELAY.to_owned(), layout.relay_socket())
-    } else {
-        let profile = layout.choose(profile.as_deref())?;
-        (profile.name.to_string(), profile.node_socket)
-    };
+    if profile.profile.as_deref() == Some(RELAY) {
+        return Ok((RELAY.to_owned(), layout.relay_socket()));
+    }
+    let profile = layout.choose(profile.profile.as_deref())?;
+    Ok((profile.name.to_string(), profile.node_socket))
+}
+
+async fn status(out: Output, node: NodeArg) -> Result<(), CliError> {
+    let (name, socket) = find(node)?;
     let status = network::node_status(&mut client::node(&socket).await?).await?;
     let peers: Vec<Value> = status
         .peers
@@ -61,9 +80,24 @@ async fn status(out: Output, ProfileArg { profile }: ProfileArg) -> Result<(), C
         ("chat_key", json!(status.chat_key)),
         ("chat_fingerprint", json!(status.chat_fingerprint)),
         ("chats", json!(status.chats)),
+        ("waku", waku(&status)),
         ("peers", json!(peers)),
         ("envelopes_pooled", json!(status.envelopes_pooled)),
         ("messages_stored", json!(status.messages_stored)),
         ("counters", json!(counters)),
     ])
+}
+
+fn waku(status: &NodeStatus) -> Value {
+    let Some(waku) = &status.waku else { return Value::Null };
+    json!({
+        "capabilities": waku.capabilities,
+        "interest": waku.interest,
+        "min_pow": waku.min_pow,
+        "light_node": waku.light_node,
+        "refuses_light_peers": waku.refuses_light_peers,
+        "confirmations": waku.confirmations,
+        "max_packet": waku.max_packet,
+        "max_envelope": waku.max_envelope,
+    })
 }

@@ -309,3 +309,26 @@ async fn a_chat_is_left_by_its_name() {
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&said["profile"], &said["left"]), (&"alice".into(), &"demo".into()));
 }
+
+#[tokio::test]
+async fn settings_are_changed_by_profile_or_by_socket_and_shown_as_they_are_then() {
+    let world = World::with_profiles(&["alice"]);
+    let node = FakeNode::default();
+    node.serve(&world.socket("alice", "node"));
+    let output = world.cardinal(&["node", "set", "--min-pow", "0.5", "--at-once", "--json"], "").await;
+    assert_eq!(text(&output.stderr), "");
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&shown["profile"], &shown["waku"]["min_pow"]), (&"alice".into(), &0.5.into()));
+    let socket = world.socket("alice", "node");
+    let output = world.cardinal(&["node", "set", "--socket", socket.to_str().unwrap(), "--interest", "full"], "").await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let set = node.set.lock().unwrap().clone();
+    let said: Vec<_> = set.iter().map(|set| (set.min_pow, set.at_once, set.interest.as_deref())).collect();
+    assert_eq!(said, [(Some(0.5), true, None), (None, false, Some("full"))]);
+
+    let output = world.cardinal(&["node", "set", "--interest", "nonsense"], "").await;
+    assert_eq!(assert_fails(&output, Fault::BadInput), "cardinal: say full\n");
+    for unclear in [&["node", "set"][..], &["node", "set", "--interest", "full", "--at-once"]] {
+        assert_eq!(world.cardinal(unclear, "").await.status.code(), Some(2));
+    }
+}

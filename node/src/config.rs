@@ -1,10 +1,17 @@
 //! What a node is told, and every limit it keeps.
 
+mod interest;
+mod waku;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use wire::p2p::Enode;
+
+pub use self::interest::{Interest, NotAnInterest};
+pub use self::waku::{BadSetting, MAX_ENVELOPE, MAX_PACKET, MIN_ENVELOPE, Waku};
+pub(crate) use self::waku::{check_interest, check_pow};
 
 /// What a node is told when it starts.
 #[derive(Debug, Clone)]
@@ -19,6 +26,8 @@ pub struct Config {
     pub peers: Vec<Enode>,
     /// What the node is for.
     pub role: Role,
+    /// How it behaves towards its Waku peers.
+    pub waku: Waku,
     /// Every bound.
     pub limits: Limits,
 }
@@ -45,6 +54,12 @@ impl Role {
             Self::Relay => "relay",
             Self::Chat { .. } => "chat",
         }
+    }
+
+    /// Returns whether such a node follows chats.
+    #[must_use]
+    pub const fn follows_chats(&self) -> bool {
+        matches!(self, Self::Chat { .. })
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use proto::rpc::Fault;
 use proto::rpc::socket::SocketError;
 
+use crate::config::BadSetting;
 use crate::keys::KeysError;
 use crate::store::StoreError;
 
@@ -14,6 +15,9 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
+    /// The settings make no sense.
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
     /// Another node holds the profile.
     #[error("the profile {} is in use{}; stop that node first", dir.display(), by(*.pid))]
     InUse {
@@ -80,7 +84,7 @@ impl NodeError {
             Self::InUse { .. } => Fault::InUse,
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => Fault::InUse,
             // An address that is not ours to take.
-            Self::Listen { .. } | Self::NotPrivate { .. } => Fault::BadInput,
+            Self::Listen { .. } | Self::NotPrivate { .. } | Self::Setting(_) => Fault::BadInput,
             Self::Missing { .. } => Fault::StateMissing,
             Self::Damaged { .. } => Fault::StateDamaged,
             Self::Disk { .. } => Fault::DiskFull,

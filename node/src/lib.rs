@@ -20,6 +20,6 @@ mod service;
 mod stop;
 pub mod store;
 
-pub use config::{Config, Limits, Role};
+pub use config::{Config, Interest, Limits, Role, Waku};
 pub use error::NodeError;
 pub use node::Node;

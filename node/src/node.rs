@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::UnixListenerStream;
-use wire::p2p::{Capability, Enode};
+use wire::p2p::Enode;
 use wire::rlpx::{Local, NodeKey};
 
 use crate::clock::Clock;
@@ -56,6 +56,7 @@ impl Node {
     /// # Errors
     /// [`NodeError`], with everything that was started stopped again.
     pub async fn start(config: Config) -> Result<Self, NodeError> {
+        config.waku.check(config.role.follows_chats())?;
         let mut profile = Profile::hold(&config.dir)?;
         let key = node_key(&profile)?;
         let Served { listener: local_api, guard } =
@@ -84,13 +85,13 @@ impl Node {
         let (commands, commanded) = mpsc::channel(COMMANDS);
         let (alive, tasks) = mpsc::channel(1);
         let (peers, connected) = engine::peers(enode.key, &config.limits);
-        let engine = Engine::new(clock, counters.clone(), peers, person);
+        let engine = Engine::new(clock, counters.clone(), peers, person, config.waku.clone());
         let engine = Some(tokio::spawn(engine.run(commanded, stopped.clone())));
         let local = Arc::new(Local {
             key,
             client_name: client_name(),
             listen_port: address.port(),
-            capabilities: vec![Capability::WAKU_1, Capability::WAKU_0],
+            capabilities: config.waku.capabilities,
         });
         let shares = Arc::new(Semaphore::new(SHARES as usize));
         let engine_commands = commands.clone();

@@ -9,7 +9,7 @@ use proto::rpc::Fault;
 use proto::rpc::api::node_server::Node;
 use proto::rpc::api::{
     AddPeerReply, AddPeerRequest, ChatEvent, ChatLine, Counter, JoinRequest, LeaveReply, LeaveRequest, NodeStatus,
-    NodeStatusRequest, PeerStatus, PostReply, PostRequest, chat_event,
+    NodeStatusRequest, PeerStatus, PostReply, PostRequest, SetReply, SetRequest, WakuStatus, chat_event,
 };
 use proto::rpc::socket::Peer;
 use proto::{ChatKey, Fingerprint};
@@ -19,8 +19,9 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 use wire::p2p::Enode;
 
+use crate::config::{Interest, Waku, check_interest, check_pow};
 use crate::counters::Counters;
-use crate::engine::command::{Command, Following, Trouble};
+use crate::engine::command::{Change, Command, Following, Trouble};
 use crate::engine::followers::TooSlow;
 use crate::network::dialer::Dialer;
 use crate::rooms::{Room, Rooms};
@@ -74,6 +75,7 @@ impl Node for Service {
             envelopes_pooled: snapshot.pooled,
             messages_stored: snapshot.stored,
             counters,
+            waku: Some(waku_status(snapshot.settings)),
         }))
     }
 
@@ -128,9 +130,33 @@ impl Node for Service {
         self.dialer.add(enode).await.map_err(bad_input)?;
         Ok(Response::new(AddPeerReply {}))
     }
+
+    async fn set(&self, request: Request<SetRequest>) -> Result<Response<SetReply>, Status> {
+        Peer::of_same_user(&request)?;
+        // Nothing is changed unless all of it makes sense.
+        for change in self.changes(request.into_inner())? {
+            self.ask(|reply| Command::Set { change, reply }).await?;
+        }
+        Ok(Response::new(SetReply {}))
+    }
 }
 
 impl Service {
+    fn changes(&self, request: SetRequest) -> Result<Vec<Change>, Status> {
+        let SetRequest { min_pow, at_once, interest } = request;
+        let mut changes = Vec::new();
+        if let Some(pow) = min_pow {
+            check_pow(pow).map_err(bad_input)?;
+            changes.push(Change::MinPow { pow, tolerate: !at_once });
+        }
+        if let Some(interest) = interest {
+            let interest: Interest = interest.parse().map_err(bad_input)?;
+            check_interest(&interest, self.rooms.is_some()).map_err(bad_input)?;
+            changes.push(Change::Interest(interest));
+        }
+        Ok(changes)
+    }
+
     async fn room(&self, chat: &str) -> Result<Arc<Room>, Status> {
         let rooms = self.rooms.as_ref().ok_or_else(|| bad_input("this node is a relay; it follows no chats"))?;
         let name = ChatName::try_from(chat).map_err(bad_input)?;
@@ -159,6 +185,20 @@ fn events(following: Following) -> impl Stream<Item = Result<ChatEvent, Status>>
             .map(|TooSlow| Err(Status::resource_exhausted("messages were not read in time; follow the chat again")))
     });
     past.chain(mark).chain(live).chain(end)
+}
+
+fn waku_status(Waku { capabilities, interest, host }: Waku) -> WakuStatus {
+    let bytes = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+    WakuStatus {
+        capabilities: capabilities.iter().map(ToString::to_string).collect(),
+        interest: interest.to_string(),
+        min_pow: host.min_pow,
+        light_node: host.light_node,
+        refuses_light_peers: host.light_node && host.refuse_light_peers,
+        confirmations: host.confirmations,
+        max_packet: bytes(host.max_packet),
+        max_envelope: bytes(host.max_envelope),
+    }
 }
 
 fn line(line: Line) -> ChatLine {

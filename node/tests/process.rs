@@ -130,6 +130,17 @@ fn each_failure_has_its_exit_code_and_one_line_that_says_what_to_do() {
     no_directory.arg("--socket").arg(other.path().join("run/s"));
     fails(&mut no_directory, Fault::DiskFull, "(os error 17)); free some space or mend its permissions\n");
 
+    let unused = tempfile::tempdir().unwrap();
+    for (options, words) in [
+        (["--max-packet", "1000"], "--max-packet takes 1048576 to 10485760"),
+        (["--max-envelope", "9"], "--max-envelope takes 304 to 1048576"),
+        (["--min-pow", "nan"], "a number from 0 up"),
+        (["--interest", "chats"], "a relay follows no chats; give --interest full"),
+    ] {
+        fails(&mut relay(unused.path(), &options), Fault::BadInput, words);
+    }
+    assert!(!unused.path().join("state").exists(), "what makes no sense leaves nothing behind");
+
     let mut no_keymgr = Command::new(env!("CARGO_BIN_EXE_cardinal-node"));
     no_keymgr.args(["run", "--listen", "127.0.0.1:0", "--dir"]).arg(other.path().join("a"));
     no_keymgr.arg("--socket").arg(other.path().join("r/s")).arg("--keymgr").arg(other.path().join("none/keymgr.sock"));

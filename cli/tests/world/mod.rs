@@ -10,8 +10,8 @@ use proto::rpc::api::{
     AddPeerReply, AddPeerRequest, CardInfo, CardRequest, ChatEvent, ChatLine, Counter, ExportPrivateReply,
     ExportPrivateRequest, ExportPublicReply, ExportPublicRequest, JoinRequest, KeymgrStatus, KeymgrStatusRequest,
     LeaveReply, LeaveRequest, LockReply, LockRequest, NodeStatus, NodeStatusRequest, PeerStatus, PostReply,
-    PostRequest, ProvisionReply, ProvisionRequest, SealingKeyReply, SealingKeyRequest, UnlockReply, UnlockRequest,
-    chat_event,
+    PostRequest, ProvisionReply, ProvisionRequest, SealingKeyReply, SealingKeyRequest, SetReply, SetRequest,
+    UnlockReply, UnlockRequest, WakuStatus, chat_event,
 };
 use proto::rpc::{Fault, SealingKey, seal, socket};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -115,6 +115,7 @@ pub(crate) struct FakeNode {
     pub(crate) history: Vec<ChatLine>,
     pub(crate) deaf: bool,
     pub(crate) posted: Arc<Mutex<Vec<String>>>,
+    pub(crate) set: Arc<Mutex<Vec<SetRequest>>>,
 }
 
 impl FakeNode {
@@ -135,7 +136,10 @@ impl Node for FakeNode {
     async fn status(&self, _: Request<NodeStatusRequest>) -> Result<Response<NodeStatus>, Status> {
         let peer = PeerStatus { client: "evil\x1b[2J/1".to_owned(), ..Default::default() };
         let counters = vec![Counter { name: "dropped-bad-mac".to_owned(), value: 3 }];
-        Ok(Response::new(NodeStatus { role: "chat".to_owned(), peers: vec![peer], counters, ..Default::default() }))
+        let min_pow = self.set.lock().unwrap().iter().rev().find_map(|set| set.min_pow).unwrap_or_default();
+        let waku = Some(WakuStatus { min_pow, interest: "chats".to_owned(), ..Default::default() });
+        let role = "chat".to_owned();
+        Ok(Response::new(NodeStatus { role, peers: vec![peer], counters, waku, ..Default::default() }))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<Self::JoinStream>, Status> {
@@ -169,6 +173,15 @@ impl Node for FakeNode {
     async fn leave(&self, request: Request<LeaveRequest>) -> Result<Response<LeaveReply>, Status> {
         assert_eq!(request.get_ref().chat, "demo");
         Ok(Response::new(LeaveReply {}))
+    }
+
+    async fn set(&self, request: Request<SetRequest>) -> Result<Response<SetReply>, Status> {
+        let request = request.into_inner();
+        if request.interest.as_deref() == Some("nonsense") {
+            return Err(Fault::BadInput.status("say full"));
+        }
+        self.set.lock().unwrap().push(request);
+        Ok(Response::new(SetReply {}))
     }
 
     async fn add_peer(&self, _: Request<AddPeerRequest>) -> Result<Response<AddPeerReply>, Status> {

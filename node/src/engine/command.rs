@@ -12,6 +12,7 @@ use wire::p2p::Reason;
 use wire::waku::PeerId;
 
 use super::followers::TooSlow;
+use crate::config::{Interest, Waku};
 use crate::network::outbox::Outbox;
 use crate::rooms::Room;
 use crate::store::Line;
@@ -42,6 +43,13 @@ pub(crate) enum Command {
     Down(PeerId),
     /// Somebody asks how things stand.
     Status(oneshot::Sender<Snapshot>),
+    /// Somebody changes a setting.
+    Set {
+        /// Which, and to what.
+        change: Change,
+        /// Says that it holds.
+        reply: oneshot::Sender<()>,
+    },
     /// Somebody wants to follow a chat.
     Join {
         /// The chat.
@@ -86,8 +94,22 @@ pub(crate) struct Peer {
     pub(crate) version: u32,
 }
 
+/// A setting that can be changed while the node runs.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// The least proof of work that is taken.
+    MinPow {
+        /// The new value.
+        pow: f64,
+        /// Whether the old value is good for 10 s more.
+        tolerate: bool,
+    },
+    /// What peers are asked for.
+    Interest(Interest),
+}
+
 /// How things stand.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Snapshot {
     /// The connected peers.
     pub(crate) peers: Vec<Peer>,
@@ -97,6 +119,8 @@ pub(crate) struct Snapshot {
     pub(crate) pooled: u64,
     /// Messages in the store.
     pub(crate) stored: u64,
+    /// The settings as they are.
+    pub(crate) settings: Waku,
 }
 
 /// A chat that is followed from here on.

@@ -13,15 +13,16 @@ mod sealing;
 use proto::{ChatKey, Instant};
 use tokio::sync::mpsc;
 use wire::p2p::Reason;
-use wire::waku::{self, Host, Interest};
+use wire::waku::{self, Host};
 
 use crate::clock::Clock;
+use crate::config::{Interest, Waku};
 use crate::counters::Counters;
 use crate::error::NodeError;
 use crate::identity::Answered;
 use crate::network::dialer::Connected;
 use crate::stop::Stop;
-use command::{Command, Snapshot};
+use command::{Change, Command, Snapshot};
 use peers::Peers;
 use person::{Effect, Person};
 
@@ -30,17 +31,23 @@ pub(crate) struct Engine {
     clock: Clock,
     counters: Counters,
     host: Host,
+    settings: Waku,
     peers: Peers,
     /// None for a relay.
     person: Option<Person>,
 }
 
 impl Engine {
-    pub(crate) fn new(clock: Clock, counters: Counters, peers: Peers, person: Option<Person>) -> Self {
-        // A relay takes everything; a person's node says what it follows before the first peer is there.
-        let interest = if person.is_some() { Interest::topics([]) } else { Interest::Full };
-        let host = Host::new(waku::Config { interest, ..waku::Config::default() });
-        Self { clock, counters, host, peers, person }
+    pub(crate) fn new(
+        clock: Clock,
+        counters: Counters,
+        peers: Peers,
+        person: Option<Person>,
+        mut settings: Waku,
+    ) -> Self {
+        settings.host.interest = said(&settings.interest, person.as_ref());
+        let host = Host::new(settings.host.clone());
+        Self { clock, counters, host, settings, peers, person }
     }
 
     /// Runs until everybody who could command it has gone. Followers and waiting callers are let go when `stop` says so.
@@ -113,6 +120,10 @@ impl Engine {
                 let snapshot = self.snapshot().await?;
                 drop(reply.send(snapshot));
             }
+            Command::Set { change, reply } => {
+                self.set(change);
+                let _gone = reply.send(());
+            }
             Command::Join { room, history, reply } => {
                 if let Some(person) = &mut self.person {
                     drop(reply.send(person.follow(room, history).await?));
@@ -130,6 +141,26 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Changes what peers are then told of in a Status Update.
+    fn set(&mut self, change: Change) {
+        match change {
+            Change::MinPow { pow, tolerate } => {
+                self.settings.host.min_pow = pow;
+                self.host(waku::Input::MinPow { pow, tolerate });
+            }
+            Change::Interest(interest) => {
+                self.settings.interest = interest;
+                self.say_interest();
+            }
+        }
+    }
+
+    fn say_interest(&mut self) {
+        let interest = said(&self.settings.interest, self.person.as_ref());
+        self.settings.host.interest = interest.clone();
+        self.host(waku::Input::Interest(interest));
     }
 
     fn down(&mut self, peer: waku::PeerId) {
@@ -151,7 +182,7 @@ impl Engine {
             }
             match self.person.as_mut().and_then(Person::next_effect) {
                 Some(Effect::Post(envelope)) => self.host(waku::Input::Post(envelope)),
-                Some(Effect::Interest(interest)) => self.host(waku::Input::Interest(interest)),
+                Some(Effect::Topics) => self.say_interest(),
                 None => return Ok(()),
             }
         }
@@ -212,8 +243,13 @@ impl Engine {
             None => (Vec::new(), 0),
         };
         let pooled = u64::try_from(self.host.pool_len()).unwrap_or(u64::MAX);
-        Ok(Snapshot { peers: self.peers.list(), chats, pooled, stored })
+        Ok(Snapshot { peers: self.peers.list(), chats, pooled, stored, settings: self.settings.clone() })
     }
+}
+
+/// What peers are told of an interest while these chats are followed.
+fn said(interest: &Interest, person: Option<&Person>) -> waku::Interest {
+    interest.said(person.into_iter().flat_map(Person::topics))
 }
 
 async fn answer(person: &mut Option<Person>) -> Answered {

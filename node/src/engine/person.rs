@@ -13,7 +13,7 @@ use proto::rpc::Fault;
 use proto::{ChatKey, EnvelopeHash, Instant, Topic, UnixSecs};
 use tokio::sync::oneshot;
 use wire::payload::{OpenError, open_symmetric};
-use wire::waku::{Envelope, Interest};
+use wire::waku::Envelope;
 
 use super::command::{Following, Posted, Trouble};
 use super::followers::Followers;
@@ -44,8 +44,8 @@ pub(crate) struct Person {
 pub(super) enum Effect {
     /// Send this envelope.
     Post(Envelope),
-    /// Say that these are the topics we want.
-    Interest(Interest),
+    /// The topics of the chats have changed.
+    Topics,
 }
 
 /// The chat engine, unless the disk is full.
@@ -105,7 +105,7 @@ impl Person {
             posts: Posts::default(),
             effects: VecDeque::new(),
         };
-        person.say_interest();
+        person.say_topics();
         person.settle().await?;
         Ok(person)
     }
@@ -192,7 +192,7 @@ impl Person {
         }
         let was_joined = self.rooms.remove(name).is_some();
         self.followers.forget(name);
-        self.say_interest();
+        self.say_topics();
         Ok(Ok(was_joined))
     }
 
@@ -245,6 +245,11 @@ impl Person {
         self.rooms.keys().map(|name| name.as_str().to_owned()).collect()
     }
 
+    /// Returns their topics.
+    pub(super) fn topics(&self) -> impl Iterator<Item = Topic> {
+        self.rooms.values().map(|room| room.topic)
+    }
+
     /// Returns how many messages are kept.
     pub(super) async fn stored(&self) -> Result<u64, StoreError> {
         self.store.count().await
@@ -275,7 +280,7 @@ impl Person {
         match &self.chat {
             Chat::Running(engine) if engine.state().is_joined(&room.name) => {
                 self.rooms.insert(room.name.clone(), Arc::clone(room));
-                self.say_interest();
+                self.say_topics();
                 Ok(Ok(()))
             }
             Chat::Running(_) => Ok(Err(Trouble::busy("this node follows as many chats as it can"))),
@@ -411,9 +416,8 @@ impl Person {
         }
     }
 
-    fn say_interest(&mut self) {
-        let interest = Interest::topics(self.rooms.values().map(|room| room.topic));
-        self.effects.push_back(Effect::Interest(interest));
+    fn say_topics(&mut self) {
+        self.effects.push_back(Effect::Topics);
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use k256::SecretKey;
-use node::{Config, Limits, Node, NodeError, Role};
+use node::{Config, Limits, Node, NodeError, Role, Waku};
 use proto::rpc::api::keymgr_server::{Keymgr, KeymgrServer};
 use proto::rpc::api::node_client::NodeClient;
 use proto::rpc::api::{
@@ -130,6 +130,7 @@ impl Person {
             listen: "127.0.0.1:0".parse().unwrap(),
             peers: peers.iter().map(|node| node.enode()).collect(),
             role: Role::Chat { keymgr: self.keymgr.clone(), unlock_within: Duration::from_secs(30) },
+            waku: Waku::chat(),
             limits: Limits::CHAT,
         }
     }
@@ -165,6 +166,7 @@ impl Relay {
             listen: "127.0.0.1:0".parse().unwrap(),
             peers: Vec::new(),
             role: Role::Relay,
+            waku: Waku::relay(),
             limits: Limits::RELAY,
         }
     }

@@ -56,7 +56,7 @@ impl Someone {
         loop {
             match self.person.next_effect() {
                 Some(Effect::Post(envelope)) => return envelope,
-                Some(Effect::Interest(_)) => {}
+                Some(Effect::Topics) => {}
                 None => self.step().await,
             }
         }
