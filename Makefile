@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PURE = -p proto -p audit -p wire -p chat
 
-.PHONY: all build demo test bench check fmt clean setup
+.PHONY: all build demo test interop bench check fmt clean setup
 
 all: build
 
@@ -23,6 +23,14 @@ demo: setup
 test: setup
 	$(CARGO) test --workspace --all-features --locked
 
+# Scenarios with real peers; INTEROP="words" takes only those of a group, or whose name has one of them.
+INTEROP_TEST = $(CARGO) test --release --workspace --locked --test interop
+interop: setup
+	@./tests/interop/setup
+	$(CARGO) build --release --locked --bins
+	$(INTEROP_TEST) --no-run
+	@./scripts/loopback $(INTEROP_TEST) --offline --quiet -- $(INTEROP)
+
 # What our code costs beside the peers that are there; BENCH="words" takes only rows whose name has one of them.
 bench: setup
 	@./scripts/bench-peer $(TARGET)/interop
@@ -35,6 +43,7 @@ check: setup
 	@./scripts/cargo-deny
 	$(CARGO) deny --all-features check bans licenses sources
 	$(CARGO) clippy --workspace --all-targets --all-features --locked -- -D warnings
+	$(CARGO) clippy --workspace --test interop --bench cardinal --all-features --locked -- -D warnings
 	@./scripts/wasm-target
 	$(CARGO) check $(PURE) --target wasm32-unknown-unknown --locked
 

@@ -1,0 +1,47 @@
+//! Scenarios with real peers: `make interop` sets the peers up and runs this.
+//!
+//! Each group has its files and a list `SCENARIOS`. Arguments choose: a group, or any part of `group::name`; without any,
+//! every group runs but `live`, whose peers somebody has to have at hand. Nothing may be missing when `CI` is set.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "this is a test from end to end: what goes wrong here fails it"
+)]
+
+mod rlpx;
+
+use std::process::ExitCode;
+
+use scenarios::peer::scenario::Plan;
+use scenarios::peer::{Place, Scenario, place};
+
+/// Every group.
+const GROUPS: &[&[Scenario]] = &[rlpx::SCENARIOS];
+
+/// The group that runs only when it is asked for.
+const BY_HAND: &str = "live";
+
+/// Most scenarios wait most of the time.
+const AT_A_TIME: usize = 4;
+
+fn main() -> ExitCode {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let chosen: Vec<Scenario> =
+        GROUPS.iter().copied().flatten().filter(|scenario| is_wanted(scenario, &wanted)).copied().collect();
+    if chosen.is_empty() {
+        eprintln!("no scenario is called {}", wanted.join(" or "));
+        return ExitCode::from(2);
+    }
+    let plan = Plan { place: Place::here(), strict: place::is_ci(), at_a_time: AT_A_TIME };
+    if plan.run(&chosen, std::io::stdout()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn is_wanted(scenario: &Scenario, wanted: &[String]) -> bool {
+    if wanted.is_empty() {
+        return scenario.group != BY_HAND;
+    }
+    let name = format!("{}::{}", scenario.group, scenario.name);
+    wanted.iter().any(|wanted| wanted == scenario.group || (scenario.group != BY_HAND && name.contains(wanted)))
+}
