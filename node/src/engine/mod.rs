@@ -98,14 +98,14 @@ impl Engine {
     async fn command(&mut self, command: Command) -> Result<(), NodeError> {
         match command {
             Command::Up { peer, outbox, reply } => {
-                let (id, version) = (peer.id, peer.version);
+                let (id, address, version) = (peer.id, Some(peer.address.ip()), peer.version);
                 let admitted = self.peers.admit(peer, outbox);
                 if let Ok(admitted) = &admitted {
                     if let Some(replaced) = admitted.replaced {
                         self.host(waku::Input::PeerDown(replaced));
                     }
                     self.counters.count("peer", "up");
-                    self.host(waku::Input::PeerUp { peer: admitted.peer, id, version });
+                    self.host(waku::Input::PeerUp { peer: admitted.peer, id, address, version });
                 }
                 // When the connection has ended meanwhile, its Down is never sent.
                 if let Err(Ok(peer)) = reply.send(admitted.map(|admitted| admitted.peer)) {
@@ -148,7 +148,8 @@ impl Engine {
         match change {
             Change::MinPow { pow, tolerate } => {
                 self.settings.host.min_pow = pow;
-                self.host(waku::Input::MinPow { pow, tolerate });
+                let former = if tolerate { waku::Former::Tolerated } else { waku::Former::Refused };
+                self.host(waku::Input::MinPow { pow, former });
             }
             Change::Interest(interest) => {
                 self.settings.interest = interest;
@@ -215,6 +216,17 @@ impl Engine {
                     person.received(&envelope).await?;
                 }
             }
+            waku::Event::Direct { envelopes, .. } => {
+                self.counters.add("envelope", "direct", envelopes.len() as u64);
+                if let Some(person) = &mut self.person {
+                    for envelope in &envelopes {
+                        person.received(envelope).await?;
+                    }
+                }
+            }
+            waku::Event::Posted { .. } => self.counters.count("envelope", "posted"),
+            waku::Event::MailRequest { .. } => self.counters.count("mail", "request"),
+            waku::Event::MailCompleted { .. } => self.counters.count("mail", "completed"),
             waku::Event::Acknowledged { hash, .. } => {
                 self.counters.count("envelope", "acknowledged");
                 if let Some(person) = &mut self.person {

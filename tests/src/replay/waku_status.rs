@@ -8,7 +8,7 @@ use proto::{ChatKey, Instant, Topic, Turn, UnixMillis};
 use wire::waku::code;
 use wire::waku::status::{Options, RateLimits, StatusError};
 use wire::waku::{
-    BloomFilter, Config, DropReason, Host, Input, Interest, Output, PeerId, Requirements, Version, Wants,
+    BloomFilter, Config, DropReason, Former, Host, Input, Interest, Output, PeerId, Requirements, Version, Wants,
 };
 
 use super::Outcome;
@@ -70,7 +70,7 @@ fn host(case: Case<'_>, version: Version, expect: Case<'_>) -> Result<(), String
     // The peer was told another minimum after its start: what it says is the one thing that tells which.
     if case.text("note")?.contains("changed") {
         let pow = f64::from_bits(theirs.pow_bits.ok_or("the status names no proof of work")?);
-        node.handle(Input::MinPow { pow, tolerate: true });
+        node.handle(Input::MinPow { pow, former: Former::Tolerated });
     }
     let ours = node.meet(version).ok_or("our host says nothing")?;
     // Our host limits no rates, and says so.
@@ -189,7 +189,7 @@ impl Node {
     /// Connects the peer; returns the status that the host says to it.
     fn meet(&mut self, version: Version) -> Option<Vec<u8>> {
         let version = if version == Version::V0 { 0 } else { 1 };
-        self.handle(Input::PeerUp { peer: PEER, id: self.peer, version })
+        self.handle(Input::PeerUp { peer: PEER, id: self.peer, address: None, version })
     }
 
     /// Has the peer send a packet.

@@ -12,3 +12,9 @@ pub const BATCH_ACK: u64 = 11;
 pub const MESSAGE_RESPONSE: u64 = 12;
 /// Changed status options.
 pub const STATUS_UPDATE: u64 = 22;
+/// A mail server has sent what was asked for, or could not.
+pub const P2P_REQUEST_COMPLETE: u64 = 125;
+/// A mail server is asked for old envelopes.
+pub const P2P_REQUEST: u64 = 126;
+/// Envelopes from peer to peer: old ones, as an answer.
+pub const P2P_MESSAGE: u64 = 127;

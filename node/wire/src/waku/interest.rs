@@ -11,7 +11,7 @@ use std::time::Duration;
 use proto::{Instant, Topic};
 
 use super::bloom::BloomFilter;
-use super::status::{MAX_TOPICS, Options};
+use super::status::{MAX_TOPICS, Options, is_requirement};
 
 /// Which envelopes a node wants.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,14 +67,23 @@ impl Interest {
             Self::Topics(topics) => options.topics = Some(topics.as_slice().to_vec()),
         }
     }
+}
 
-    fn takes_everything(&self) -> bool {
-        matches!(self, Self::Unsaid | Self::Full)
-    }
+/// What becomes of the least proof of work that was asked for before another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Former {
+    /// It stays good: more is asked for, not demanded. That is what status-go makes of a change "without tolerance".
+    Kept,
+    /// It is good for 10 s more, until peers have learnt of the change.
+    Tolerated,
+    /// It is refused at once.
+    Refused,
 }
 
 /// Our interest and least proof of work, with what is still tolerated.
 pub(super) struct Wanted {
+    /// Everything is taken, whatever the interest.
+    full_node: bool,
     interest: Interest,
     min_pow: f64,
     tolerated_topics: Option<TopicSet>,
@@ -92,6 +101,7 @@ enum Change {
 impl Wanted {
     pub(super) fn new(interest: Interest, min_pow: f64) -> Self {
         Self {
+            full_node: false,
             interest,
             min_pow,
             tolerated_topics: None,
@@ -101,41 +111,51 @@ impl Wanted {
         }
     }
 
-    pub(super) fn interest(&self) -> &Interest {
-        &self.interest
+    /// Adds the options that say what is wanted to a status.
+    pub(super) fn tell(&self, options: &mut Options) {
+        options.pow_bits = Some(self.min_pow.to_bits());
+        if self.full_node { Interest::Full.tell(options) } else { self.interest.tell(options) }
     }
 
-    pub(super) fn min_pow(&self) -> f64 {
-        self.min_pow
-    }
-
-    /// Sets the interest; returns the option that tells peers, if there is anything new to tell.
+    /// Sets the interest; returns the update that tells peers, unless this is a full node.
     pub(super) fn set_interest(&mut self, now: Instant, interest: Interest) -> Option<Options> {
-        if interest == self.interest {
-            return None;
-        }
         let mut told = Options::default();
-        if !(interest.takes_everything() && self.interest.takes_everything()) {
-            // There is no way to unsay a filter: what takes everything is said with the full one.
-            let said = if interest == Interest::Unsaid { &Interest::Full } else { &interest };
-            said.tell(&mut told);
-        }
+        // There is no way to unsay a filter: what takes everything is said with the full one.
+        let said =
+            if interest == Interest::Unsaid && self.interest != Interest::Unsaid { &Interest::Full } else { &interest };
+        said.tell(&mut told);
         self.later(now, Change::Interest(interest.clone()));
         self.interest = interest;
-        (told != Options::default()).then_some(told)
+        (!self.full_node).then_some(told)
     }
 
-    /// Sets the least proof of work; `tolerate` keeps the one before for 10 s.
-    pub(super) fn set_min_pow(&mut self, now: Instant, pow: f64, tolerate: bool) -> Option<Options> {
-        let changed = pow != self.min_pow;
-        self.min_pow = pow;
-        if tolerate {
-            self.later(now, Change::Pow(pow));
-        } else {
-            self.pending.retain(|(_, change)| !matches!(change, Change::Pow(_)));
-            self.tolerated_pow = pow;
+    /// Has everything taken, or only what the interest says again; returns the update that tells peers.
+    ///
+    /// As in status-go only the end is told: peers that are connected go on sending what they know to be wanted.
+    pub(super) fn set_full_node(&mut self, full_node: bool) -> Option<Options> {
+        self.full_node = full_node;
+        let mut told = Options::default();
+        if self.interest != Interest::Full {
+            self.interest.tell(&mut told);
         }
-        changed.then(|| Options { pow_bits: Some(pow.to_bits()), ..Options::default() })
+        (!full_node).then_some(told)
+    }
+
+    /// Sets the least proof of work; returns the update that tells peers.
+    pub(super) fn set_min_pow(&mut self, now: Instant, pow: f64, former: Former) -> Option<Options> {
+        if !is_requirement(pow) {
+            return None;
+        }
+        self.min_pow = pow;
+        match former {
+            Former::Kept => {}
+            Former::Tolerated => self.later(now, Change::Pow(pow)),
+            Former::Refused => {
+                self.pending.retain(|(_, change)| !matches!(change, Change::Pow(_)));
+                self.tolerated_pow = pow;
+            }
+        }
+        Some(Options { pow_bits: Some(pow.to_bits()), ..Options::default() })
     }
 
     pub(super) fn admits_pow(&self, pow: f64) -> bool {
@@ -143,6 +163,9 @@ impl Wanted {
     }
 
     pub(super) fn admits_topic(&self, topic: Topic) -> bool {
+        if self.full_node {
+            return true;
+        }
         match &self.interest {
             Interest::Unsaid | Interest::Full => true,
             Interest::Topics(topics) => {
@@ -232,27 +255,65 @@ mod tests {
     }
 
     #[test]
-    fn a_raised_minimum_tolerates_the_old_one_only_when_asked() {
+    fn a_minimum_is_good_for_ten_seconds_more_when_tolerated() {
         let mut wanted = Wanted::new(Interest::Full, 0.1);
-        wanted.set_min_pow(at(0), 0.2, true);
+        wanted.set_min_pow(at(0), 0.2, Former::Tolerated);
         assert!(wanted.admits_pow(0.1) && !wanted.admits_pow(0.09));
+        wanted.tick(at(9));
+        assert!(wanted.admits_pow(0.1));
         wanted.tick(at(10));
-        assert!(!wanted.admits_pow(0.1));
-        wanted.set_min_pow(at(11), 0.3, false);
-        assert!(!wanted.admits_pow(0.2) && wanted.admits_pow(0.3));
+        assert!(!wanted.admits_pow(0.1) && wanted.admits_pow(0.2));
     }
 
-    /// WAKU1-32: unchanged fields are not sent.
     #[test]
-    fn only_changes_are_told() {
+    fn a_minimum_stays_good_until_a_later_change_does_away_with_it() {
+        let mut wanted = Wanted::new(Interest::Full, 0.1);
+        wanted.set_min_pow(at(0), 0.2, Former::Kept);
+        wanted.tick(at(100));
+        assert!(wanted.admits_pow(0.1) && !wanted.admits_pow(0.09));
+        wanted.set_min_pow(at(100), 0.3, Former::Tolerated);
+        wanted.tick(at(110));
+        assert!(!wanted.admits_pow(0.2));
+        wanted.set_min_pow(at(111), 0.4, Former::Refused);
+        assert!(!wanted.admits_pow(0.3) && wanted.admits_pow(0.4));
+    }
+
+    #[test]
+    fn an_impossible_minimum_changes_nothing() {
+        let mut wanted = Wanted::new(Interest::Full, 0.1);
+        for pow in [f64::NAN, f64::INFINITY, -0.1] {
+            assert_eq!(wanted.set_min_pow(at(0), pow, Former::Refused), None);
+        }
+        wanted.tick(at(10));
+        assert!(wanted.admits_pow(0.1) && !wanted.admits_pow(0.09));
+    }
+
+    /// WAKU1-32: an update holds what is set and nothing else.
+    #[test]
+    fn only_what_is_set_is_told() {
         let mut wanted = Wanted::new(Interest::Unsaid, 0.1);
-        assert_eq!(wanted.set_min_pow(at(0), 0.1, true), None);
-        assert_eq!(wanted.set_interest(at(0), Interest::Full), None, "silence meant everything already");
-        let told = wanted.set_interest(at(0), wanting(&[3, 1, 3])).unwrap();
-        assert_eq!(told.topics, Some(vec![topic(1), topic(3)]));
-        assert_eq!(wanted.set_interest(at(1), wanting(&[1, 3])), None);
-        let told = wanted.set_interest(at(2), Interest::Unsaid).unwrap();
-        assert_eq!(told.bloom, Some(vec![0xff; 64]));
+        let pow = Options { pow_bits: Some(0.2f64.to_bits()), ..Options::default() };
+        assert_eq!(wanted.set_min_pow(at(0), 0.2, Former::Tolerated), Some(pow));
+        let topics = Options { topics: Some(vec![topic(1), topic(3)]), ..Options::default() };
+        assert_eq!(wanted.set_interest(at(0), wanting(&[3, 1, 3])), Some(topics));
+        let bloom = Options { bloom: Some(vec![0xff; 64]), ..Options::default() };
+        assert_eq!(wanted.set_interest(at(2), Interest::Unsaid), Some(bloom), "what was said cannot be unsaid");
+        assert_eq!(wanted.set_interest(at(2), Interest::Unsaid), Some(Options::default()));
+    }
+
+    /// WAKU1-37: a full node takes everything and says so to whoever connects; its interest waits for its end.
+    #[test]
+    fn a_full_node_takes_everything_until_it_is_none() {
+        let mut wanted = Wanted::new(wanting(&[1]), 0.1);
+        assert_eq!(wanted.set_full_node(true), None);
+        assert!(wanted.admits_topic(topic(2)));
+        let mut status = Options::default();
+        wanted.tell(&mut status);
+        assert_eq!((status.bloom, status.topics), (Some(vec![0xff; 64]), None));
+        assert_eq!(wanted.set_interest(at(0), wanting(&[3])), None);
+        let told = wanted.set_full_node(false).unwrap();
+        assert_eq!(told.topics, Some(vec![topic(3)]));
+        assert!(wanted.admits_topic(topic(3)) && !wanted.admits_topic(topic(2)));
     }
 
     /// WAKU1-42: more topics than may be listed are said as a filter.

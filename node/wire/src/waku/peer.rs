@@ -1,6 +1,7 @@
 //! One peer of the host: how far the handshake is, what it wants, what it has, which batches it may still confirm.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 
 use proto::{ChatKey, EnvelopeHash, Instant};
 
@@ -15,6 +16,11 @@ pub struct PeerId(pub u64);
 /// What the host knows of a peer.
 pub struct Peer {
     id: ChatKey,
+    /// The same as the rate limits know it.
+    pub(super) node: [u8; 64],
+    pub(super) address: Option<IpAddr>,
+    pub(super) trusted: bool,
+    pub(super) ignored: bool,
     pub(super) version: Version,
     pub(super) stage: Stage,
     pub(super) known: Known,
@@ -33,9 +39,13 @@ pub(super) enum Stage {
 }
 
 impl Peer {
-    pub(super) fn new(id: ChatKey, version: Version, status_until: Instant) -> Self {
+    pub(super) fn new(id: ChatKey, address: Option<IpAddr>, version: Version, status_until: Instant) -> Self {
         Self {
             id,
+            node: id.to_node_id(),
+            address,
+            trusted: false,
+            ignored: false,
             version,
             stage: Stage::AwaitingStatus { until: status_until },
             known: Known::default(),
@@ -55,6 +65,12 @@ impl Peer {
     #[must_use]
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// Returns whether envelopes are taken from it directly.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// Returns what it wants of us, once its status came.

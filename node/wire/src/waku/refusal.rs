@@ -45,6 +45,21 @@ pub enum Why {
     /// A packet code that nothing here listens to.
     #[error("unknown packet code")]
     UnknownCode,
+    /// A packet beyond the rate limits. It is looked at all the same.
+    #[error("packet beyond the rate limits")]
+    RateLimit,
+    /// Envelopes of a peer that is not listened to.
+    #[error("envelopes of an ignored peer")]
+    Ignored,
+    /// Envelopes from peer to peer, or the end of a request, from a peer that is not trusted.
+    #[error("peer-to-peer packet of a peer that is not trusted")]
+    Untrusted,
+    /// A packet from peer to peer that does not decode.
+    #[error("malformed peer-to-peer packet")]
+    MalformedDirect,
+    /// A request for old envelopes, which this node does not keep.
+    #[error("mail request to a node that is no mail server")]
+    NoMailServer,
 }
 
 impl Why {
@@ -74,6 +89,11 @@ impl Why {
             Self::BadUpdate => "bad-update",
             Self::RepeatedStatus => "repeated-status",
             Self::UnknownCode => "unknown-code",
+            Self::RateLimit => "rate-limit",
+            Self::Ignored => "ignored-peer",
+            Self::Untrusted => "untrusted",
+            Self::MalformedDirect => "malformed-direct",
+            Self::NoMailServer => "no-mail-server",
         }
     }
 }
@@ -104,6 +124,9 @@ pub enum DropReason {
         /// Its length.
         len: usize,
     },
+    /// A packet beyond the rate limits, after as many as are forgiven.
+    #[error("packet beyond the rate limits")]
+    RateLimit,
 }
 
 impl DropReason {
@@ -115,6 +138,7 @@ impl DropReason {
             Self::BadStatus { .. } => "bad-status",
             Self::NoStatus => "no-status",
             Self::Oversize { .. } => "oversize-packet",
+            Self::RateLimit => "rate-limit",
         }
     }
 }

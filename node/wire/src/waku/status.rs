@@ -215,8 +215,7 @@ impl Requirements {
         }
         if let Some(bits) = options.pow_bits {
             let pow = f64::from_bits(bits);
-            // Minus zero is not below zero.
-            if !pow.is_finite() || pow < 0.0 {
+            if !is_requirement(pow) {
                 return Err(StatusError::Pow);
             }
             self.pow = pow;
@@ -285,6 +284,12 @@ pub enum StatusError {
     /// Both sides are light nodes, and ours does not want such peers.
     #[error("two light nodes are of no use to each other")]
     LightPair,
+}
+
+/// Returns whether this much proof of work can be asked for. Minus zero is not below zero.
+#[must_use]
+pub fn is_requirement(pow: f64) -> bool {
+    pow.is_finite() && pow >= 0.0
 }
 
 /// The proof of work assumed of a peer whose status names none (reference section 9.1).

@@ -199,7 +199,7 @@ impl Node {
                         continue;
                     }
                     rlpx::Output::Event(rlpx::Event::Up { peer: id, capabilities, .. }) => {
-                        waku::Input::PeerUp { peer, id, version: capabilities[0].capability.version }
+                        waku::Input::PeerUp { peer, id, address: None, version: capabilities[0].capability.version }
                     }
                     rlpx::Output::Event(rlpx::Event::Message { code, payload, .. }) => {
                         waku::Input::Packet { peer, code, payload }

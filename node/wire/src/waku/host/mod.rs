@@ -4,14 +4,16 @@
 //! order, keeps them in its pool until they expire, and forwards them at once to the peers that want them. Invariant: no
 //! envelope is sent to a peer before its status is in, none twice, and none that has expired.
 
+mod direct;
 mod forward;
+mod handshake;
 mod port;
 mod receive;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use proto::{ChatKey, EnvelopeHash, Instant, Turn};
+use proto::{EnvelopeHash, Instant, Turn};
 
 pub use self::port::{Config, Event, Input, Output};
 use self::receive::Admitted;
@@ -21,13 +23,15 @@ use super::envelope::{Envelope, Fields};
 use super::interest::Wanted;
 use super::peer::{Peer, PeerId, Stage};
 use super::pool::{Entry, Pool, Slot};
+use super::rate_limits::{Limiter, Load};
 use super::refusal::{DropReason, Why};
-use super::status::{Options, RateLimits, Requirements, StatusError, Version};
+use super::status::Options;
 
 /// A Waku node among its peers.
 pub struct Host {
     config: Config,
     wanted: Wanted,
+    limiter: Option<Limiter>,
     pool: Pool,
     peers: BTreeMap<PeerId, Peer>,
     /// Envelopes that came into the pool since the last flush.
@@ -44,6 +48,7 @@ impl Host {
     pub fn new(config: Config) -> Self {
         Self {
             wanted: Wanted::new(config.interest.clone(), config.min_pow),
+            limiter: config.allowance.clone().map(Limiter::new),
             pool: Pool::new(config.pool),
             config,
             peers: BTreeMap::new(),
@@ -64,7 +69,7 @@ impl Host {
         }
         self.sweep_at = now.at.after(Duration::from_millis(1000 - turn.unix.get() % 1000));
         match input {
-            Input::PeerUp { peer, id, version } => self.greet(now, peer, id, version),
+            Input::PeerUp { peer, id, address, version } => self.greet(now, peer, id, address, version),
             Input::PeerDown(peer) => {
                 self.peers.remove(&peer);
             }
@@ -75,11 +80,20 @@ impl Host {
                     self.tell(&told);
                 }
             }
-            Input::MinPow { pow, tolerate } => {
-                if let Some(told) = self.wanted.set_min_pow(now.at, pow, tolerate) {
+            Input::FullNode(full_node) => {
+                if let Some(told) = self.wanted.set_full_node(full_node) {
                     self.tell(&told);
                 }
             }
+            Input::MinPow { pow, former } => {
+                if let Some(told) = self.wanted.set_min_pow(now.at, pow, former) {
+                    self.tell(&told);
+                }
+            }
+            Input::Trust(peer) => self.trust(peer),
+            Input::Request { peer, request } => self.request(peer, &request),
+            Input::SendDirect { peer, envelopes } => self.send_direct(peer, &envelopes),
+            Input::Complete { peer, completion } => self.complete(peer, &completion),
             Input::Tick => self.drop_silent(now),
         }
         if self.flush_at.is_some_and(|at| at <= now.at) {
@@ -119,21 +133,6 @@ impl Host {
         self.pool.len()
     }
 
-    fn greet(&mut self, now: Now, peer: PeerId, id: ChatKey, version: u32) {
-        let version = if version == 0 { Version::V0 } else { Version::V1 };
-        let mut options = Options {
-            pow_bits: Some(self.wanted.min_pow().to_bits()),
-            light_node: Some(self.config.light_node),
-            confirmations: Some(self.config.confirmations),
-            packet_limits: Some(RateLimits::default()),
-            byte_limits: Some(RateLimits::default()),
-            ..Options::default()
-        };
-        self.wanted.interest().tell(&mut options);
-        self.send(peer, code::STATUS, options.to_status(version));
-        self.peers.insert(peer, Peer::new(id, version, now.at.after(self.config.status_timeout)));
-    }
-
     /// Tells every peer of a change. Our status has reached them all, whether or not theirs is in.
     fn tell(&mut self, options: &Options) {
         let told = self.peers.iter().map(|(id, peer)| Output::Send {
@@ -145,52 +144,43 @@ impl Host {
     }
 
     fn packet(&mut self, now: Now, id: PeerId, code: u64, payload: &[u8]) {
-        let Some(peer) = self.peers.get_mut(&id) else { return };
-        match (&mut peer.stage, code) {
-            (Stage::AwaitingStatus { .. }, code::STATUS) => match self.status(id, payload) {
-                Ok(requirements) => self.ready(now, id, requirements),
-                Err(source) => self.drop_peer(id, DropReason::BadStatus { source }),
-            },
-            (Stage::AwaitingStatus { .. }, code) => self.drop_peer(id, DropReason::BeforeStatus { code }),
-            (Stage::Up(_), _) if payload.len() > self.config.max_packet => {
-                self.drop_peer(id, DropReason::Oversize { len: payload.len() });
-            }
-            (Stage::Up(_), code::STATUS) => self.refused(id, Why::RepeatedStatus),
-            (Stage::Up(requirements), code::STATUS_UPDATE) => {
-                let refuse_light = self.config.light_node && self.config.refuse_light_peers;
-                let applied = Options::from_update(peer.version, payload)
-                    .and_then(|options| requirements.apply(&options, refuse_light));
-                self.rescan(now, id);
-                if applied.is_err() {
-                    self.refused(id, Why::BadUpdate);
-                }
-            }
-            (Stage::Up(_), code::MESSAGES) => self.messages(now, id, payload),
-            (Stage::Up(_), code::BATCH_ACK) => match read_batch_ack(payload) {
+        match self.peers.get(&id).map(|peer| &peer.stage) {
+            None => return,
+            Some(Stage::AwaitingStatus { .. }) => return self.first_packet(now, id, code, payload),
+            Some(Stage::Up(_)) => {}
+        }
+        match self.load(now, id, payload.len()) {
+            Load::Within => {}
+            Load::Excess => self.refused(id, Why::RateLimit),
+            Load::Intolerable => return self.drop_peer(id, DropReason::RateLimit),
+        }
+        if payload.len() > self.config.max_packet {
+            return self.drop_peer(id, DropReason::Oversize { len: payload.len() });
+        }
+        match code {
+            code::STATUS => self.refused(id, Why::RepeatedStatus),
+            code::STATUS_UPDATE => self.updated(now, id, payload),
+            code::MESSAGES => self.messages(now, id, payload),
+            code::BATCH_ACK => match read_batch_ack(payload) {
                 Ok(batch) => self.confirmed(id, &batch, &[]),
                 Err(_) => self.refused(id, Why::MalformedConfirmation),
             },
-            (Stage::Up(_), code::MESSAGE_RESPONSE) => match Response::decode(payload) {
+            code::MESSAGE_RESPONSE => match Response::decode(payload) {
                 Ok(Some(response)) => self.confirmed(id, &response.batch, &response.failures),
                 Ok(None) => {}
                 Err(_) => self.refused(id, Why::MalformedConfirmation),
             },
-            (Stage::Up(_), _) => self.refused(id, Why::UnknownCode),
+            code::P2P_REQUEST | code::P2P_MESSAGE | code::P2P_REQUEST_COMPLETE => self.direct(id, code, payload),
+            _ => self.refused(id, Why::UnknownCode),
         }
     }
 
-    fn status(&self, id: PeerId, payload: &[u8]) -> Result<Requirements, StatusError> {
-        let version = self.peers.get(&id).map_or(Version::V1, |peer| peer.version);
-        let refuse_light = self.config.light_node && self.config.refuse_light_peers;
-        Requirements::of_status(&Options::from_status(version, payload)?, refuse_light)
-    }
-
-    fn ready(&mut self, now: Now, id: PeerId, requirements: Requirements) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.stage = Stage::Up(requirements);
+    /// Counts a packet against the rate limits.
+    fn load(&mut self, now: Now, id: PeerId, len: usize) -> Load {
+        match (&mut self.limiter, self.peers.get(&id)) {
+            (Some(limiter), Some(peer)) => limiter.count(now.at, peer.address, &peer.node, len),
+            _ => Load::Within,
         }
-        self.rescan(now, id);
-        self.outputs.push_back(Output::Event(Event::Ready { peer: id }));
     }
 
     fn post(&mut self, now: Now, envelope: &Envelope) {
@@ -199,8 +189,18 @@ impl Host {
             Err(_) => Err(Why::MalformedMessages),
         };
         match admitted {
-            Ok(Admitted::New(_)) => {}
-            Ok(Admitted::Known(slot)) => self.pool.adopt(slot),
+            Ok(Admitted::New(slot)) => {
+                if let Some(entry) = self.pool.entry(slot) {
+                    let event = Event::Posted { envelope: entry.envelope.clone(), pow: entry.pow };
+                    self.outputs.push_back(Output::Event(event));
+                }
+            }
+            Ok(Admitted::Known(slot)) => {
+                self.pool.adopt(slot);
+                if self.config.light_node {
+                    self.forward_soon(now, slot);
+                }
+            }
             Err(why) => {
                 let event = Event::NotPosted { hash: envelope.hash(), why };
                 self.outputs.push_back(Output::Event(event));

@@ -1,13 +1,16 @@
 //! What goes into a host and what comes out of it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use proto::{ChatKey, EnvelopeHash};
 
 use crate::waku::envelope::Envelope;
-use crate::waku::interest::Interest;
+use crate::waku::interest::{Former, Interest};
+use crate::waku::mail::{Completion, MailRequest};
 use crate::waku::peer::PeerId;
 use crate::waku::pool::PoolLimits;
+use crate::waku::rate_limits::Allowance;
 use crate::waku::refusal::{DropReason, Why};
 
 /// How a host behaves.
@@ -27,6 +30,14 @@ pub struct Config {
     pub max_packet: usize,
     /// The largest envelope we take, counted as 20 + data.
     pub max_envelope: usize,
+    /// What peers may send in a second, which the status tells them; nothing is counted without it.
+    pub allowance: Option<Allowance>,
+    /// Nodes that are trusted whenever they connect: what they send directly is taken.
+    pub trusted: Vec<ChatKey>,
+    /// Nodes whose envelopes are left lying without a word.
+    pub ignored: Vec<ChatKey>,
+    /// Whether requests for old envelopes are passed on to a mail server behind this node.
+    pub mail_server: bool,
     /// The bounds of the pool.
     pub pool: PoolLimits,
     /// How long a new envelope may wait for others to share a packet with.
@@ -46,6 +57,10 @@ impl Default for Config {
             // The network's nodes put all they have for a peer into one packet, beyond their own limit of 1 MiB.
             max_packet: 10 << 20,
             max_envelope: 1 << 20,
+            allowance: None,
+            trusted: Vec::new(),
+            ignored: Vec::new(),
+            mail_server: false,
             pool: PoolLimits::default(),
             coalesce: Duration::from_millis(1),
             status_timeout: Duration::from_secs(30),
@@ -62,6 +77,8 @@ pub enum Input {
         peer: PeerId,
         /// The peer's node key.
         id: ChatKey,
+        /// Where it is; peers without an address count as one for the rate limits.
+        address: Option<IpAddr>,
         /// The version of the capability: 0, or 1 and above.
         version: u32,
     },
@@ -78,14 +95,40 @@ pub enum Input {
     },
     /// An envelope of our own is to be sent. It passes the same checks as any other.
     Post(Envelope),
-    /// What we want changes.
+    /// What we want changes. Peers are told, even if it is what they know.
     Interest(Interest),
-    /// The least proof of work we take changes.
+    /// Whether everything is taken, whatever the interest. Peers that are connected learn of the end only, as those of
+    /// status-go do; to be sent everything at once, say [`Interest::Full`].
+    FullNode(bool),
+    /// The least proof of work we ask for changes. A value that cannot be is ignored.
     MinPow {
         /// The new value.
         pow: f64,
-        /// Whether the old value is good for 10 s more.
-        tolerate: bool,
+        /// What becomes of the value before.
+        former: Former,
+    },
+    /// What this peer sends directly is taken, as long as it is connected.
+    Trust(PeerId),
+    /// Old envelopes are to be asked of a peer, a mail server, which is trusted from here on.
+    Request {
+        /// Which peer.
+        peer: PeerId,
+        /// What is asked.
+        request: MailRequest,
+    },
+    /// Envelopes are to be sent to a peer directly, whatever it wants: the answer to its request.
+    SendDirect {
+        /// Which peer.
+        peer: PeerId,
+        /// The envelopes, in one packet.
+        envelopes: Vec<Envelope>,
+    },
+    /// The peer's request is at its end.
+    Complete {
+        /// Which peer.
+        peer: PeerId,
+        /// How it ended.
+        completion: Completion,
     },
     /// It is the time of [`Host::wake_at`].
     Tick,
@@ -130,6 +173,37 @@ pub enum Event {
         from: PeerId,
         /// The proof of work that counts: less than its own when it came from the near future.
         pow: f64,
+        /// Whether only filters that take envelopes sent directly are to see it: so it is on a light node, as in
+        /// status-go.
+        direct: bool,
+    },
+    /// An envelope that was posted here is new, and on its way.
+    Posted {
+        /// The envelope.
+        envelope: Envelope,
+        /// The proof of work that counts.
+        pow: f64,
+    },
+    /// Envelopes of a trusted peer came directly, past the pool. They may be old, and have any proof of work.
+    Direct {
+        /// The envelopes.
+        envelopes: Vec<Envelope>,
+        /// Who sent them.
+        from: PeerId,
+    },
+    /// A peer asks for old envelopes.
+    MailRequest {
+        /// What it asks.
+        request: MailRequest,
+        /// Who asks.
+        from: PeerId,
+    },
+    /// A trusted peer says that a request is at its end.
+    MailCompleted {
+        /// How it ended.
+        completion: Completion,
+        /// Who says so.
+        from: PeerId,
     },
     /// A peer confirmed an envelope that was posted here.
     Acknowledged {

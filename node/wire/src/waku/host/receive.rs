@@ -21,9 +21,14 @@ impl Host {
         let Ok(list) = envelopes(payload) else {
             return self.refused(id, Why::MalformedMessages);
         };
+        let is_ignored = self.peers.get(&id).is_some_and(|peer| peer.ignored);
         let mut counts = BTreeMap::<Why, u32>::new();
         let mut failures = Vec::new();
         for fields in list {
+            if is_ignored {
+                *counts.entry(Why::Ignored).or_default() += 1;
+                continue;
+            }
             let (slot, refused) = match self.admit(now, &fields, None) {
                 Ok(Admitted::New(slot)) => (Some(slot), None),
                 Ok(Admitted::Known(slot)) => (Some(slot), Some(Why::Duplicate)),
@@ -38,7 +43,8 @@ impl Host {
                     failures.push(Failure { hash: fields.hash(), code: REFUSED, text: why.to_string().into_bytes() });
                 }
             } else if let Some(entry) = slot.and_then(|slot| self.pool.entry(slot)) {
-                let event = Event::Envelope { envelope: entry.envelope.clone(), from: id, pow: entry.pow };
+                let direct = self.config.light_node;
+                let event = Event::Envelope { envelope: entry.envelope.clone(), from: id, pow: entry.pow, direct };
                 self.outputs.push_back(Output::Event(event));
             }
         }
