@@ -65,6 +65,7 @@ impl Tool {
             Self::Geth => Some("go-ethereum v1.17."),
             Self::Geth1103 => Some("go-ethereum v1.10.3"),
             Self::Ethereumjs => Some("@ethereumjs/devp2p 10.0.0"),
+            Self::Ratchet => Some("DoubleRatchet 1.3.0"),
             _ => None,
         }
     }

@@ -10,6 +10,8 @@
     reason = "this is a test from end to end: what goes wrong here fails it"
 )]
 
+mod geth;
+mod ratchet;
 mod rlpx;
 
 use std::process::ExitCode;
@@ -18,7 +20,14 @@ use scenarios::peer::scenario::Plan;
 use scenarios::peer::{Place, Scenario, place};
 
 /// Every group.
-const GROUPS: &[&[Scenario]] = &[rlpx::SCENARIOS];
+#[rustfmt::skip]
+const GROUPS: &[&[Scenario]] = &[
+    rlpx::session::SCENARIOS,
+    rlpx::node::SCENARIOS,
+    rlpx::hostile::SCENARIOS,
+    rlpx::ethereumjs::SCENARIOS,
+    ratchet::SCENARIOS,
+];
 
 /// The group that runs only when it is asked for.
 const BY_HAND: &str = "live";

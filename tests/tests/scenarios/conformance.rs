@@ -78,8 +78,30 @@ fn has_test(source: &str, name: &str) -> bool {
     })
 }
 
-/// Whether the package of `crate::module::test` has that test in a file of those modules.
+/// The scenarios with real peers that the sources list, as `group::name`, and the requirements that each says it shows.
+fn scenarios(root: &Path) -> Vec<(String, Vec<String>)> {
+    let quoted = |text: &str| text.split('"').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let mut found = Vec::new();
+    for file in sources(root, "tests").iter().filter(|file| file.starts_with(root.join("tests/tests/interop"))) {
+        let source = std::fs::read_to_string(file).unwrap();
+        for literal in source.split("Scenario {").skip(1) {
+            let field = |name: &str| literal.split_once(&format!("{name}: ")).map(|(_, rest)| rest).unwrap_or_default();
+            let (group, name) = (quoted(field("group")), quoted(field("name")));
+            if let ([group, ..], [name, ..]) = (group.as_slice(), name.as_slice()) {
+                let shows = field("shows").split_once(']').map_or("", |(shows, _)| shows);
+                found.push((format!("{group}::{name}"), quoted(shows)));
+            }
+        }
+    }
+    found
+}
+
+/// Whether the package of `crate::module::test` has that test in a file of those modules; or, of `interop::group::name`,
+/// whether there is that scenario with real peers.
 fn exists(root: &Path, test: &str) -> bool {
+    if let Some(scenario) = test.strip_prefix("interop::") {
+        return scenarios(root).iter().any(|(name, _)| name == scenario);
+    }
     let path: Vec<&str> = test.split("::").collect();
     let [package, modules @ .., name] = path.as_slice() else { return false };
     let Some((_, folder)) = PACKAGES.iter().find(|(known, _)| known == package) else { return false };
@@ -116,11 +138,26 @@ fn conformance_table_names_only_tests_that_exist() {
 }
 
 #[test]
+fn scenarios_with_real_peers_have_names_of_their_own_and_show_requirements_that_exist() {
+    let table = std::fs::read_to_string(root().join("docs/conformance.md")).unwrap();
+    let ids: BTreeSet<&str> = rows(&table).iter().map(|row| row.id).collect();
+    let scenarios = scenarios(&root());
+    let names: BTreeSet<&str> = scenarios.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names.len(), scenarios.len(), "two scenarios have one name");
+    assert!(names.contains("rlpx::every_disconnect_reason_is_understood_both_ways"), "{names:?}");
+    for (name, shows) in &scenarios {
+        let unknown: Vec<&String> = shows.iter().filter(|id| !ids.contains(id.as_str())).collect();
+        assert!(unknown.is_empty(), "{name} shows {unknown:?}");
+    }
+}
+
+#[test]
 fn the_search_finds_what_is_there_and_nothing_else() {
     let here = "scenarios::conformance::the_search_finds_what_is_there_and_nothing_else";
     assert!(exists(&root(), here));
     assert!(exists(&root(), "chat::engine::tests::two_people_talk"));
     assert!(exists(&root(), "chat::engine::two_people_talk"));
+    assert!(exists(&root(), "interop::rlpx::an_idle_connection_is_kept_by_pings"));
     for absent in [
         "chat::clock::two_people_talk",
         "wire::engine::two_people_talk",
@@ -128,6 +165,8 @@ fn the_search_finds_what_is_there_and_nothing_else() {
         "nobody::engine::two_people_talk",
         "scenarios::conformance::has_test",
         "two_people_talk",
+        "interop::waku::an_idle_connection_is_kept_by_pings",
+        "interop::rlpx::a_scenario_of_nobody",
         "",
     ] {
         assert!(!exists(&root(), absent), "{absent}");
