@@ -7,6 +7,7 @@
 pub mod ask;
 pub mod fingerprint;
 pub mod id;
+pub mod keccak;
 pub mod path;
 pub mod pb;
 pub mod pin;
@@ -25,10 +26,11 @@ pub mod turn;
 pub use ask::{Answer, Ask, AskId, Refusal};
 pub use fingerprint::Fingerprint;
 pub use id::{CardId, ChatKey, Digest, EnvelopeHash, KeyUid, MessageId, Topic};
+pub use keccak::{Keccak256, keccak256};
 pub use path::{ExportPath, KeyPath};
 pub use pin::{Pin, Puk};
 pub use secret::Secret;
-pub use signature::{RecoverableSignature, keccak256};
+pub use signature::RecoverableSignature;
 #[cfg(any(test, feature = "test-dice"))]
 pub use test_dice::TestDice;
 pub use time::{Instant, UnixMillis, UnixSecs};

@@ -1,21 +1,10 @@
-//! Recoverable signatures over secp256k1, `R(32) || S(32) || V(1)`, and keccak-256.
+//! Recoverable signatures over secp256k1, `R(32) || S(32) || V(1)`.
 
 use std::fmt;
 
 use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
-use sha3::{Digest as _, Keccak256};
 
 use crate::id::{ChatKey, Digest};
-
-/// Returns keccak-256 (not NIST SHA-3) of the concatenated parts.
-#[must_use]
-pub fn keccak256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut hasher = Keccak256::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    hasher.finalize().into()
-}
 
 /// `R(32) || S(32) || V(1)`, V being 0 or 1 on the wire of status-go (27 and 28 are refused there, and here).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,6 +69,7 @@ impl fmt::Debug for RecoverableSignature {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keccak256;
 
     fn key() -> SigningKey {
         SigningKey::from_slice(&[7; 32]).unwrap()

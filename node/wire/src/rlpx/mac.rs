@@ -5,8 +5,7 @@
 
 use aes::Aes256;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
-use proto::Secret;
-use sha3::{Digest, Keccak256};
+use proto::{Keccak256, Secret};
 
 /// The MAC state of one direction.
 pub struct Mac {
@@ -33,7 +32,7 @@ impl Mac {
     /// Returns the hash of everything absorbed.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
-        self.sponge.clone().finalize().into()
+        self.sponge.digest()
     }
 
     /// Goes on with an encrypted header and returns its tag.

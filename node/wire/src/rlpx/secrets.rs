@@ -7,8 +7,7 @@
 //! ```
 
 use k256::SecretKey;
-use proto::{ChatKey, Secret};
-use sha3::{Digest, Keccak256};
+use proto::{ChatKey, Keccak256, Secret};
 
 use super::frame::{FrameReader, FrameWriter};
 use super::mac::Mac;
@@ -78,6 +77,8 @@ impl Secrets {
 }
 
 fn keccak(a: &[u8; 32], b: &[u8; 32]) -> Secret<32> {
-    let hasher = Keccak256::new().chain_update(a).chain_update(b);
-    Secret::fill(|room| hasher.finalize_into(room.into()))
+    let mut sponge = Keccak256::new();
+    sponge.update(a);
+    sponge.update(b);
+    Secret::fill(|room| *room = sponge.digest())
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use alloy_rlp::Header;
 use proto::{EnvelopeHash, Topic, UnixSecs, keccak256};
-use sha3::{Digest as _, Keccak256};
 
 use super::pow;
 use crate::rlp::{self, Malformed, Reader, Writer};
@@ -189,11 +188,8 @@ impl Work {
         let list = Header { list: true, payload_length: short_fields.len() };
         let mut header = [0u8; 9];
         list.encode(&mut header.as_mut_slice());
-        let mut hasher = Keccak256::new();
-        hasher.update(header.get(..list.length()).unwrap_or(&[]));
-        hasher.update(short_fields);
-        hasher.update(nonce.to_be_bytes());
-        let zeros = pow::leading_zeros(&hasher.finalize().into());
+        let header = header.get(..list.length()).unwrap_or(&[]);
+        let zeros = pow::leading_zeros(&keccak256(&[header, short_fields, &nonce.to_be_bytes()]));
         let short_len = list.length() + short_fields.len();
         Self { zeros: u16::try_from(zeros).unwrap_or(256), short_len: u32::try_from(short_len).unwrap_or(u32::MAX) }
     }

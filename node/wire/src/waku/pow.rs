@@ -3,7 +3,7 @@
 //! Invariant: the value is computed in the float steps of status-go, one division after the other, because a single
 //! division by the product differs in the last bit for one envelope in seven.
 
-use sha3::{Digest as _, Keccak256};
+use proto::Keccak256;
 
 /// Envelopes are taken to be this many bytes longer than their data, by all size limits and by the sealing target.
 pub const HEADER_ESTIMATE: usize = 20;
@@ -55,18 +55,18 @@ impl Search {
     /// Starts a search over the short form (the RLP list without the nonce).
     #[must_use]
     pub fn new(short: &[u8], bits: u32) -> Self {
-        let mut hasher = Keccak256::new();
-        hasher.update(short);
-        Self { short: hasher, bits, next: 0 }
+        let mut sponge = Keccak256::new();
+        sponge.update(short);
+        Self { short: sponge, bits, next: 0 }
     }
 
     /// Tries up to `tries` further nonces and returns the one that does, if it was among them.
     pub fn advance(&mut self, tries: u32) -> Option<u64> {
         for _ in 0..tries {
             let nonce = self.next;
-            let mut hasher = self.short.clone();
-            hasher.update(nonce.to_be_bytes());
-            if leading_zeros(&hasher.finalize().into()) >= self.bits {
+            let mut sponge = self.short.clone();
+            sponge.update(&nonce.to_be_bytes());
+            if leading_zeros(&sponge.digest()) >= self.bits {
                 return Some(nonce);
             }
             self.next = nonce.wrapping_add(1);

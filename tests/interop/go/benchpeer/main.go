@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	rounds = 15
-	round  = 40 * time.Millisecond
+	rounds = 100
+	round  = 20 * time.Millisecond
 )
 
 func main() {
