@@ -62,8 +62,8 @@ impl Interest {
             Self::Full => waku::Interest::Full,
             Self::Bloom(filter) => waku::Interest::Bloom(*filter),
             Self::Topics(topics) => waku::Interest::Topics(topics.clone()),
-            Self::Chats => waku::Interest::topics(topics),
-            Self::ChatsBloom => waku::Interest::Bloom(BloomFilter::of_topics(topics)),
+            Self::Chats => waku::Interest::topics([]).widened(topics),
+            Self::ChatsBloom => waku::Interest::Bloom(BloomFilter::EMPTY).widened(topics),
         }
     }
 

@@ -13,6 +13,7 @@ mod sealing;
 use proto::{ChatKey, Instant};
 use tokio::sync::mpsc;
 use wire::p2p::Reason;
+use wire::payload::Arrival;
 use wire::waku::{self, Host};
 
 use crate::clock::Clock;
@@ -210,17 +211,17 @@ impl Engine {
     async fn host_event(&mut self, event: waku::Event) -> Result<(), NodeError> {
         match event {
             waku::Event::Ready { .. } => self.counters.count("peer", "ready"),
-            waku::Event::Envelope { envelope, .. } => {
+            waku::Event::Envelope { envelope, pow, direct, .. } => {
                 self.counters.count("envelope", "new");
                 if let Some(person) = &mut self.person {
-                    person.received(&envelope).await?;
+                    person.received(&envelope, Arrival { pow, direct }).await?;
                 }
             }
             waku::Event::Direct { envelopes, .. } => {
                 self.counters.add("envelope", "direct", envelopes.len() as u64);
                 if let Some(person) = &mut self.person {
                     for envelope in &envelopes {
-                        person.received(envelope).await?;
+                        person.received(envelope, Arrival { pow: envelope.pow(0), direct: true }).await?;
                     }
                 }
             }

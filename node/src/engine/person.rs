@@ -12,7 +12,7 @@ use chat::{ChatName, Engine, Event, Input, Output, Parcel};
 use proto::rpc::Fault;
 use proto::{ChatKey, EnvelopeHash, Instant, Topic, UnixSecs};
 use tokio::sync::oneshot;
-use wire::payload::{OpenError, open_symmetric};
+use wire::payload::{Arrival, Filter, Filters, OpenError};
 use wire::waku::Envelope;
 
 use super::command::{Following, Posted, Trouble};
@@ -35,6 +35,7 @@ pub(crate) struct Person {
     identity: Identity,
     store: Store,
     rooms: BTreeMap<ChatName, Arc<Room>>,
+    filters: Filters<ChatName>,
     followers: Followers,
     posts: Posts,
     effects: VecDeque<Effect>,
@@ -100,6 +101,10 @@ impl Person {
             sealing: Sealing::new(identity.public()),
             identity,
             store,
+            filters: joined.values().fold(Filters::default(), |mut filters, room| {
+                filters.insert(room.name.clone(), filter(room));
+                filters
+            }),
             rooms: joined,
             followers: Followers::default(),
             posts: Posts::default(),
@@ -131,26 +136,24 @@ impl Person {
         self.settle().await
     }
 
-    /// Opens an envelope with the keys of the chats on its topic.
-    pub(super) async fn received(&mut self, envelope: &Envelope) -> Result<(), StoreError> {
-        let topic: Topic = envelope.topic();
-        let rooms: Vec<_> = self.rooms.values().filter(|room| room.topic == topic).cloned().collect();
-        for room in rooms {
-            match open_symmetric(envelope, &room.key) {
+    /// Opens an envelope for the first of the chats on its topic whose key it has.
+    pub(super) async fn received(&mut self, envelope: &Envelope, arrival: Arrival) -> Result<(), StoreError> {
+        let mut received = None;
+        for (chat, opened) in self.filters.open(envelope, arrival) {
+            match opened {
                 Ok(opened) => {
-                    let received = Received {
-                        chat: room.name.clone(),
-                        payload: opened.payload().to_vec(),
-                        signer: opened.signer(),
-                        sent: envelope.sent(),
-                    };
-                    return self.take(received).await;
+                    let (payload, signer) = (opened.payload().to_vec(), opened.signer());
+                    received = Some(Received { chat: chat.clone(), payload, signer, sent: envelope.sent() });
+                    break;
                 }
                 Err(OpenError::Decrypt) => self.counters.count("payload", "not-ours"),
                 Err(_) => self.counters.count("payload", "malformed"),
             }
         }
-        Ok(())
+        match received {
+            Some(received) => self.take(received).await,
+            None => Ok(()),
+        }
     }
 
     /// A peer has an envelope of ours.
@@ -191,6 +194,7 @@ impl Person {
             return Ok(Err(why.clone()));
         }
         let was_joined = self.rooms.remove(name).is_some();
+        self.filters.remove(name);
         self.followers.forget(name);
         self.say_topics();
         Ok(Ok(was_joined))
@@ -247,7 +251,7 @@ impl Person {
 
     /// Returns their topics.
     pub(super) fn topics(&self) -> impl Iterator<Item = Topic> {
-        self.rooms.values().map(|room| room.topic)
+        self.filters.topics()
     }
 
     /// Returns how many messages are kept.
@@ -280,6 +284,7 @@ impl Person {
         match &self.chat {
             Chat::Running(engine) if engine.state().is_joined(&room.name) => {
                 self.rooms.insert(room.name.clone(), Arc::clone(room));
+                self.filters.insert(room.name.clone(), filter(room));
                 self.say_topics();
                 Ok(Ok(()))
             }
@@ -419,6 +424,11 @@ impl Person {
     fn say_topics(&mut self) {
         self.effects.push_back(Effect::Topics);
     }
+}
+
+/// What a chat reads: everything on its topic, old envelopes from a trusted peer among it.
+fn filter(room: &Room) -> Filter {
+    Filter { topics: vec![room.topic], key: Arc::clone(&room.key), min_pow: 0.0, direct: true }
 }
 
 fn ignored(why: chat::Ignored) -> &'static str {

@@ -6,6 +6,8 @@ use super::*;
 use crate::keys::ExportedKey;
 use crate::store::{Location, StoreKey};
 
+const RELAYED: Arrival = Arrival { pow: 1.0, direct: false };
+
 struct Someone {
     person: Person,
     room: Arc<Room>,
@@ -83,7 +85,7 @@ async fn on_a_full_disk_nothing_is_sent_and_nothing_that_comes_is_lost() {
         sent.push(bob.envelope().await);
     }
     for envelope in &sent {
-        alice.person.received(envelope).await.unwrap();
+        alice.person.received(envelope, RELAYED).await.unwrap();
     }
     assert!(matches!(alice.person.chat, Chat::Suspended { .. }));
     let mut answer = alice.post("can you hear me?").await;
@@ -115,7 +117,7 @@ async fn a_post_that_a_crash_cut_short_is_sent_by_the_next_start() {
     let mut bob = Someone::new(4).await;
     let mut followed = bob.follow().await;
     let envelope = alice.envelope().await;
-    bob.person.received(&envelope).await.unwrap();
+    bob.person.received(&envelope, RELAYED).await.unwrap();
     assert_eq!(followed.live.try_recv().unwrap().text, "before the crash");
 }
 
@@ -129,7 +131,7 @@ async fn an_envelope_of_another_key_on_the_same_topic_is_only_counted() {
     bob.person.rooms.insert(impostor.name.clone(), impostor);
     drop(bob.post("not for you").await);
     let envelope = bob.envelope().await;
-    alice.person.received(&envelope).await.unwrap();
+    alice.person.received(&envelope, RELAYED).await.unwrap();
     assert!(followed.live.try_recv().is_err());
     assert!(alice.person.counters.all().contains(&("payload.not-ours".to_owned(), 1)));
 }

@@ -58,6 +58,20 @@ impl Interest {
         Self::Topics(TopicSet(topics.into()))
     }
 
+    /// Returns the interest in these topics beside what this one asks for. Nothing is added to everything that was asked
+    /// for; but where nothing was said, something is.
+    #[must_use]
+    pub fn widened(&self, topics: impl IntoIterator<Item = Topic>) -> Self {
+        let mut topics = topics.into_iter().peekable();
+        match self {
+            Self::Unsaid if topics.peek().is_none() => Self::Unsaid,
+            Self::Unsaid => Self::topics(topics),
+            Self::Full => Self::Full,
+            Self::Bloom(filter) => Self::Bloom(filter.union(&BloomFilter::of_topics(topics))),
+            Self::Topics(already) => Self::topics(already.as_slice().iter().copied().chain(topics)),
+        }
+    }
+
     /// Adds the option that says this to a status or an update.
     pub(super) fn tell(&self, options: &mut Options) {
         match self {
@@ -131,11 +145,12 @@ impl Wanted {
 
     /// Has everything taken, or only what the interest says again; returns the update that tells peers.
     ///
-    /// As in status-go only the end is told: peers that are connected go on sending what they know to be wanted.
+    /// As in status-go only the end is told, and only with topics: peers that are connected go on sending what they know to
+    /// be wanted.
     pub(super) fn set_full_node(&mut self, full_node: bool) -> Option<Options> {
         self.full_node = full_node;
         let mut told = Options::default();
-        if self.interest != Interest::Full {
+        if let Interest::Topics(_) = self.interest {
             self.interest.tell(&mut told);
         }
         (!full_node).then_some(told)
@@ -314,6 +329,17 @@ mod tests {
         let told = wanted.set_full_node(false).unwrap();
         assert_eq!(told.topics, Some(vec![topic(3)]));
         assert!(wanted.admits_topic(topic(3)) && !wanted.admits_topic(topic(2)));
+    }
+
+    #[test]
+    fn an_interest_is_widened_by_topics() {
+        let widened = |interest: &Interest, topics: &[u8]| interest.widened(topics.iter().map(|n| topic(*n)));
+        assert_eq!(widened(&wanting(&[1]), &[2, 1]), wanting(&[1, 2]));
+        assert_eq!(widened(&Interest::Unsaid, &[2]), wanting(&[2]));
+        assert_eq!(widened(&Interest::Unsaid, &[]), Interest::Unsaid);
+        assert_eq!(widened(&Interest::Full, &[2]), Interest::Full);
+        let bloom = |topics: &[u8]| Interest::Bloom(BloomFilter::of_topics(topics.iter().map(|n| topic(*n))));
+        assert_eq!(widened(&bloom(&[1]), &[2]), bloom(&[1, 2]));
     }
 
     /// WAKU1-42: more topics than may be listed are said as a filter.

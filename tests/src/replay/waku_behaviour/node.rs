@@ -1,0 +1,486 @@
+//! Our node in the place of the recorded one: its settings, and what each step does to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k256::SecretKey;
+use proto::{ChatKey, EnvelopeHash, Instant, Topic, Turn, UnixMillis};
+use wire::payload::{Arrival, Filter, Filters, SymKey};
+use wire::rlp::Reader;
+use wire::waku::status::is_requirement;
+use wire::waku::{
+    Allowance, BloomFilter, Completion, Config, Envelope, Event, Former, Host, Input, Interest, MailRequest,
+    MessagesRequest, Output, PeerId, Rate, Version,
+};
+
+use super::super::case::Case;
+use super::super::differs;
+use super::Rule;
+use crate::dice::Seeded;
+
+/// What interest follows from those who listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Ours.
+    Ours,
+    /// The one that `differs` foretells of the peer.
+    Peers,
+}
+
+/// A host, and who listens behind it.
+pub(super) struct Node<'a> {
+    case: Case<'a>,
+    host: Host,
+    filters: Filters<String>,
+    /// The filters' topics and their least work, and all topics that ever were in a filter.
+    listening: BTreeMap<String, (Vec<Topic>, f64)>,
+    ever: Vec<Topic>,
+    /// The interest as it was set by hand, and as it stands with the filters' topics.
+    by_hand: Interest,
+    interest: Interest,
+    manner: Manner,
+    rules: BTreeSet<Rule>,
+    /// The connections by their names in the script, with those that have ended.
+    peers: BTreeMap<String, (PeerId, Version)>,
+    keys: BTreeMap<String, ChatKey>,
+    start_ms: u64,
+    /// Every envelope that was in the pool: the last second it lives, and whether it was posted here.
+    pooled: BTreeMap<EnvelopeHash, (u64, bool)>,
+}
+
+/// What came out of a step.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Whether the node did what it was told.
+    pub(super) accepted: bool,
+    pub(super) sent: BTreeMap<String, Vec<(u64, Vec<u8>)>>,
+    /// The connections that ended, and whether the node ended them.
+    pub(super) closed: BTreeMap<String, bool>,
+    pub(super) messages: Vec<Message>,
+    pub(super) available: Vec<EnvelopeHash>,
+    pub(super) mail: Vec<Mail>,
+    pub(super) completed: Vec<(String, Completion)>,
+    pub(super) now_s: u64,
+}
+
+/// What a filter received.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Message {
+    pub(super) filter: String,
+    pub(super) hash: EnvelopeHash,
+    pub(super) payload: Vec<u8>,
+    pub(super) p2p: bool,
+    pub(super) signer: Option<Vec<u8>>,
+}
+
+/// A call of the mail server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Mail {
+    Archive(EnvelopeHash),
+    Request(String, MailRequest),
+}
+
+impl<'a> Node<'a> {
+    /// Returns a node with the settings of the recorded one.
+    pub(super) fn new(case: Case<'a>, manner: Manner) -> Result<Self, String> {
+        let settings = case.at("config")?;
+        let max_size = usize::try_from(settings.number("max_message_size")?).map_err(|_| "max_message_size")?;
+        let (full_node, bloom_mode) = (settings.says("full_node"), settings.says("bloom_mode"));
+        // A node that starts full has a filter of all bits, which it says in bloom mode even when it is full no more.
+        let interest = if full_node && bloom_mode { Interest::Full } else { Interest::Unsaid };
+        let mut keys = Keys::default();
+        let config = Config {
+            interest: interest.clone(),
+            min_pow: settings.double("min_pow")?,
+            light_node: settings.says("light"),
+            refuse_light_peers: settings.says("restrict_light"),
+            confirmations: settings.says("confirmations"),
+            max_packet: max_size,
+            max_envelope: max_size,
+            allowance: settings.find("rate_limiter").map(|limits| allowance(limits, &mut keys)).transpose()?,
+            ignored: keys.of_list(settings, "soft_blacklist")?,
+            mail_server: settings.says("mailserver"),
+            // The recorded node leaves it to its transport to end a connection without a status.
+            status_timeout: Duration::MAX,
+            ..Config::default()
+        };
+        let mut node = Self {
+            case,
+            host: Host::new(config),
+            filters: Filters::default(),
+            listening: BTreeMap::new(),
+            ever: Vec::new(),
+            by_hand: interest.clone(),
+            interest,
+            manner,
+            rules: BTreeSet::new(),
+            peers: BTreeMap::new(),
+            keys: keys.0,
+            start_ms: case.number("start_ms")?,
+            pooled: BTreeMap::new(),
+        };
+        let mut seen = Seen::default();
+        let start = Clock { now: Instant::default(), unix: UnixMillis::new(node.start_ms) };
+        node.give(start, Input::FullNode(full_node), &mut seen)?;
+        Ok(node)
+    }
+
+    /// Returns the settings of the recorded node.
+    pub(super) fn settings(&self) -> Result<Case<'a>, String> {
+        self.case.at("config")
+    }
+
+    /// Returns the rules by which the peer's interest was not ours.
+    pub(super) fn rules(&self) -> &BTreeSet<Rule> {
+        &self.rules
+    }
+
+    /// Returns which Waku is spoken with a peer.
+    pub(super) fn version(&self, peer: &str) -> Version {
+        self.peers.get(peer).map_or(Version::V1, |(_, version)| *version)
+    }
+
+    pub(super) fn least_work(&self, filter: &str) -> f64 {
+        self.listening.get(filter).map_or(0.0, |(_, min_pow)| *min_pow)
+    }
+
+    /// Returns the envelopes in the pool.
+    pub(super) fn pool(&self) -> BTreeSet<EnvelopeHash> {
+        self.host.pooled().collect()
+    }
+
+    /// Returns the last second in which an envelope lives that was in the pool.
+    pub(super) fn expiry(&self, hash: &EnvelopeHash) -> Option<u64> {
+        self.pooled.get(hash).map(|(expiry, _)| *expiry)
+    }
+
+    pub(super) fn was_posted(&self, hash: &EnvelopeHash) -> bool {
+        self.pooled.get(hash).is_some_and(|(_, own)| *own)
+    }
+
+    /// Has the step happen, and time pass until the next one. The wall clock stands still meanwhile.
+    pub(super) fn step(&mut self, step: Case<'_>) -> Result<Seen, String> {
+        let at_ms = step.number("at_ms")?;
+        let since_start = Duration::from_millis(at_ms.saturating_sub(self.start_ms));
+        let clock = Clock { now: Instant::from_start(since_start), unix: UnixMillis::new(at_ms) };
+        let mut seen = Seen { accepted: true, now_s: at_ms / 1000, ..Seen::default() };
+        self.happens(step, clock, &mut seen)?;
+        let end = clock.now.after(Duration::from_millis(step.number("settle_ms")?));
+        let mut now = clock.now;
+        while let Some(due) = self.host.wake_at().filter(|due| *due < end) {
+            now = now.max(due);
+            self.give(Clock { now, ..clock }, Input::Tick, &mut seen)?;
+        }
+        Ok(seen)
+    }
+
+    fn happens(&mut self, step: Case<'_>, clock: Clock, seen: &mut Seen) -> Result<(), String> {
+        match step.text("op")? {
+            "connect" => self.connect(step, clock, seen),
+            "disconnect" => {
+                let name = step.text("peer")?;
+                let peer = self.peer(name)?;
+                seen.closed.insert(name.to_owned(), false);
+                self.give(clock, Input::PeerDown(peer), seen)
+            }
+            "send" => self.packet(step.text("peer")?, step, clock, seen),
+            "send_both" => step.texts("peers")?.into_iter().try_for_each(|peer| self.packet(peer, step, clock, seen)),
+            "burst" => {
+                let mut packets = step.list("packets")?;
+                let peer = step.text("peer")?;
+                packets.try_for_each(|packet| self.packet(peer, packet, clock, seen))
+            }
+            "wait" => self.give(clock, Input::Tick, seen),
+            "set_min_pow" => {
+                let pow = step.double("value")?;
+                seen.accepted = is_requirement(pow);
+                // What the peer calls tolerance ends its old minimum; without, it stays good.
+                let former = if step.says("tolerate") { Former::Tolerated } else { Former::Kept };
+                self.give(clock, Input::MinPow { pow, former }, seen)
+            }
+            "set_topic_interest" => self.set_by_hand(Interest::topics(topics(step)?), clock, seen),
+            "set_bloom" => {
+                let filter = BloomFilter::from(step.array::<64>("bloom")?);
+                self.set_by_hand(Interest::Bloom(filter), clock, seen)
+            }
+            "set_full_node" => self.give(clock, Input::FullNode(step.says("on")), seen),
+            "subscribe" => self.subscribe(step, clock, seen),
+            "unsubscribe" => self.unsubscribe(step.text("filter")?, clock, seen),
+            "trust" => self.tell(step, clock, seen, Input::Trust),
+            "post" => {
+                let envelope = envelope(&step.bytes("envelope")?)?;
+                self.give(clock, Input::Post(envelope), seen)
+            }
+            "request_mail" => {
+                let request = MailRequest::Sealed(envelope(&step.bytes("envelope")?)?);
+                self.tell(step, clock, seen, |peer| Input::Request { peer, request })
+            }
+            "request_messages" => self.request_messages(step, clock, seen),
+            "send_p2p_raw" => {
+                let envelopes = step.texts("envelopes")?.into_iter();
+                let decoded = envelopes.map(|text| envelope(&hex::decode(text).map_err(|_| "envelopes")?));
+                let envelopes = decoded.collect::<Result<_, String>>()?;
+                self.tell(step, clock, seen, |peer| Input::SendDirect { peer, envelopes })
+            }
+            "send_complete" => {
+                let completion = completion(&step.bytes("body")?)?;
+                self.tell(step, clock, seen, |peer| Input::Complete { peer, completion })
+            }
+            op => Err(format!("nothing here knows how to {op}")),
+        }
+    }
+
+    fn connect(&mut self, step: Case<'_>, clock: Clock, seen: &mut Seen) -> Result<(), String> {
+        let mut keys = Keys(std::mem::take(&mut self.keys));
+        let id = keys.of(step.text("peer_id")?)?;
+        self.keys = keys.0;
+        let version = u32::try_from(step.number("waku_version")?).map_err(|_| "waku_version")?;
+        let peer = PeerId(clock.unix.get() * 16 + self.peers.len() as u64);
+        let spoken = if version == 0 { Version::V0 } else { Version::V1 };
+        self.peers.insert(step.text("peer")?.to_owned(), (peer, spoken));
+        self.give(clock, Input::PeerUp { peer, id, address: None, version }, seen)
+    }
+
+    fn packet(&mut self, peer: &str, packet: Case<'_>, clock: Clock, seen: &mut Seen) -> Result<(), String> {
+        let payload = packet.payload("payload")?.ok_or("a packet without a payload")?;
+        let input = Input::Packet { peer: self.peer(peer)?, code: packet.number("code")?, payload };
+        self.give(clock, input, seen)
+    }
+
+    fn peer(&self, name: &str) -> Result<PeerId, String> {
+        self.peers.get(name).map(|(peer, _)| *peer).ok_or_else(|| format!("peer {name} has never connected"))
+    }
+
+    /// Does something to the step's peer, which must be there.
+    fn tell(
+        &mut self,
+        step: Case<'_>,
+        clock: Clock,
+        seen: &mut Seen,
+        input: impl FnOnce(PeerId) -> Input,
+    ) -> Result<(), String> {
+        let peer = self.peer(step.text("peer")?)?;
+        seen.accepted = self.host.peers().any(|(id, _)| id == peer);
+        self.give(clock, input(peer), seen)
+    }
+
+    fn request_messages(&mut self, step: Case<'_>, clock: Clock, seen: &mut Seen) -> Result<(), String> {
+        let request = request(step.at("request")?)?;
+        if request.validate().is_err() {
+            seen.accepted = false;
+            return Ok(());
+        }
+        self.tell(step, clock, seen, |peer| Input::Request { peer, request: MailRequest::Open(request) })
+    }
+
+    fn set_by_hand(&mut self, interest: Interest, clock: Clock, seen: &mut Seen) -> Result<(), String> {
+        self.by_hand = interest.clone();
+        self.set_interest(interest, clock, seen)
+    }
+
+    fn set_interest(&mut self, interest: Interest, clock: Clock, seen: &mut Seen) -> Result<(), String> {
+        self.interest = interest.clone();
+        self.give(clock, Input::Interest(interest), seen)
+    }
+
+    /// Listens, and asks for the topics unless everything is wanted, or with a filter in which they lie.
+    fn subscribe(&mut self, step: Case<'_>, clock: Clock, seen: &mut Seen) -> Result<(), String> {
+        let (name, topics) = (step.text("filter")?.to_owned(), topics(step)?);
+        let key = Arc::new(SymKey::from_bytes(&step.bytes("sym_key")?).ok_or("sym_key")?);
+        let min_pow = step.double("min_pow")?;
+        let filter = Filter { topics: topics.clone(), key, min_pow, direct: step.says("allow_p2p") };
+        self.filters.insert(name.clone(), filter);
+        self.listening.insert(name, (topics.clone(), min_pow));
+        self.ever.extend(&topics);
+        let mut widened = self.interest.widened(topics.iter().copied());
+        if self.manner == Manner::Peers
+            && let Some(lossy) = differs::lossy_filter(&self.interest, &topics)
+            && lossy != widened
+        {
+            widened = lossy;
+            self.rules.insert(Rule::LossyFilter);
+        }
+        let bloom_mode = self.settings()?.says("bloom_mode");
+        if bloom_mode && (self.interest == Interest::Unsaid || widened == self.interest) {
+            return Ok(());
+        }
+        self.set_interest(widened, clock, seen)
+    }
+
+    fn unsubscribe(&mut self, name: &str, clock: Clock, seen: &mut Seen) -> Result<(), String> {
+        seen.accepted = self.filters.remove(&name.to_owned());
+        self.listening.remove(name);
+        let interest = match self.manner {
+            Manner::Ours => Some(self.by_hand.widened(self.filters.topics())),
+            Manner::Peers => {
+                self.rules.insert(Rule::Unsubscribing);
+                differs::unsubscribing(self.case.text("peer")?, &self.ever)
+            }
+        };
+        let Some(interest) = interest else { return Ok(()) };
+        self.set_interest(interest, clock, seen)
+    }
+
+    fn give(&mut self, clock: Clock, input: Input, seen: &mut Seen) -> Result<(), String> {
+        let mut dice = Seeded::new(1);
+        self.host.handle(&mut Turn { now: clock.now, unix: clock.unix, rng: &mut dice }, input);
+        while let Some(output) = self.host.poll() {
+            match output {
+                Output::Send { peer, code, payload } => {
+                    let name = self.name(peer)?;
+                    seen.sent.entry(name).or_default().push((code, payload));
+                }
+                Output::Drop { peer, .. } => {
+                    let name = self.name(peer)?;
+                    seen.closed.insert(name, true);
+                }
+                Output::Event(event) => self.event(event, seen)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn name(&self, peer: PeerId) -> Result<String, String> {
+        let name = self.peers.iter().find(|(_, (id, _))| *id == peer).map(|(name, _)| name.clone());
+        name.ok_or_else(|| "our host speaks to nobody".to_owned())
+    }
+
+    fn event(&mut self, event: Event, seen: &mut Seen) -> Result<(), String> {
+        match event {
+            Event::Envelope { envelope, pow, direct, .. } => {
+                self.pooled(&envelope, false, seen)?;
+                self.deliver(&envelope, Arrival { pow, direct }, seen);
+            }
+            Event::Posted { envelope, pow } => {
+                self.pooled(&envelope, true, seen)?;
+                self.deliver(&envelope, Arrival { pow, direct: false }, seen);
+            }
+            Event::Direct { envelopes, .. } => {
+                for envelope in envelopes {
+                    let arrival = Arrival { pow: envelope.pow(0), direct: true };
+                    self.deliver(&envelope, arrival, seen);
+                }
+            }
+            Event::NotPosted { .. } => seen.accepted = false,
+            Event::MailRequest { request, from } => seen.mail.push(Mail::Request(self.name(from)?, request)),
+            Event::MailCompleted { completion, from } => seen.completed.push((self.name(from)?, completion)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn pooled(&mut self, envelope: &Envelope, own: bool, seen: &mut Seen) -> Result<(), String> {
+        self.pooled.insert(envelope.hash(), (envelope.expiry().get(), own));
+        if self.settings()?.says("mailserver") {
+            seen.mail.push(Mail::Archive(envelope.hash()));
+        }
+        Ok(())
+    }
+
+    fn deliver(&self, envelope: &Envelope, arrival: Arrival, seen: &mut Seen) {
+        seen.available.push(envelope.hash());
+        for (filter, opened) in self.filters.open(envelope, arrival) {
+            let Ok(opened) = opened else { continue };
+            seen.messages.push(Message {
+                filter: filter.clone(),
+                hash: envelope.hash(),
+                payload: opened.payload().to_vec(),
+                p2p: arrival.direct,
+                signer: opened.signer().map(|key| key.to_bytes().to_vec()),
+            });
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Clock {
+    now: Instant,
+    unix: UnixMillis,
+}
+
+/// A key for each node id of the recording, which is a hash: its own key cannot be told from it.
+#[derive(Default)]
+struct Keys(BTreeMap<String, ChatKey>);
+
+impl Keys {
+    fn of(&mut self, id: &str) -> Result<ChatKey, String> {
+        let id = id.strip_prefix("0x").unwrap_or(id);
+        if let Some(key) = self.0.get(id) {
+            return Ok(*key);
+        }
+        let mut secret = [0; 32];
+        secret[24..].copy_from_slice(&(self.0.len() as u64 + 1).to_be_bytes());
+        let key: ChatKey = SecretKey::from_slice(&secret).map_err(|_| "no key")?.public_key().into();
+        self.0.insert(id.to_owned(), key);
+        Ok(key)
+    }
+
+    fn of_list(&mut self, from: Case<'_>, name: &str) -> Result<Vec<ChatKey>, String> {
+        let Some(_) = from.find(name) else { return Ok(Vec::new()) };
+        from.texts(name)?.into_iter().map(|id| self.of(id)).collect()
+    }
+}
+
+fn allowance(limits: Case<'_>, keys: &mut Keys) -> Result<Allowance, String> {
+    let rate = |of: &str| -> Result<Rate, String> {
+        Ok(Rate {
+            packets: limits.number(&format!("packets_per_{of}"))?,
+            bytes: limits.number(&format!("bytes_per_{of}"))?,
+        })
+    };
+    let addresses = limits.find("whitelisted_ips").map(|_| limits.texts("whitelisted_ips")).transpose()?;
+    let parse = |text: &str| text.parse::<IpAddr>().map_err(|_| format!("{text} is no address"));
+    Ok(Allowance {
+        per_peer: rate("peer")?,
+        per_address: rate("ip")?,
+        tolerance: limits.number("drop_tolerance")?,
+        spared_peers: keys.of_list(limits, "whitelisted_peers")?,
+        spared_addresses: addresses.unwrap_or_default().into_iter().map(parse).collect::<Result<_, _>>()?,
+    })
+}
+
+/// Reads one envelope.
+pub(super) fn envelope(raw: &[u8]) -> Result<Envelope, String> {
+    Envelope::decode(raw).map_err(|error| format!("an envelope that does not decode: {error}"))
+}
+
+/// Returns the names of the envelopes in a packet.
+pub(super) fn hashes(payload: &[u8]) -> Result<Vec<EnvelopeHash>, String> {
+    let mut list = Reader::new(payload).list().map_err(|error| error.to_string())?;
+    let mut hashes = Vec::new();
+    while !list.is_empty() {
+        hashes.push(envelope(list.raw().map_err(|error| error.to_string())?)?.hash());
+    }
+    Ok(hashes)
+}
+
+fn topics(step: Case<'_>) -> Result<Vec<Topic>, String> {
+    let parse = |text: &str| {
+        let bytes = hex::decode(text).unwrap_or_default();
+        Topic::try_from(bytes.as_slice()).map_err(|_| format!("{text} is no topic"))
+    };
+    step.texts("topics")?.into_iter().map(parse).collect()
+}
+
+fn request(said: Case<'_>) -> Result<MessagesRequest, String> {
+    let number = |name: &str| u32::try_from(said.number(name)?).map_err(|_| name.to_owned());
+    Ok(MessagesRequest {
+        // What is not hexadecimal is no id.
+        id: hex::decode(said.text("id")?).unwrap_or_default(),
+        from_s: number("from_unix_s")?,
+        to_s: number("to_unix_s")?,
+        limit: number("limit")?,
+        cursor: said.bytes("cursor")?,
+        bloom: said.bytes("bloom")?,
+        topics: topics(said)?.iter().map(|topic| topic.as_bytes().to_vec()).collect(),
+    })
+}
+
+/// Reads the body of a completion, as it is inside its RLP string.
+fn completion(body: &[u8]) -> Result<Completion, String> {
+    let mut packet = wire::rlp::Writer::new();
+    packet.bytes(body);
+    Completion::decode(&packet.into_vec()).map_err(|error| error.to_string())
+}
