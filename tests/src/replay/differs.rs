@@ -3,10 +3,11 @@
 //! A rule looks at the inputs of a case and foretells what the peer makes of them by its fault. Only a case in which the
 //! peer did just that is listed: a recording that differs from us in any other way stays bad.
 
+use proto::Topic;
 use wire::p2p::Message as BaseMessage;
 use wire::rlp::{self, Malformed, Reader};
 use wire::rlpx::Message;
-use wire::waku::Version;
+use wire::waku::{BloomFilter, Interest, Version};
 
 /// What the peer's reader makes of a packet.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,6 +89,46 @@ pub(super) fn negative_target(pow_target: f64) -> bool {
     pow_target < 0.0
 }
 
+/// A light node.
+///
+/// 6/WAKU1 has it send its own envelopes and nobody else's: that is what makes it light, and what it tells its peers.
+/// status-go sends on all that it has.
+///
+/// `is_own` says whether the envelope that status-go sends was posted at its node.
+pub(super) fn light_node(is_light: bool, is_own: bool) -> bool {
+    is_light && !is_own
+}
+
+/// The work of an envelope that came directly.
+///
+/// A filter's least proof of work is compared with that of the envelope, however it came. status-go compares the work of a
+/// direct one before it has computed it, so that such a filter never reads any.
+pub(super) fn direct_work(is_direct: bool, least_work: f64) -> bool {
+    is_direct && least_work > 0.0
+}
+
+/// The bloom filter that is announced for topics.
+///
+/// Ours is the one of 6/WAKU1: a topic's three bits, ORed. status-go assigns each byte, so that of two bits in one byte the
+/// earlier is lost. It finds its own value in ours; who goes by the specification does not find his in status-go's.
+///
+/// Returns what a filter becomes there when topics are added; nothing when the interest is no filter.
+pub(super) fn lossy_filter(interest: &Interest, topics: &[Topic]) -> Option<Interest> {
+    let Interest::Bloom(filter) = interest else { return None };
+    Some(Interest::Bloom(topics.iter().fold(*filter, |all, topic| all.union(&BloomFilter::assigned(*topic)))))
+}
+
+/// The interest when somebody unsubscribes.
+///
+/// Ours is that of the filters that are left: who leaves a chat wants no more of it. status-go 0.62 tells its peers nothing,
+/// so that its interest stays; later ones announce the topics of all filters that ever were, with those of the removed
+/// one, and in bloom mode in the place of the filter.
+///
+/// Returns the interest that the peer announces, if it does.
+pub(super) fn unsubscribing(peer: &str, ever: &[Topic]) -> Option<Interest> {
+    (!peer.contains("0.62")).then(|| Interest::Unsaid.widened(ever.iter().copied()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +161,29 @@ mod tests {
         assert_eq!(read(Version::V0, false, "c880c6c23907c23201").as_deref(), Some("refused"));
         assert_eq!(read(Version::V0, false, "c880c6c23201c23907").as_deref(), Some("c580c3c23201"));
         assert_eq!(read(Version::V0, false, "c880c6c23607c23201").as_deref(), Some("refused"), "key 6 is of waku/1");
+    }
+
+    #[test]
+    fn a_light_node_differs_in_others_envelopes_and_a_filter_in_direct_ones() {
+        assert!(light_node(true, false) && !light_node(true, true) && !light_node(false, false));
+        assert!(direct_work(true, 0.1) && !direct_work(true, 0.0) && !direct_work(false, 0.1));
+    }
+
+    #[test]
+    fn a_lossy_filter_has_no_bit_that_ours_has_not() {
+        let topic = Topic::from([0, 1, 2, 0]);
+        let none = Interest::Bloom(BloomFilter::EMPTY);
+        assert_eq!(lossy_filter(&none, &[topic]), Some(Interest::Bloom(BloomFilter::assigned(topic))));
+        assert_ne!(lossy_filter(&none, &[topic]), Some(none.widened([topic])));
+        assert_eq!(lossy_filter(&Interest::Unsaid, &[topic]), None);
+    }
+
+    #[test]
+    fn the_older_peer_says_nothing_and_the_younger_too_much() {
+        let ever = [Topic::from([1; 4]), Topic::from([2; 4])];
+        assert_eq!(unsubscribing("status-go 0.62.13", &ever), None);
+        assert_eq!(unsubscribing("status-go 0.75.2", &ever), Some(Interest::topics(ever)));
+        assert_eq!(unsubscribing("status-go 0.75.2", &[]), Some(Interest::Unsaid));
     }
 
     #[test]

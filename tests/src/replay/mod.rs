@@ -12,6 +12,7 @@ mod rlpx_hostile;
 mod rlpx_session;
 mod rlpx_timing;
 mod topics;
+mod waku_behaviour;
 mod waku_status;
 
 use std::path::Path;
@@ -96,11 +97,13 @@ pub fn file(path: &Path, text: &str) -> Report {
 type Replay = fn(Case<'_>) -> Result<Outcome, String>;
 
 /// The beginnings of file names, and what replays their cases.
-const KINDS: [(&str, Replay); 6] = [
+const KINDS: [(&str, Replay); 8] = [
     ("rlpx-session", rlpx_session::replay),
     ("rlpx-hostile", rlpx_hostile::replay),
     ("rlpx-timing", rlpx_timing::replay),
     ("waku-status", waku_status::replay),
+    ("waku-behaviour", waku_behaviour::replay),
+    ("waku-walk", waku_behaviour::replay),
     ("envelope", envelope::replay),
     ("topics", topics::replay),
 ];

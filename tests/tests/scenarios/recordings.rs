@@ -47,6 +47,23 @@ fn the_peers_status_packets_come_out_the_same() {
     assert_replayed("waku-status.jsonl", 562, 22);
 }
 
+/// WAKU1-04, WAKU1-06, WAKU1-07, WAKU1-09, WAKU1-10, WAKU1-11, WAKU1-16, WAKU1-20, WAKU1-24, WAKU1-25, WAKU1-26, WAKU1-34,
+/// WAKU1-41, WAKU1-46, WAKU1-48, WAKU1-53, WAKU1-58, WAKU1-60, WAKU1-62, WAKU1-63, MAIL-01, MAIL-07, MAIL-17, MAIL-18, MAIL-20,
+/// MAIL-32: a node of status-go 0.75.2 among scripted peers, and ours in its place. WAKU1-36, WAKU1-65, WAKU1-66: of the listed
+/// ones most are about light nodes, the others about what is wanted once somebody unsubscribes, lossy filters, and the work
+/// of direct envelopes.
+#[test]
+fn a_node_among_peers_does_as_the_peer_did() {
+    assert_replayed("waku-behaviour.jsonl", 287, 15);
+}
+
+/// The older status-go differs in unsubscribing alone, of which it tells nobody: all six cases are about that.
+#[test]
+fn the_older_peer_differs_in_unsubscribing() {
+    let report = replayed("waku-behaviour-062.jsonl");
+    assert_eq!((report.is_good(), report.listed), (true, 6), "{report}");
+}
+
 /// Envelopes of status-go 0.75.2, opened, judged and sealed anew.
 #[test]
 fn the_peers_envelopes_come_out_the_same() {
@@ -88,6 +105,10 @@ fn an_altered_expectation_is_noticed() {
         ("waku-status.jsonl", "status", r#""pow_requirement_bits":""#, 15),
         ("waku-status.jsonl", "update", r#""packet_rate_limits":["#, 0),
         ("waku-status.jsonl", "light", r#""bloom_filter":""#, 127),
+        ("waku-behaviour.jsonl", "script", r#""hashes":[""#, 3),
+        ("waku-behaviour.jsonl", "script", r#""pool":[""#, 3),
+        ("waku-behaviour.jsonl", "script", r#""code":12,"payload":""#, 20),
+        ("waku-behaviour.jsonl", "script", r#""disconnect_reason":"#, 0),
         ("envelope.jsonl", "sealed", r#""hash":""#, 3),
         ("topics.jsonl", "public", r#""sym_key":""#, 3),
     ] {

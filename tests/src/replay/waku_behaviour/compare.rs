@@ -227,7 +227,7 @@ fn completion(event: Case<'_>) -> Result<Completion, String> {
 fn pool(node: &Node<'_>, seen: &Seen, expect: Case<'_>) -> Result<(), String> {
     let theirs = expect.texts("pool")?.into_iter().map(parse).collect::<Result<BTreeSet<_>, _>>()?;
     for hash in node.pool().symmetric_difference(&theirs) {
-        if !node.expiry(hash).is_some_and(|expiry| expiry < seen.now_s) {
+        if node.expiry(hash).is_none_or(|expiry| expiry >= seen.now_s) {
             let whose = if theirs.contains(hash) { "the peer's" } else { "our" };
             return Err(format!("{hash} is in {whose} pool only"));
         }
