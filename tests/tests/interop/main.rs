@@ -10,6 +10,7 @@
     reason = "this is a test from end to end: what goes wrong here fails it"
 )]
 
+mod discovery;
 mod geth;
 mod ratchet;
 mod rlpx;
@@ -26,6 +27,7 @@ const GROUPS: &[&[Scenario]] = &[
     rlpx::node::SCENARIOS,
     rlpx::hostile::SCENARIOS,
     rlpx::ethereumjs::SCENARIOS,
+    discovery::SCENARIOS,
     ratchet::SCENARIOS,
 ];
 

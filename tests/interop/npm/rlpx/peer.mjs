@@ -1,51 +1,90 @@
-// A third RLPx peer on npm's @ethereumjs/devp2p: JSON lines, capability waku/1, opaque packets (own code, 60 lines).
-// usage: node peer.mjs <port|0> [enode]     commands: {"cmd":"send","code":0,"payload":"hex"} {"cmd":"quit"}
+// An RLPx peer on npm's @ethereumjs/devp2p behind JSON lines: capability waku/1, opaque packets, on loopback.
+//
+//   commands: add_peer (enode); send (code, payload); quit        events: started, connect, packet, disconnect, error
+//
+// A command goes to the connection that came up last. It ends when standard input closes. The library takes one byte as
+// the message code: nothing above 127 (111 of the capability) can be sent to it.
 import { RLPx } from '@ethereumjs/devp2p'
-import * as snappyNs from 'snappyjs'
 import { Common, Mainnet } from '@ethereumjs/common'
-import readline from 'node:readline'
-import fs from 'node:fs'
+import * as snappyModule from 'snappyjs'
 import crypto from 'node:crypto'
-const { version } = JSON.parse(fs.readFileSync(new URL('node_modules/@ethereumjs/devp2p/package.json', import.meta.url)))
-const snappy = snappyNs.default ?? snappyNs
-const hex = (b) => Buffer.from(b).toString('hex')
-const emit = (o) => console.log(JSON.stringify(o))
+import fs from 'node:fs'
+import readline from 'node:readline'
+
+const snappy = snappyModule.default ?? snappyModule
+const manifest = new URL('node_modules/@ethereumjs/devp2p/package.json', import.meta.url)
+const { version } = JSON.parse(fs.readFileSync(manifest))
+
+const hex = (bytes) => Buffer.from(bytes).toString('hex')
+const say = (line) => console.log(JSON.stringify(line))
+
 let current = null
-class Waku { // the library's Protocol class is not exported; only _handleMessage is called on it
+
+// The library's own class of protocols is not exported; it calls this one method of it.
+class Waku {
   constructor(version, peer, send) {
-    this._peer = peer
-    this._send = send
+    this.peer = peer
+    this.send = send
     current = this
-    const h = peer._hello
-    emit({ event: 'connect', name: h.clientId, caps: h.capabilities, p2p: h.protocolVersion, id: hex(peer._remoteId) })
+    const { clientId: name, capabilities: caps, protocolVersion: p2p } = peer._hello
+    say({ event: 'connect', name, caps, p2p, id: hex(peer._remoteId) })
   }
-  v5() { return this._peer._hello?.protocolVersion >= 5 }
-  _handleMessage(code, data) {
-    emit({ event: 'packet', code, payload: hex(data) })
+  _handleMessage(code, payload) {
+    say({ event: 'packet', code, payload: hex(payload) })
   }
-  sendRaw(code, b) { this._send(code, this.v5() ? snappy.compress(b) : b) }
+  write(code, payload) {
+    // Compressing is left to the protocol.
+    const compressed = this.peer._hello.protocolVersion >= 5
+    this.send(code, compressed ? snappy.compress(payload) : payload)
+  }
 }
-const key = process.env.NODEKEY ? Buffer.from(process.env.NODEKEY, 'hex') : crypto.randomBytes(32)
-const rlpx = new RLPx(new Uint8Array(key), {
-  maxPeers: 5, timeout: 5000, clientId: new TextEncoder().encode('npm-devp2p'), common: new Common({ chain: Mainnet }),
+
+const rlpx = new RLPx(new Uint8Array(crypto.randomBytes(32)), {
+  maxPeers: 5,
+  timeout: 5000,
+  clientId: new TextEncoder().encode('npm-devp2p'),
+  common: new Common({ chain: Mainnet }),
   capabilities: [{ name: 'waku', version: 1, length: 128, constructor: Waku }],
 })
-rlpx.events.on('peer:removed', (p, reason, we) => emit({ event: 'disconnect', reason, we }))
-rlpx.events.on('peer:error', (p, e) => emit({ event: 'peer_error', error: String(e?.message ?? e) }))
-rlpx.events.on('error', (e) => emit({ event: 'error', error: String(e?.message ?? e) }))
-const started = (port) => emit({ event: 'started', peer: `@ethereumjs/devp2p ${version}`, id: hex(rlpx.id), enode: `enode://${hex(rlpx.id)}@127.0.0.1:${port}` })
-rlpx._server.listen(Number(process.argv[2] ?? 0), '127.0.0.1', () => { rlpx._listenPort = rlpx._server.address().port; started(rlpx._listenPort) })
-const dial = (e) => {
-  const m = /^enode:\/\/([0-9a-f]{128})@([^:]+):(\d+)/.exec(e)
-  rlpx.connect({ id: new Uint8Array(Buffer.from(m[1], 'hex')), address: m[2], tcpPort: Number(m[3]), udpPort: 0 }).catch((x) => emit({ event: 'error', error: x.message }))
+rlpx.events.on('peer:removed', (peer, reason, we) => say({ event: 'disconnect', reason, we }))
+rlpx.events.on('peer:error', (peer, error) => say({ event: 'error', error: String(error?.message ?? error) }))
+rlpx.events.on('error', (error) => say({ event: 'error', error: String(error?.message ?? error) }))
+
+const dial = (enode) => {
+  const match = /^enode:\/\/([0-9a-f]{128})@(127\.[0-9.]+):(\d+)/.exec(enode)
+  if (!match) throw new Error(`no enode on loopback: ${enode}`)
+  const [, id, address, port] = match
+  const peer = { id: new Uint8Array(Buffer.from(id, 'hex')), address, tcpPort: Number(port), udpPort: 0 }
+  rlpx.connect(peer).catch((error) => say({ event: 'error', error: error.message }))
 }
-if (process.argv[3]) dial(process.argv[3])
-readline.createInterface({ input: process.stdin }).on('line', (l) => {
-  const r = JSON.parse(l)
-  try {
-    if (r.cmd === 'send') current.sendRaw(r.code, Buffer.from(r.payload, 'hex'))
-    else if (r.cmd === 'add_peer') dial(r.enode)
-    emit({ id: r.id, cmd: r.cmd, ok: true })
-  } catch (e) { emit({ id: r.id, cmd: r.cmd, ok: false, error: String(e.message) }) }
-  if (r.cmd === 'quit') process.exit(0)
-}).on('close', () => process.exit(0))
+
+const commands = {
+  add_peer: ({ enode }) => dial(enode),
+  send: ({ code, payload }) => {
+    if (!current) throw new Error('no such peer')
+    current.write(code, Buffer.from(payload, 'hex'))
+  },
+  quit: () => {},
+}
+
+rlpx._server.listen(0, '127.0.0.1', () => {
+  rlpx._listenPort = rlpx._server.address().port
+  const enode = `enode://${hex(rlpx.id)}@127.0.0.1:${rlpx._listenPort}`
+  say({ event: 'started', peer: `@ethereumjs/devp2p ${version}`, enode })
+})
+
+readline
+  .createInterface({ input: process.stdin })
+  .on('line', (line) => {
+    let request = {}
+    try {
+      request = JSON.parse(line)
+      if (!Object.hasOwn(commands, request.cmd)) throw new Error(`unknown cmd ${request.cmd}`)
+      commands[request.cmd](request)
+      say({ id: request.id, cmd: request.cmd, ok: true })
+    } catch (error) {
+      say({ id: request.id, cmd: request.cmd, ok: false, error: String(error.message) })
+    }
+    if (request.cmd === 'quit') process.exit(0)
+  })
+  .on('close', () => process.exit(0))
