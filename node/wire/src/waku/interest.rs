@@ -114,12 +114,14 @@ enum Change {
 
 impl Wanted {
     pub(super) fn new(interest: Interest, min_pow: f64) -> Self {
+        // The first status of every peer to come says it: nobody needs a grace.
+        let tolerated_bloom = if let Interest::Bloom(filter) = &interest { Some(*filter) } else { None };
         Self {
             full_node: false,
             interest,
             min_pow,
             tolerated_topics: None,
-            tolerated_bloom: None,
+            tolerated_bloom,
             tolerated_pow: min_pow,
             pending: VecDeque::new(),
         }
@@ -257,6 +259,12 @@ mod tests {
         wanted.set_interest(at(5), wanting(&[2]));
         wanted.tick(at(6));
         assert!(!wanted.admits_topic(topic(1)));
+    }
+
+    #[test]
+    fn a_filter_from_the_start_is_the_only_one() {
+        let wanted = Wanted::new(Interest::Bloom(BloomFilter::of_topics([topic(1)])), 0.0);
+        assert!(wanted.admits_topic(topic(1)) && !wanted.admits_topic(topic(2)));
     }
 
     #[test]
