@@ -99,5 +99,14 @@ fn waku(status: &NodeStatus) -> Value {
         "confirmations": waku.confirmations,
         "max_packet": waku.max_packet,
         "max_envelope": waku.max_envelope,
+        "rate_limits": waku.rate_limits.as_ref().map(|it| json!({
+            "packets_per_peer": it.packets_per_peer,
+            "packets_per_address": it.packets_per_address,
+            "bytes_per_peer": it.bytes_per_peer,
+            "bytes_per_address": it.bytes_per_address,
+            "excess_tolerance": it.excess_tolerance,
+        })),
+        "trusted": waku.trusted,
+        "ignored": waku.ignored,
     })
 }

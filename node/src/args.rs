@@ -1,14 +1,15 @@
 //! The command line of `cardinal-node`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use node::{Config, Interest, Limits, Role, Waku};
+use proto::ChatKey;
 use proto::rpc::Fault;
 use wire::p2p::{Capability, Enode};
-use wire::waku::{self, PoolLimits};
+use wire::waku::{self, Allowance, PoolLimits, Rate};
 
 /// A Status node: carries envelopes, and talks in public chats with a key that its key manager exports from a card.
 #[derive(Parser)]
@@ -100,6 +101,34 @@ struct WakuArgs {
     /// How long a peer may take for its status.
     #[arg(long, value_name = "SECONDS", default_value_t = defaults().status_timeout.as_secs())]
     status_within: u64,
+    /// How many packets a node may send in a second; 0 is no limit. As soon as there is any of the four limits, peers
+    /// are told all of them.
+    #[arg(long, value_name = "NUMBER")]
+    packets_per_peer: Option<u64>,
+    /// How many packets may come from one address in a second.
+    #[arg(long, value_name = "NUMBER")]
+    packets_per_address: Option<u64>,
+    /// How many bytes of packets a node may send in a second.
+    #[arg(long, value_name = "BYTES")]
+    bytes_per_peer: Option<u64>,
+    /// How many bytes of packets may come from one address in a second.
+    #[arg(long, value_name = "BYTES")]
+    bytes_per_address: Option<u64>,
+    /// From which packet beyond the limits on each ends its connection, counted over all peers; 0 is never.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    excess_tolerance: u64,
+    /// A node that is spared the limits, as those given with --peer are; may be given several times.
+    #[arg(long, value_name = "NODE", value_parser = node_id)]
+    spare_peer: Vec<ChatKey>,
+    /// An address that is spared the limits; may be given several times.
+    #[arg(long, value_name = "IP")]
+    spare_address: Vec<IpAddr>,
+    /// A node whose packets from peer to peer are taken; may be given several times.
+    #[arg(long, value_name = "NODE", value_parser = node_id)]
+    trust: Vec<ChatKey>,
+    /// A node whose envelopes are left lying without a word; may be given several times.
+    #[arg(long, value_name = "NODE", value_parser = node_id)]
+    ignore: Vec<ChatKey>,
     /// How many envelopes are kept at a time, until they expire; when it is full, those with the least work go.
     #[arg(long, value_name = "NUMBER", default_value_t = defaults().pool.envelopes)]
     pool_envelopes: usize,
@@ -119,10 +148,12 @@ impl Arguments {
         let (common, role, mut limits, waku) = match self.command {
             Command::Run { common, keymgr, unlock_within, interest, waku } => {
                 let role = Role::Chat { keymgr, unlock_within: Duration::from_secs(unlock_within) };
-                (common, role, Limits::CHAT, waku.settings(Waku { interest, ..Waku::chat() }))
+                let waku = waku.settings(Waku { interest, ..Waku::chat() }, &common.peer);
+                (common, role, Limits::CHAT, waku)
             }
             Command::Relay { common, interest, waku } => {
-                (common, Role::Relay, Limits::RELAY, waku.settings(Waku { interest, ..Waku::relay() }))
+                let waku = waku.settings(Waku { interest, ..Waku::relay() }, &common.peer);
+                (common, Role::Relay, Limits::RELAY, waku)
             }
         };
         let Common { dir, socket, listen, peer: peers, max_peers, until_stdin_closes } = common;
@@ -134,7 +165,9 @@ impl Arguments {
 }
 
 impl WakuArgs {
-    fn settings(self, role: Waku) -> Waku {
+    /// Returns the settings of a role with these options, in a node that dials `peers`.
+    fn settings(self, role: Waku, peers: &[Enode]) -> Waku {
+        let allowance = self.allowance(peers);
         let mut capabilities = self.capability;
         capabilities.sort_unstable();
         capabilities.dedup();
@@ -145,11 +178,25 @@ impl WakuArgs {
             confirmations: !self.no_confirmations,
             max_packet: self.max_packet,
             max_envelope: self.max_envelope,
+            allowance,
+            trusted: self.trust,
+            ignored: self.ignore,
             status_timeout: Duration::from_secs(self.status_within),
             pool: PoolLimits { envelopes: self.pool_envelopes, bytes: self.pool_bytes },
             ..role.host
         };
         Waku { capabilities, host, ..role }
+    }
+
+    fn allowance(&self, peers: &[Enode]) -> Option<Allowance> {
+        let limits = [self.packets_per_peer, self.bytes_per_peer, self.packets_per_address, self.bytes_per_address];
+        limits.iter().any(Option::is_some).then(|| Allowance {
+            per_peer: rate(self.packets_per_peer, self.bytes_per_peer),
+            per_address: rate(self.packets_per_address, self.bytes_per_address),
+            tolerance: self.excess_tolerance,
+            spared_peers: peers.iter().map(|peer| peer.key).chain(self.spare_peer.iter().copied()).collect(),
+            spared_addresses: self.spare_address.clone(),
+        })
     }
 }
 
@@ -161,6 +208,22 @@ fn documented() -> clap::Command {
 
 fn defaults() -> waku::Config {
     waku::Config::default()
+}
+
+fn rate(packets: Option<u64>, bytes: Option<u64>) -> Rate {
+    Rate { packets: packets.unwrap_or(0), bytes: bytes.unwrap_or(0) }
+}
+
+/// Reads a node's public key, or an address with it.
+fn node_id(text: &str) -> Result<ChatKey, &'static str> {
+    if let Ok(enode) = text.parse::<Enode>() {
+        return Ok(enode.key);
+    }
+    let mut id = [0; 64];
+    hex::decode_to_slice(text, &mut id)
+        .ok()
+        .and_then(|()| ChatKey::from_node_id(&id).ok())
+        .ok_or("give a node's address (enode://...), or the 128 hexadecimal digits of its id")
 }
 
 fn capability(text: &str) -> Result<Capability, &'static str> {
@@ -212,15 +275,39 @@ mod tests {
     #[test]
     fn options_become_settings() {
         let options = "--capability waku/0 --interest topics:01020304 --min-pow 0.5 --light --accept-light-peers \
-                       --no-confirmations --max-packet 2000 --max-envelope 1000 --status-within 7 --pool-envelopes 8 \
+                       --no-confirmations --packets-per-peer 5 --bytes-per-address 1048576 --excess-tolerance 3 \
+                       --spare-address 10.0.0.1 --max-packet 2000 --max-envelope 1000 --status-within 7 --pool-envelopes 8 \
                        --pool-bytes 9000";
         let Waku { capabilities, interest, host } =
             parsed("relay", &options.split_whitespace().collect::<Vec<_>>()).unwrap().waku;
         assert_eq!((capabilities, interest.to_string()), (vec![Capability::WAKU_0], "topics:01020304".to_owned()));
         assert_eq!((host.min_pow, host.light_node, host.refuse_light_peers), (0.5, true, false));
         assert_eq!((host.confirmations, host.max_packet, host.max_envelope), (false, 2000, 1000));
+        let allowance = Allowance {
+            per_peer: Rate { packets: 5, bytes: 0 },
+            per_address: Rate { packets: 0, bytes: 1 << 20 },
+            tolerance: 3,
+            spared_peers: Vec::new(),
+            spared_addresses: vec!["10.0.0.1".parse().unwrap()],
+        };
+        assert_eq!(host.allowance, Some(allowance));
         assert_eq!(host.status_timeout, Duration::from_secs(7));
         assert_eq!(host.pool, PoolLimits { envelopes: 8, bytes: 9000 });
+    }
+
+    /// WAKU1-47: the peers that this node dials are spared the limits, and others by name.
+    #[test]
+    fn nodes_are_named_by_address_or_id() {
+        let of = |byte| ChatKey::from(k256::SecretKey::from_slice(&[byte; 32]).unwrap().public_key());
+        let enode = |byte| Enode { key: of(byte), ip: [127, 0, 0, 1].into(), tcp: 1, udp: 1 }.to_string();
+        let id = hex::encode(of(2).to_node_id());
+        let (dialled, trusted) = (enode(1), enode(3));
+        let options = ["--peer", &dialled, "--packets-per-peer", "5", "--spare-peer", &id, "--trust", &trusted];
+        let host = parsed("relay", &[&options[..], &["--ignore", &id]].concat()).unwrap().waku.host;
+        assert_eq!(host.allowance.unwrap().spared_peers, [of(1), of(2)]);
+        assert_eq!((host.trusted, host.ignored), (vec![of(3)], vec![of(2)]));
+        let refused = parsed("relay", &["--trust", &id[2..]]).map(drop).unwrap_err().to_string();
+        assert!(refused.contains("128 hexadecimal digits"), "{refused}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use proto::rpc::Fault;
 use proto::rpc::api::node_server::Node;
 use proto::rpc::api::{
     AddPeerReply, AddPeerRequest, ChatEvent, ChatLine, Counter, JoinRequest, LeaveReply, LeaveRequest, NodeStatus,
-    NodeStatusRequest, PeerStatus, PostReply, PostRequest, SetReply, SetRequest, WakuStatus, chat_event,
+    NodeStatusRequest, PeerStatus, PostReply, PostRequest, RateLimits, SetReply, SetRequest, WakuStatus, chat_event,
 };
 use proto::rpc::socket::Peer;
 use proto::{ChatKey, Fingerprint};
@@ -18,6 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 use wire::p2p::Enode;
+use wire::waku::Allowance;
 
 use crate::config::{Interest, Waku, check_interest, check_pow};
 use crate::counters::Counters;
@@ -189,6 +190,14 @@ fn events(following: Following) -> impl Stream<Item = Result<ChatEvent, Status>>
 
 fn waku_status(Waku { capabilities, interest, host }: Waku) -> WakuStatus {
     let bytes = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+    let ids = |nodes: Vec<ChatKey>| nodes.iter().map(|node| hex::encode(node.to_node_id())).collect();
+    let rate_limits = |it: Allowance| RateLimits {
+        packets_per_peer: it.per_peer.packets,
+        packets_per_address: it.per_address.packets,
+        bytes_per_peer: it.per_peer.bytes,
+        bytes_per_address: it.per_address.bytes,
+        excess_tolerance: it.tolerance,
+    };
     WakuStatus {
         capabilities: capabilities.iter().map(ToString::to_string).collect(),
         interest: interest.to_string(),
@@ -198,6 +207,9 @@ fn waku_status(Waku { capabilities, interest, host }: Waku) -> WakuStatus {
         confirmations: host.confirmations,
         max_packet: bytes(host.max_packet),
         max_envelope: bytes(host.max_envelope),
+        rate_limits: host.allowance.map(rate_limits),
+        trusted: ids(host.trusted),
+        ignored: ids(host.ignored),
     }
 }
 

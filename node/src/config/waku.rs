@@ -4,7 +4,7 @@
 //! of them make sense together.
 
 use wire::p2p::Capability;
-use wire::waku;
+use wire::waku::{self, Allowance};
 
 use super::Interest;
 
@@ -48,6 +48,14 @@ pub enum BadSetting {
         /// What was asked for.
         max: usize,
     },
+    /// Less than a packet of the size that peers send.
+    #[error("{bytes} bytes a second are less than one packet may have; give {least} or more, or 0 for no limit")]
+    Bytes {
+        /// What was asked for.
+        bytes: u64,
+        /// The size of a packet.
+        least: u64,
+    },
     /// A relay has no chats.
     #[error("a relay follows no chats; give --interest full, bloom:FILTER or topics:TOPIC,TOPIC...")]
     NoChats,
@@ -84,14 +92,20 @@ impl Waku {
         }
         check_pow(self.host.min_pow)?;
         check_interest(&self.interest, follows_chats)?;
-        let waku::Config { max_packet, max_envelope, .. } = self.host;
+        let waku::Config { max_packet, max_envelope, ref allowance, .. } = self.host;
         if !(MIN_ENVELOPE..=MAX_ENVELOPE).contains(&max_envelope) {
             return Err(BadSetting::Envelope { max: max_envelope });
         }
         if !(max_envelope..=MAX_PACKET).contains(&max_packet) {
             return Err(BadSetting::Packet { max: max_packet, least: max_envelope, most: MAX_PACKET });
         }
-        Ok(())
+        // Peers keep their packets below a mebibyte, whatever is taken here.
+        let least = max_packet.min(MAX_ENVELOPE) as u64;
+        let bytes = |allowance: &Allowance| [allowance.per_peer.bytes, allowance.per_address.bytes];
+        match allowance.iter().flat_map(bytes).find(|bytes| (1..least).contains(bytes)) {
+            Some(bytes) => Err(BadSetting::Bytes { bytes, least }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -159,6 +173,20 @@ mod tests {
         assert!(matches!(with(4999, 5000), Err(BadSetting::Packet { least: 5000, .. })));
         assert!(matches!(with(MAX_PACKET, MAX_ENVELOPE + 1), Err(BadSetting::Envelope { .. })));
         assert!(matches!(with(MAX_PACKET, MIN_ENVELOPE - 1), Err(BadSetting::Envelope { .. })));
+    }
+
+    /// WAKU1-55: a limit of bytes is at least as large as a packet.
+    #[test]
+    fn a_packet_must_fit_into_a_second() {
+        let with = |max_packet, bytes| {
+            let per_peer = waku::Rate { packets: 0, bytes };
+            let allowance = Some(Allowance { per_peer, ..Allowance::default() });
+            let host = waku::Config { max_packet, max_envelope: 5000, allowance, ..waku::Config::default() };
+            Waku { host, ..Waku::relay() }.check(false)
+        };
+        assert_eq!(with(MAX_PACKET, 1000), Err(BadSetting::Bytes { bytes: 1000, least: 1 << 20 }));
+        assert_eq!(with(9000, 8999), Err(BadSetting::Bytes { bytes: 8999, least: 9000 }));
+        assert_eq!((with(9000, 9000), with(MAX_PACKET, 1 << 20), with(MAX_PACKET, 0)), (Ok(()), Ok(()), Ok(())));
     }
 
     /// WAKU1-33: no peer could keep such a minimum.

@@ -147,6 +147,8 @@ impl Engine {
     /// Changes what peers are then told of in a Status Update.
     fn set(&mut self, change: Change) {
         match change {
+            // What has not changed is not said again, unless it is to end a grace.
+            Change::MinPow { pow, tolerate } if pow == self.settings.host.min_pow && tolerate => {}
             Change::MinPow { pow, tolerate } => {
                 self.settings.host.min_pow = pow;
                 let former = if tolerate { waku::Former::Tolerated } else { waku::Former::Refused };
@@ -161,8 +163,10 @@ impl Engine {
 
     fn say_interest(&mut self) {
         let interest = said(&self.settings.interest, self.person.as_ref());
-        self.settings.host.interest = interest.clone();
-        self.host(waku::Input::Interest(interest));
+        if interest != self.settings.host.interest {
+            self.settings.host.interest = interest.clone();
+            self.host(waku::Input::Interest(interest));
+        }
     }
 
     fn down(&mut self, peer: waku::PeerId) {
