@@ -201,6 +201,16 @@ pub fn list(write: impl FnOnce(&mut Writer)) -> Vec<u8> {
     writer.into_vec()
 }
 
+/// Returns the RLP of a list whose elements are RLP already.
+#[must_use]
+pub fn list_of(elements: &[u8]) -> Vec<u8> {
+    let header = Header { list: true, payload_length: elements.len() };
+    let mut out = Vec::with_capacity(header.length() + elements.len());
+    header.encode(&mut out);
+    out.extend_from_slice(elements);
+    out
+}
+
 const fn reason(error: alloy_rlp::Error) -> &'static str {
     match error {
         alloy_rlp::Error::InputTooShort => "cut short",
@@ -215,7 +225,7 @@ const fn reason(error: alloy_rlp::Error) -> &'static str {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Malformed, Reader, Writer, list};
+    use super::{Malformed, Reader, Writer, list, list_of};
 
     fn hex(text: &str) -> Vec<u8> {
         hex::decode(text).unwrap()
@@ -276,6 +286,7 @@ mod tests {
             });
             let mut outer = Reader::new(&bytes);
             prop_assert_eq!(outer.raw().unwrap(), bytes.as_slice());
+            prop_assert_eq!(&list_of(Reader::new(&bytes).list().unwrap().rest()), &bytes);
             let mut r = Reader::new(&bytes).list().unwrap();
             prop_assert_eq!(r.boolean(), Ok(flag));
             let mut inner = r.list().unwrap();

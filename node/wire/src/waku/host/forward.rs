@@ -13,11 +13,11 @@ use crate::waku::peer::{Batches, PeerId, Stage};
 use crate::waku::pool::{Entry, Slot};
 
 impl Host {
-    /// Has a new envelope sent within [`Config::coalesce`](super::Config::coalesce), together with what else comes until
-    /// then. The moment also saves sending it to a peer that is just bringing it.
+    /// Has a new envelope sent with the next tick, together with what else comes until then; but not within
+    /// [`Config::coalesce`](super::Config::coalesce) of what was sent on before.
     pub(super) fn forward_soon(&mut self, now: Now, slot: Slot) {
         self.fresh.push(slot);
-        self.flush_by(now.at.after(self.config.coalesce));
+        self.flush_by(self.flushed_at.map_or(now.at, |last| last.after(self.config.coalesce).max(now.at)));
     }
 
     /// Has the whole pool gone through for a peer: at once, but not more often than [`RESCAN_EVERY`].
@@ -28,7 +28,11 @@ impl Host {
         if let Some(peer) = self.peers.get_mut(&id) {
             let at = peer.scanned_at.map_or(now.at, |last| last.after(RESCAN_EVERY).max(now.at));
             peer.rescan_at = Some(at);
-            self.flush_by(at);
+            if at == now.at {
+                self.flush(now);
+            } else {
+                self.flush_by(at);
+            }
         }
     }
 
@@ -61,6 +65,9 @@ impl Host {
             }
             batch.send(&mut peer.batches, &mut self.outputs);
             rescans = rescans.into_iter().chain(peer.rescan_at).min();
+        }
+        if !fresh.is_empty() {
+            self.flushed_at = Some(now.at);
         }
         self.flush_at = rescans;
     }
@@ -97,9 +104,7 @@ impl Batch {
         if self.body.is_empty() {
             return;
         }
-        let payload = rlp::list(|w| {
-            w.raw(&self.body);
-        });
+        let payload = rlp::list_of(&self.body);
         // Only envelopes of our own are waited for, so a relay hashes no batch.
         if !self.own.is_empty() {
             batches.sent(BatchHash::of(&payload), self.own);

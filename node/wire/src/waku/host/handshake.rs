@@ -42,8 +42,8 @@ impl Host {
                 if let Some(peer) = self.peers.get_mut(&id) {
                     peer.stage = Stage::Up(requirements);
                 }
-                self.rescan(now, id);
                 self.outputs.push_back(Output::Event(Event::Ready { peer: id }));
+                self.rescan(now, id);
             }
             Err(source) => self.drop_peer(id, DropReason::BadStatus { source }),
         }

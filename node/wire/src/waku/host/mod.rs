@@ -22,7 +22,7 @@ use super::confirm::{Response, read_batch_ack};
 use super::envelope::{Envelope, Fields};
 use super::interest::Wanted;
 use super::peer::{Peer, PeerId, Stage};
-use super::pool::{Entry, Pool, Slot};
+use super::pool::{Pool, Slot};
 use super::rate_limits::{Limiter, Load};
 use super::refusal::{DropReason, Why};
 use super::status::Options;
@@ -37,6 +37,7 @@ pub struct Host {
     /// Envelopes that came into the pool since the last flush.
     fresh: Vec<Slot>,
     flush_at: Option<Instant>,
+    flushed_at: Option<Instant>,
     swept_s: u32,
     sweep_at: Instant,
     outputs: VecDeque<Output>,
@@ -54,6 +55,7 @@ impl Host {
             peers: BTreeMap::new(),
             fresh: Vec::new(),
             flush_at: None,
+            flushed_at: None,
             swept_s: 0,
             sweep_at: Instant::default(),
             outputs: VecDeque::new(),
@@ -64,10 +66,13 @@ impl Host {
     pub fn handle(&mut self, turn: &mut Turn<'_>, input: Input) {
         let now = Now { at: turn.now, secs: turn.unix.to_secs().get() as u32 };
         self.wanted.tick(now.at);
-        if now.secs != self.swept_s {
-            self.sweep(now);
+        if now.secs != self.swept_s || self.sweep_at <= now.at {
+            let swept = self.sweep(now);
+            let next = Duration::from_millis(1000 - turn.unix.get() % 1000);
+            self.sweep_at = if swept { now.at.after(next) } else { now.at };
         }
-        self.sweep_at = now.at.after(Duration::from_millis(1000 - turn.unix.get() % 1000));
+        // What this input brings may share a packet with what the next one brings.
+        let due = if matches!(input, Input::Tick) { self.flush_at } else { self.flush_at.filter(|at| *at < now.at) };
         match input {
             Input::PeerUp { peer, id, address, version } => self.greet(now, peer, id, address, version),
             Input::PeerDown(peer) => {
@@ -96,7 +101,7 @@ impl Host {
             Input::Complete { peer, completion } => self.complete(peer, &completion),
             Input::Tick => self.drop_silent(now),
         }
-        if self.flush_at.is_some_and(|at| at <= now.at) {
+        if due.is_some_and(|at| at <= now.at) {
             self.flush(now);
         }
     }
@@ -208,22 +213,28 @@ impl Host {
         }
     }
 
-    fn sweep(&mut self, now: Now) {
+    /// Takes out what has expired, a part of it at a time, and says whether that was all.
+    fn sweep(&mut self, now: Now) -> bool {
         self.swept_s = now.secs;
-        while let Some(slot) = self.pool.expired(now.secs) {
-            if let Some(entry) = self.take_out(slot).filter(|entry| entry.own) {
+        let mut gone = Vec::new();
+        while gone.len() < SWEPT_AT_ONCE
+            && let Some(slot) = self.pool.expired(now.secs)
+        {
+            gone.push(slot);
+            if let Some(entry) = self.pool.remove(slot).filter(|entry| entry.own) {
                 let event = Event::Expired { hash: entry.envelope.hash() };
                 self.outputs.push_back(Output::Event(event));
             }
         }
+        self.forget(&gone);
+        gone.len() < SWEPT_AT_ONCE
     }
 
-    /// Takes an envelope out of the pool, and the slot's bit from every peer, because the slot will be used again.
-    fn take_out(&mut self, slot: Slot) -> Option<Entry> {
+    /// Takes the bits of slots that are free from every peer, because they will be used again.
+    fn forget(&mut self, slots: &[Slot]) {
         for peer in self.peers.values_mut() {
-            peer.forget(slot);
+            slots.iter().for_each(|slot| peer.forget(*slot));
         }
-        self.pool.remove(slot)
     }
 
     fn drop_silent(&mut self, now: Now) {
@@ -247,6 +258,9 @@ impl Host {
         self.outputs.push_back(Output::Send { peer, code, payload });
     }
 }
+
+/// Envelopes that are taken out before anything else has its turn: some milliseconds' work.
+const SWEPT_AT_ONCE: usize = 4096;
 
 #[derive(Clone, Copy)]
 struct Now {

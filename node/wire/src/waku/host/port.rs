@@ -40,7 +40,7 @@ pub struct Config {
     pub mail_server: bool,
     /// The bounds of the pool.
     pub pool: PoolLimits,
-    /// How long a new envelope may wait for others to share a packet with.
+    /// How long after what was sent on last a new envelope waits for others to share a packet with.
     pub coalesce: Duration,
     /// How long a peer may take for its status.
     pub status_timeout: Duration,
@@ -62,7 +62,7 @@ impl Default for Config {
             ignored: Vec::new(),
             mail_server: false,
             pool: PoolLimits::default(),
-            coalesce: Duration::from_millis(1),
+            coalesce: Duration::from_millis(2),
             status_timeout: Duration::from_secs(30),
         }
     }

@@ -93,8 +93,10 @@ impl Host {
         }
         let envelope = own.cloned().unwrap_or_else(|| fields.to_envelope(hash));
         let entry = Entry { envelope, work, pow, own: own.is_some() };
-        for slot in self.pool.room_for(&entry).map_err(|_| Why::PoolFull)? {
-            if let Some(gone) = self.take_out(slot).filter(|gone| gone.own) {
+        let going = self.pool.room_for(&entry).map_err(|_| Why::PoolFull)?;
+        self.forget(&going);
+        for slot in going {
+            if let Some(gone) = self.pool.remove(slot).filter(|gone| gone.own) {
                 let event = Event::NotPosted { hash: gone.envelope.hash(), why: Why::PoolFull };
                 self.outputs.push_back(Output::Event(event));
             }

@@ -9,8 +9,10 @@ fn an_expired_envelope_is_never_sent() {
     let mut solo = Solo::new(Config { coalesce: Duration::from_secs(3), ..full() });
     solo.connect(1, &Options::default());
     solo.give(Input::Post(sent(0, 1, topic(1), 1)));
+    assert_eq!(sent_to(&solo.settle(), 1).len(), 1);
+    solo.give(Input::Post(sent(0, 1, topic(1), 2)));
     let told = solo.pass(Duration::from_secs(10));
-    assert!(sent_to(&told, 1).is_empty());
+    assert!(sent_to(&told, 1).is_empty(), "its turn comes three seconds after the first one's");
     assert!(told.iter().any(|o| matches!(o, Output::Event(Event::Expired { .. }))));
 }
 
