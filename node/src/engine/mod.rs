@@ -10,13 +10,15 @@ pub(crate) mod person;
 mod posts;
 mod sealing;
 
+use std::pin::pin;
+
 use proto::{ChatKey, Instant};
 use tokio::sync::mpsc;
 use wire::p2p::Reason;
 use wire::payload::Arrival;
 use wire::waku::{self, Host};
 
-use crate::clock::Clock;
+use crate::clock::{Alarm, Clock};
 use crate::config::{Interest, Waku};
 use crate::counters::Counters;
 use crate::error::NodeError;
@@ -54,19 +56,21 @@ impl Engine {
     /// Runs until everybody who could command it has gone. Followers and waiting callers are let go when `stop` says so.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>, mut stop: Stop) -> Result<(), NodeError> {
         let mut stopping = false;
+        let mut alarm = Alarm::new(self.clock);
+        let mut stopped = pin!(stop.heard());
         self.settle().await?;
         loop {
             let wake = self.wake_at();
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(command) => self.command(command).await?,
+                    Some(command) => self.commands(command, &mut commands).await?,
                     None => break,
                 },
                 answered = answer(&mut self.person) => if let Some(person) = &mut self.person {
                     person.answered(answered).await?;
                 },
-                () = self.clock.reach(wake) => self.tick().await?,
-                () = stop.heard(), if !stopping => {
+                () = alarm.reach(wake) => self.tick().await?,
+                () = &mut stopped, if !stopping => {
                     stopping = true;
                     if let Some(person) = &mut self.person {
                         person.let_go();
@@ -81,19 +85,36 @@ impl Engine {
         }
     }
 
+    /// Obeys a command and those that wait behind it, and has sent on together what they brought.
+    async fn commands(&mut self, first: Command, others: &mut mpsc::Receiver<Command>) -> Result<(), NodeError> {
+        self.command(first).await?;
+        for _ in 1..AT_ONCE {
+            let Ok(next) = others.try_recv() else { break };
+            self.settle().await?;
+            self.command(next).await?;
+        }
+        self.settle().await?;
+        self.host_tick();
+        Ok(())
+    }
+
     fn wake_at(&self) -> Option<Instant> {
         let person = self.person.as_ref().and_then(Person::wake_at);
         [self.host.wake_at(), person].into_iter().flatten().min()
     }
 
     async fn tick(&mut self) -> Result<(), NodeError> {
-        if self.host.wake_at().is_some_and(|at| at <= self.clock.now()) {
-            self.host(waku::Input::Tick);
-        }
+        self.host_tick();
         if let Some(person) = &mut self.person {
             person.tick(self.peers.len()).await?;
         }
         Ok(())
+    }
+
+    fn host_tick(&mut self) {
+        if self.host.wake_at().is_some_and(|at| at <= self.clock.now()) {
+            self.host(waku::Input::Tick);
+        }
     }
 
     async fn command(&mut self, command: Command) -> Result<(), NodeError> {
@@ -183,8 +204,15 @@ impl Engine {
     /// Does what the machines want, until nothing is left.
     async fn settle(&mut self) -> Result<(), NodeError> {
         loop {
+            let mut carried = 0;
             while let Some(output) = self.host.poll() {
-                self.host_output(output).await?;
+                match output {
+                    waku::Output::Event(waku::Event::Envelope { .. }) if self.person.is_none() => carried += 1,
+                    output => self.host_output(output).await?,
+                }
+            }
+            if carried > 0 {
+                self.counters.add("envelope", "new", carried);
             }
             match self.person.as_mut().and_then(Person::next_effect) {
                 Some(Effect::Post(envelope)) => self.host(waku::Input::Post(envelope)),
@@ -275,6 +303,9 @@ async fn answer(person: &mut Option<Person>) -> Answered {
         None => std::future::pending().await,
     }
 }
+
+/// Commands that are obeyed before anything else has its turn.
+const AT_ONCE: usize = 64;
 
 /// Returns an empty list of peers, and the watch on it.
 pub(crate) fn peers(ours: ChatKey, limits: &crate::config::Limits) -> (Peers, Connected) {

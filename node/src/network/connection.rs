@@ -5,12 +5,17 @@
 //! lets the outbox fill up, or keeps pinging without reading the answers, is dropped.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use proto::ChatKey;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -23,7 +28,7 @@ use super::backoff::Ended;
 use super::handshakes::Slot;
 use super::outbox::{Outgoing, Outgoings, outbox};
 use super::pending::Pending;
-use crate::clock::Clock;
+use crate::clock::{Alarm, Clock};
 use crate::counters::Counters;
 use crate::engine::command::{Command, Peer};
 use crate::stop::Stop;
@@ -115,15 +120,22 @@ enum Over {
 
 impl Connection {
     async fn live(&mut self) {
-        let mut room = vec![0; READ];
+        let mut alarm = Alarm::new(self.shell.clock);
+        let mut stop = self.shell.stop.clone();
+        let mut stopped = pin!(stop.heard());
         self.settle().await;
         while self.over.is_none() {
             let wake = self.session.wake_at();
             let write_by = self.pending.deadline();
             tokio::select! {
-                read = self.reader.read(&mut room), if self.received.is_empty() => match read {
+                biased;
+                () = &mut stopped => self.input(Input::Disconnect(Reason::Quitting)),
+                () = lost(&mut self.slot) => self.over = Some(Over::Displaced),
+                () = alarm.reach(wake) => self.input(Input::Tick),
+                () = reach(write_by) => self.over = Some(Over::SlowPeer),
+                read = receive(&mut self.reader, &mut self.session, self.shell.clock), if self.received.is_empty() => match read {
                     Ok(0) => self.input(Input::Eof),
-                    Ok(n) => self.input(Input::Bytes(room.get(..n).unwrap_or(&[]))),
+                    Ok(_) => {}
                     Err(_) => self.over = Some(Over::Transport),
                 },
                 written = self.writer.write(self.pending.rest()), if !self.pending.is_empty() => match written {
@@ -131,10 +143,6 @@ impl Connection {
                     Err(_) => self.over = Some(Over::Transport),
                 },
                 outgoing = next_outgoing(&mut self.up), if self.pending.has_room() => self.outgoing(outgoing),
-                () = self.shell.clock.reach(wake) => self.input(Input::Tick),
-                () = lost(&mut self.slot) => self.over = Some(Over::Displaced),
-                () = reach(write_by) => self.over = Some(Over::SlowPeer),
-                () = self.shell.stop.heard() => self.input(Input::Disconnect(Reason::Quitting)),
             }
             self.settle().await;
         }
@@ -161,7 +169,8 @@ impl Connection {
         }
     }
 
-    /// Does what the session wants, in order, and gives the engine what came as long as its answers find room.
+    /// Does what the session wants, in order, gives the engine what came as long as its answers find room, and writes
+    /// at once what the socket takes.
     async fn settle(&mut self) {
         self.serve_session().await;
         while self.over.is_none()
@@ -169,6 +178,21 @@ impl Connection {
             && let Some((code, payload)) = self.received.pop_front()
         {
             self.pass_on(code, payload).await;
+        }
+        // Whatever waits goes with one write.
+        while self.over.is_none()
+            && self.pending.has_room()
+            && let Some(outgoing) = self.up.as_mut().and_then(|up| up.outgoings.waiting())
+        {
+            self.outgoing(Some(outgoing));
+            self.serve_session().await;
+        }
+        if self.over.is_none() && !self.pending.is_empty() {
+            match self.writer.try_write(self.pending.rest()) {
+                Ok(n) => self.pending.wrote(n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => self.over = Some(Over::Transport),
+            }
         }
     }
 
@@ -262,6 +286,21 @@ impl Connection {
             (false, None) => Ended::Failed,
         }
     }
+}
+
+/// Waits for bytes, hands them to the session, and says how many they were. They lie on the stack meanwhile, so a
+/// connection at rest keeps no room for them.
+async fn receive(reader: &mut OwnedReadHalf, session: &mut Session, clock: Clock) -> io::Result<usize> {
+    poll_fn(|context| {
+        let mut room = [MaybeUninit::uninit(); READ];
+        let mut bytes = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *reader).poll_read(context, &mut bytes))?;
+        if !bytes.filled().is_empty() {
+            clock.turn(|turn| session.handle(turn, Input::Bytes(bytes.filled())));
+        }
+        Poll::Ready(Ok(bytes.filled().len()))
+    })
+    .await
 }
 
 async fn next_outgoing(up: &mut Option<Up>) -> Option<Outgoing> {

@@ -69,10 +69,20 @@ impl Outgoings {
     /// Waits for what is next; nothing when the engine has let go of the connection.
     pub(crate) async fn next(&mut self) -> Option<Outgoing> {
         let outgoing = self.queue.recv().await?;
+        Some(self.taken(outgoing))
+    }
+
+    /// Returns what is next, if it is there already.
+    pub(crate) fn waiting(&mut self) -> Option<Outgoing> {
+        let outgoing = self.queue.try_recv().ok()?;
+        Some(self.taken(outgoing))
+    }
+
+    fn taken(&self, outgoing: Outgoing) -> Outgoing {
         if let Outgoing::Packet { payload, .. } = &outgoing {
             self.bytes.fetch_sub(memory(payload), Ordering::Relaxed);
         }
-        Some(outgoing)
+        outgoing
     }
 
     /// Returns whether so much waits that the peer should take some of it before it is listened to.

@@ -65,10 +65,10 @@ impl Someone {
     }
 
     async fn step(&mut self) {
-        let (clock, wake) = (self.person.clock, self.person.wake_at());
+        let (mut alarm, wake) = (crate::clock::Alarm::new(self.person.clock), self.person.wake_at());
         tokio::select! {
             answered = self.person.answer() => self.person.answered(answered).await.unwrap(),
-            () = clock.reach(wake) => self.person.tick(0).await.unwrap(),
+            () = alarm.reach(wake) => self.person.tick(0).await.unwrap(),
         }
     }
 }
