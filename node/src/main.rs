@@ -1,6 +1,7 @@
 //! `cardinal-node`: one person's node, or a relay.
 
 mod args;
+mod pace;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -38,7 +39,10 @@ fn main() -> ExitCode {
     if let Err(error) = memory::keep_private() {
         tracing::warn!("the memory of this process is not private: {error}");
     }
-    match run(config, until_stdin_closes) {
+    // One thread: the crossing of a packet from one to another costs more than all that is done to it.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().on_thread_park(pace::paced()).build().context("cannot start");
+    match runtime.and_then(|runtime| runtime.block_on(run(config, until_stdin_closes))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // The node's own errors name their causes themselves.
@@ -52,7 +56,6 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
 async fn run(config: Config, until_stdin_closes: bool) -> anyhow::Result<()> {
     let mut stop = Stop::listen(until_stdin_closes).context("cannot hear what would end it")?;
     let role = config.role.name();
