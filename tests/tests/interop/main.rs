@@ -14,6 +14,7 @@ mod discovery;
 mod geth;
 mod ratchet;
 mod rlpx;
+mod waku;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,12 @@ const GROUPS: &[&[Scenario]] = &[
     rlpx::node::SCENARIOS,
     rlpx::hostile::SCENARIOS,
     rlpx::ethereumjs::SCENARIOS,
+    waku::relaying::SCENARIOS,
+    waku::modes::SCENARIOS,
+    waku::updates::SCENARIOS,
+    waku::confirmations::SCENARIOS,
+    waku::limits::SCENARIOS,
+    waku::hostile::SCENARIOS,
     discovery::SCENARIOS,
     ratchet::SCENARIOS,
 ];

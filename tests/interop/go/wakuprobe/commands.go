@@ -3,7 +3,6 @@ package main
 // The commands that make one connection, or take some.
 
 import (
-	"crypto/ecdsa"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -84,10 +83,7 @@ func cmdStatus(o *opts) {
 // printLoop prints what comes until the connection ends.
 func (c *conn) printLoop() {
 	sym := c.o.sym()
-	var priv *ecdsa.PrivateKey
-	if c.o.privkey != "" {
-		priv = key(c.o.privkey)
-	}
+	priv := c.o.opener()
 	for {
 		m, err := c.read()
 		if err != nil {
