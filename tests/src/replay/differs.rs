@@ -118,6 +118,14 @@ pub(super) fn lossy_filter(interest: &Interest, topics: &[Topic]) -> Option<Inte
     Some(Interest::Bloom(topics.iter().fold(*filter, |all, topic| all.union(&BloomFilter::assigned(*topic)))))
 }
 
+/// The interest when somebody subscribes at a full node.
+///
+/// Ours grows by the topics, and counts when the node is full no more. status-go looks at what it wants at the moment,
+/// which is everything, and so takes the topics alone in the place of all that it had, or adds nothing to its filter.
+pub(super) fn subscribing_while_full(interest: &Interest, bloom_mode: bool, topics: &[Topic]) -> Interest {
+    if bloom_mode { interest.clone() } else { Interest::Unsaid.widened(topics.iter().copied()) }
+}
+
 /// The interest when somebody unsubscribes.
 ///
 /// Ours is that of the filters that are left: who leaves a chat wants no more of it. status-go 0.62 tells its peers nothing,
@@ -176,6 +184,13 @@ mod tests {
         assert_eq!(lossy_filter(&none, &[topic]), Some(Interest::Bloom(BloomFilter::assigned(topic))));
         assert_ne!(lossy_filter(&none, &[topic]), Some(none.widened([topic])));
         assert_eq!(lossy_filter(&Interest::Unsaid, &[topic]), None);
+    }
+
+    #[test]
+    fn a_full_node_forgets_its_topics_when_somebody_subscribes() {
+        let (old, new) = (Interest::topics([Topic::from([1; 4])]), [Topic::from([2; 4])]);
+        assert_eq!(subscribing_while_full(&old, false, &new), Interest::topics(new));
+        assert_eq!(subscribing_while_full(&old, true, &new), old);
     }
 
     #[test]

@@ -12,20 +12,20 @@ use wire::rlp::Reader;
 use wire::waku::status::is_requirement;
 use wire::waku::{
     Allowance, BloomFilter, Completion, Config, Envelope, Event, Former, Host, Input, Interest, MailRequest,
-    MessagesRequest, Output, PeerId, Rate, Version,
+    MessagesRequest, Output, PeerId, Rate, Version, code,
 };
 
 use super::super::case::Case;
-use super::super::differs;
+use super::super::differs::{self, Read};
 use super::Rule;
 use crate::dice::Seeded;
 
-/// What interest follows from those who listen.
+/// How options are read, and what interest follows from those who listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Manner {
-    /// Ours.
+    /// In our way.
     Ours,
-    /// The one that `differs` foretells of the peer.
+    /// In the way that `differs` foretells of the peer.
     Peers,
 }
 
@@ -40,8 +40,11 @@ pub(super) struct Node<'a> {
     /// The interest as it was set by hand, and as it stands with the filters' topics.
     by_hand: Interest,
     interest: Interest,
+    full: bool,
     manner: Manner,
     rules: BTreeSet<Rule>,
+    /// What a light node of the peer has sent on to whom, which ours did not.
+    sent_on: BTreeSet<(PeerId, EnvelopeHash)>,
     /// The connections by their names in the script, with those that have ended.
     peers: BTreeMap<String, (PeerId, Version)>,
     keys: BTreeMap<String, ChatKey>,
@@ -114,8 +117,10 @@ impl<'a> Node<'a> {
             ever: Vec::new(),
             by_hand: interest.clone(),
             interest,
+            full: full_node,
             manner,
             rules: BTreeSet::new(),
+            sent_on: BTreeSet::new(),
             peers: BTreeMap::new(),
             keys: keys.0,
             start_ms: case.number("start_ms")?,
@@ -132,7 +137,7 @@ impl<'a> Node<'a> {
         self.case.at("config")
     }
 
-    /// Returns the rules by which the peer's interest was not ours.
+    /// Returns the rules by which the peer's way was not ours.
     pub(super) fn rules(&self) -> &BTreeSet<Rule> {
         &self.rules
     }
@@ -144,6 +149,18 @@ impl<'a> Node<'a> {
 
     pub(super) fn least_work(&self, filter: &str) -> f64 {
         self.listening.get(filter).map_or(0.0, |(_, min_pow)| *min_pow)
+    }
+
+    /// Notes that the peer's node has sent an envelope on.
+    pub(super) fn peer_sent_on(&mut self, to: &str, hash: EnvelopeHash) {
+        if let Some((peer, _)) = self.peers.get(to) {
+            self.sent_on.insert((*peer, hash));
+        }
+    }
+
+    /// Returns whether the peer's node had sent an envelope on before.
+    pub(super) fn had_peer_sent_on(&self, to: &str, hash: EnvelopeHash) -> bool {
+        self.peers.get(to).is_some_and(|(peer, _)| self.sent_on.contains(&(*peer, hash)))
     }
 
     /// Returns the envelopes in the pool.
@@ -205,7 +222,10 @@ impl<'a> Node<'a> {
                 let filter = BloomFilter::from(step.array::<64>("bloom")?);
                 self.set_by_hand(Interest::Bloom(filter), clock, seen)
             }
-            "set_full_node" => self.give(clock, Input::FullNode(step.says("on")), seen),
+            "set_full_node" => {
+                self.full = step.says("on");
+                self.give(clock, Input::FullNode(self.full), seen)
+            }
             "subscribe" => self.subscribe(step, clock, seen),
             "unsubscribe" => self.unsubscribe(step.text("filter")?, clock, seen),
             "trust" => self.tell(step, clock, seen, Input::Trust),
@@ -243,9 +263,19 @@ impl<'a> Node<'a> {
         self.give(clock, Input::PeerUp { peer, id, address: None, version }, seen)
     }
 
-    fn packet(&mut self, peer: &str, packet: Case<'_>, clock: Clock, seen: &mut Seen) -> Result<(), String> {
-        let payload = packet.payload("payload")?.ok_or("a packet without a payload")?;
-        let input = Input::Packet { peer: self.peer(peer)?, code: packet.number("code")?, payload };
+    fn packet(&mut self, name: &str, packet: Case<'_>, clock: Clock, seen: &mut Seen) -> Result<(), String> {
+        let code = packet.number("code")?;
+        let mut payload = packet.payload("payload")?.ok_or("a packet without a payload")?;
+        if self.manner == Manner::Peers && matches!(code, code::STATUS | code::STATUS_UPDATE) {
+            let read = differs::unknown_key(self.version(name), code == code::STATUS_UPDATE, &payload);
+            self.rules.extend(read.as_ref().map(|_| Rule::UnknownKey));
+            match read {
+                None => {}
+                Some(Read::As(options)) => payload = options,
+                Some(Read::Refused) => payload = Vec::new(),
+            }
+        }
+        let input = Input::Packet { peer: self.peer(name)?, code, payload };
         self.give(clock, input, seen)
     }
 
@@ -294,19 +324,31 @@ impl<'a> Node<'a> {
         self.filters.insert(name.clone(), filter);
         self.listening.insert(name, (topics.clone(), min_pow));
         self.ever.extend(&topics);
-        let mut widened = self.interest.widened(topics.iter().copied());
-        if self.manner == Manner::Peers
-            && let Some(lossy) = differs::lossy_filter(&self.interest, &topics)
-            && lossy != widened
-        {
-            widened = lossy;
-            self.rules.insert(Rule::LossyFilter);
-        }
         let bloom_mode = self.settings()?.says("bloom_mode");
+        let widened = self.widened(&topics, bloom_mode);
         if bloom_mode && (self.interest == Interest::Unsaid || widened == self.interest) {
             return Ok(());
         }
         self.set_interest(widened, clock, seen)
+    }
+
+    /// Returns the interest with the topics of a new filter.
+    fn widened(&mut self, topics: &[Topic], bloom_mode: bool) -> Interest {
+        let ours = self.interest.widened(topics.iter().copied());
+        let (rule, peers) = match self.manner {
+            Manner::Ours => return ours,
+            Manner::Peers if self.full => {
+                (Rule::SubscribingWhileFull, differs::subscribing_while_full(&self.interest, bloom_mode, topics))
+            }
+            Manner::Peers => match differs::lossy_filter(&self.interest, topics) {
+                Some(lossy) => (Rule::LossyFilter, lossy),
+                None => return ours,
+            },
+        };
+        if peers != ours {
+            self.rules.insert(rule);
+        }
+        peers
     }
 
     fn unsubscribe(&mut self, name: &str, clock: Clock, seen: &mut Seen) -> Result<(), String> {
