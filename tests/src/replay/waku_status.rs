@@ -8,7 +8,8 @@ use proto::{ChatKey, Instant, Topic, Turn, UnixMillis};
 use wire::waku::code;
 use wire::waku::status::{Options, RateLimits, StatusError};
 use wire::waku::{
-    BloomFilter, Config, DropReason, Former, Host, Input, Interest, Output, PeerId, Requirements, Version, Wants,
+    Allowance, BloomFilter, Config, DropReason, Former, Host, Input, Interest, Output, PeerId, Rate, Requirements,
+    Version, Wants,
 };
 
 use super::Outcome;
@@ -65,6 +66,7 @@ fn host(case: Case<'_>, version: Version, expect: Case<'_>) -> Result<(), String
         confirmations: config.says("confirmations"),
         max_packet: max_size,
         max_envelope: max_size,
+        allowance: Some(allowance(&theirs)),
         ..Config::default()
     })?;
     // The peer was told another minimum after its start: what it says is the one thing that tells which.
@@ -73,11 +75,17 @@ fn host(case: Case<'_>, version: Version, expect: Case<'_>) -> Result<(), String
         node.handle(Input::MinPow { pow, former: Former::Tolerated });
     }
     let ours = node.meet(version).ok_or("our host says nothing")?;
-    // Our host limits no rates, and says so.
-    let unlimited = Some(RateLimits::default());
-    theirs.packet_limits = unlimited;
-    theirs.byte_limits = unlimited.filter(|_| version == Version::V1);
     same_bytes("our host's status", &ours, &theirs.to_status(version))
+}
+
+/// Returns the limits of a node that says this; what it says is the one thing that tells them.
+fn allowance(said: &Options) -> Allowance {
+    let [packets, bytes] = [said.packet_limits, said.byte_limits].map(Option::unwrap_or_default);
+    Allowance {
+        per_peer: Rate { packets: packets.peer, bytes: bytes.peer },
+        per_address: Rate { packets: packets.ip, bytes: bytes.ip },
+        ..Allowance::default()
+    }
 }
 
 fn received(case: Case<'_>, kind: Kind, version: Version, expect: Case<'_>) -> Result<Outcome, String> {

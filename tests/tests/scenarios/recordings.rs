@@ -118,6 +118,22 @@ fn an_altered_expectation_is_noticed() {
     }
 }
 
+/// Nor does a rule excuse anything in a session beside what it is about.
+#[test]
+fn an_altered_status_is_noticed_in_every_session_where_we_differ() {
+    for name in ["waku-behaviour.jsonl", "waku-behaviour-062.jsonl"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let listed: Vec<&str> = text.lines().filter(|line| replay::file(&path, line).listed == 1).collect();
+        assert!(listed.len() >= 6);
+        for case in listed {
+            // A digit of the minimum that our node says in its first status.
+            let report = replayed_altered(name, |line| line == case, r#""code":0,"payload":""#, 22);
+            assert_eq!((report.bad.len(), report.listed), (1, 0), "{report}");
+        }
+    }
+}
+
 /// A rule covers what it foretells, and not whatever else such a case may show.
 #[test]
 fn an_altered_expectation_is_noticed_where_we_differ_too() {

@@ -10,7 +10,8 @@ use wire::waku::{Completion, MailRequest, Version, code};
 use super::super::case::{Case, check, same, same_bytes};
 use super::super::differs;
 use super::Rule;
-use super::node::{Mail, Message, Node, Seen, hashes};
+use super::node::{Mail, Message, Node, Seen};
+use super::script::hashes;
 
 /// Compares; returns the rules by which ours differs.
 pub(super) fn compare(node: &mut Node<'_>, seen: &Seen, step: Case<'_>) -> Result<BTreeSet<Rule>, String> {

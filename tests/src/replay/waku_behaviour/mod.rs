@@ -6,6 +6,8 @@
 
 mod compare;
 mod node;
+mod script;
+mod settings;
 
 use std::collections::BTreeSet;
 

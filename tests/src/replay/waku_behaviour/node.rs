@@ -1,23 +1,21 @@
 //! Our node in the place of the recorded one: its settings, and what each step does to it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use k256::SecretKey;
-use proto::{ChatKey, EnvelopeHash, Instant, Topic, Turn, UnixMillis};
+use proto::{EnvelopeHash, Instant, Topic, Turn, UnixMillis};
 use wire::payload::{Arrival, Filter, Filters, SymKey};
-use wire::rlp::Reader;
 use wire::waku::status::is_requirement;
 use wire::waku::{
-    Allowance, BloomFilter, Completion, Config, Envelope, Event, Former, Host, Input, Interest, MailRequest,
-    MessagesRequest, Output, PeerId, Rate, Version, code,
+    BloomFilter, Completion, Envelope, Event, Former, Host, Input, Interest, MailRequest, Output, PeerId, Version, code,
 };
 
 use super::super::case::Case;
 use super::super::differs::{self, Read};
 use super::Rule;
+use super::script::{completion, envelope, request, topics};
+use super::settings::{Keys, config};
 use crate::dice::Seeded;
 
 /// How options are read, and what interest follows from those who listen.
@@ -47,7 +45,7 @@ pub(super) struct Node<'a> {
     sent_on: BTreeSet<(PeerId, EnvelopeHash)>,
     /// The connections by their names in the script, with those that have ended.
     peers: BTreeMap<String, (PeerId, Version)>,
-    keys: BTreeMap<String, ChatKey>,
+    keys: Keys,
     start_ms: u64,
     /// Every envelope that was in the pool: the last second it lives, and whether it was posted here.
     pooled: BTreeMap<EnvelopeHash, (u64, bool)>,
@@ -89,26 +87,9 @@ impl<'a> Node<'a> {
     /// Returns a node with the settings of the recorded one.
     pub(super) fn new(case: Case<'a>, manner: Manner) -> Result<Self, String> {
         let settings = case.at("config")?;
-        let max_size = usize::try_from(settings.number("max_message_size")?).map_err(|_| "max_message_size")?;
-        let (full_node, bloom_mode) = (settings.says("full_node"), settings.says("bloom_mode"));
-        // A node that starts full has a filter of all bits, which it says in bloom mode even when it is full no more.
-        let interest = if full_node && bloom_mode { Interest::Full } else { Interest::Unsaid };
         let mut keys = Keys::default();
-        let config = Config {
-            interest: interest.clone(),
-            min_pow: settings.double("min_pow")?,
-            light_node: settings.says("light"),
-            refuse_light_peers: settings.says("restrict_light"),
-            confirmations: settings.says("confirmations"),
-            max_packet: max_size,
-            max_envelope: max_size,
-            allowance: settings.find("rate_limiter").map(|limits| allowance(limits, &mut keys)).transpose()?,
-            ignored: keys.of_list(settings, "soft_blacklist")?,
-            mail_server: settings.says("mailserver"),
-            // The recorded node leaves it to its transport to end a connection without a status.
-            status_timeout: Duration::MAX,
-            ..Config::default()
-        };
+        let config = config(settings, &mut keys)?;
+        let (interest, full) = (config.interest.clone(), settings.says("full_node"));
         let mut node = Self {
             case,
             host: Host::new(config),
@@ -117,18 +98,18 @@ impl<'a> Node<'a> {
             ever: Vec::new(),
             by_hand: interest.clone(),
             interest,
-            full: full_node,
+            full,
             manner,
             rules: BTreeSet::new(),
             sent_on: BTreeSet::new(),
             peers: BTreeMap::new(),
-            keys: keys.0,
+            keys,
             start_ms: case.number("start_ms")?,
             pooled: BTreeMap::new(),
         };
         let mut seen = Seen::default();
         let start = Clock { now: Instant::default(), unix: UnixMillis::new(node.start_ms) };
-        node.give(start, Input::FullNode(full_node), &mut seen)?;
+        node.give(start, Input::FullNode(full), &mut seen)?;
         Ok(node)
     }
 
@@ -253,9 +234,7 @@ impl<'a> Node<'a> {
     }
 
     fn connect(&mut self, step: Case<'_>, clock: Clock, seen: &mut Seen) -> Result<(), String> {
-        let mut keys = Keys(std::mem::take(&mut self.keys));
-        let id = keys.of(step.text("peer_id")?)?;
-        self.keys = keys.0;
+        let id = self.keys.of(step.text("peer_id")?)?;
         let version = u32::try_from(step.number("waku_version")?).map_err(|_| "waku_version")?;
         let peer = PeerId(clock.unix.get() * 16 + self.peers.len() as u64);
         let spoken = if version == 0 { Version::V0 } else { Version::V1 };
@@ -440,89 +419,4 @@ impl<'a> Node<'a> {
 struct Clock {
     now: Instant,
     unix: UnixMillis,
-}
-
-/// A key for each node id of the recording, which is a hash: its own key cannot be told from it.
-#[derive(Default)]
-struct Keys(BTreeMap<String, ChatKey>);
-
-impl Keys {
-    fn of(&mut self, id: &str) -> Result<ChatKey, String> {
-        let id = id.strip_prefix("0x").unwrap_or(id);
-        if let Some(key) = self.0.get(id) {
-            return Ok(*key);
-        }
-        let mut secret = [0; 32];
-        secret[24..].copy_from_slice(&(self.0.len() as u64 + 1).to_be_bytes());
-        let key: ChatKey = SecretKey::from_slice(&secret).map_err(|_| "no key")?.public_key().into();
-        self.0.insert(id.to_owned(), key);
-        Ok(key)
-    }
-
-    fn of_list(&mut self, from: Case<'_>, name: &str) -> Result<Vec<ChatKey>, String> {
-        let Some(_) = from.find(name) else { return Ok(Vec::new()) };
-        from.texts(name)?.into_iter().map(|id| self.of(id)).collect()
-    }
-}
-
-fn allowance(limits: Case<'_>, keys: &mut Keys) -> Result<Allowance, String> {
-    let rate = |of: &str| -> Result<Rate, String> {
-        Ok(Rate {
-            packets: limits.number(&format!("packets_per_{of}"))?,
-            bytes: limits.number(&format!("bytes_per_{of}"))?,
-        })
-    };
-    let addresses = limits.find("whitelisted_ips").map(|_| limits.texts("whitelisted_ips")).transpose()?;
-    let parse = |text: &str| text.parse::<IpAddr>().map_err(|_| format!("{text} is no address"));
-    Ok(Allowance {
-        per_peer: rate("peer")?,
-        per_address: rate("ip")?,
-        tolerance: limits.number("drop_tolerance")?,
-        spared_peers: keys.of_list(limits, "whitelisted_peers")?,
-        spared_addresses: addresses.unwrap_or_default().into_iter().map(parse).collect::<Result<_, _>>()?,
-    })
-}
-
-/// Reads one envelope.
-pub(super) fn envelope(raw: &[u8]) -> Result<Envelope, String> {
-    Envelope::decode(raw).map_err(|error| format!("an envelope that does not decode: {error}"))
-}
-
-/// Returns the names of the envelopes in a packet.
-pub(super) fn hashes(payload: &[u8]) -> Result<Vec<EnvelopeHash>, String> {
-    let mut list = Reader::new(payload).list().map_err(|error| error.to_string())?;
-    let mut hashes = Vec::new();
-    while !list.is_empty() {
-        hashes.push(envelope(list.raw().map_err(|error| error.to_string())?)?.hash());
-    }
-    Ok(hashes)
-}
-
-fn topics(step: Case<'_>) -> Result<Vec<Topic>, String> {
-    let parse = |text: &str| {
-        let bytes = hex::decode(text).unwrap_or_default();
-        Topic::try_from(bytes.as_slice()).map_err(|_| format!("{text} is no topic"))
-    };
-    step.texts("topics")?.into_iter().map(parse).collect()
-}
-
-fn request(said: Case<'_>) -> Result<MessagesRequest, String> {
-    let number = |name: &str| u32::try_from(said.number(name)?).map_err(|_| name.to_owned());
-    Ok(MessagesRequest {
-        // What is not hexadecimal is no id.
-        id: hex::decode(said.text("id")?).unwrap_or_default(),
-        from_s: number("from_unix_s")?,
-        to_s: number("to_unix_s")?,
-        limit: number("limit")?,
-        cursor: said.bytes("cursor")?,
-        bloom: said.bytes("bloom")?,
-        topics: topics(said)?.iter().map(|topic| topic.as_bytes().to_vec()).collect(),
-    })
-}
-
-/// Reads the body of a completion, as it is inside its RLP string.
-fn completion(body: &[u8]) -> Result<Completion, String> {
-    let mut packet = wire::rlp::Writer::new();
-    packet.bytes(body);
-    Completion::decode(&packet.into_vec()).map_err(|error| error.to_string())
 }
