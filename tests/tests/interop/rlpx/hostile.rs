@@ -42,7 +42,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         group: "rlpx",
         name: "hostile_frames_are_closed_and_others_are_served",
         peers: &[Tool::Node, Tool::Geth],
-        shows: &["CLIENT-01", "WAKU1-01", "WAKU1-09", "WAKU1-10"],
+        shows: &["CLIENT-01", "WAKU1-01", "WAKU1-09"],
         within: Duration::from_secs(60),
         run: hostile_frames_are_closed_and_others_are_served,
     },

@@ -58,9 +58,17 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         group: "rlpx",
+        name: "a_node_dials_again_whatever_it_was_told_and_says_when_it_leaves",
+        peers: &[Tool::Node, Tool::Geth1103, Tool::Geth],
+        shows: &["CLIENT-12", "WAKU1-78"],
+        within: Duration::from_secs(90),
+        run: a_node_dials_again_whatever_it_was_told_and_says_when_it_leaves,
+    },
+    Scenario {
+        group: "rlpx",
         name: "a_probe_shakes_hands_with_a_node_again_and_again",
         peers: &[Tool::Node, Tool::Probe],
-        shows: &["CLIENT-01", "WAKU1-01", "WAKU1-03", "WAKU1-19"],
+        shows: &["CLIENT-01", "WAKU1-01", "WAKU1-03", "WAKU1-19", "WAKU1-71"],
         within: Duration::from_secs(60),
         run: a_probe_shakes_hands_with_a_node_again_and_again,
     },
@@ -178,6 +186,24 @@ fn a_node_that_was_killed_is_found_again_by_those_who_dial_it(world: &World) -> 
     })
 }
 
+/// Some reasons are a refusal; a static peer is dialled again after each of them.
+fn a_node_dials_again_whatever_it_was_told_and_says_when_it_leaves(world: &World) -> Outcome {
+    each_at_once(|tool| {
+        let mut geth = Geth::start(world, tool, &["-caps", "waku/1"])?;
+        let relay = world.relay(&["--peer", &geth.enode.to_string()])?;
+        let mut connect = greeted(&mut geth, &relay)?;
+        for reason in
+            [Reason::Requested, Reason::UselessPeer, Reason::TooManyPeers, Reason::Quitting, Reason::Subprotocol]
+        {
+            geth.program.call("disconnect", json!({"peer": connect["peer"], "reason": reason.code()}))?;
+            geth.program.event("disconnect", SOON)?;
+            connect = greeted(&mut geth, &relay).map_err(|error| format!("after {reason}: {error}"))?;
+        }
+        same("how it ends", relay.program.close(SOON)?.code(), Some(0))?;
+        same("what it says then", &geth.program.event("disconnect", SOON)?["reason"], &json!("client quitting"))
+    })
+}
+
 /// Checks both go-ethereums side by side.
 fn each_at_once(check: impl Fn(Tool) -> Outcome + Sync) -> Outcome {
     std::thread::scope(|scope| {
@@ -213,9 +239,8 @@ fn a_probe_shakes_hands_with_a_node_again_and_again(world: &World) -> Outcome {
     let status = probe(world, &relay, &["status"])?;
     same("base protocol", &status["p2p_version"], &json!(5))?;
     same("snappy", &status["snappy"], &json!(true))?;
-    if status["error"] != Value::Null || !status["remote_caps"].as_str().unwrap_or_default().contains("waku/1") {
-        return Err(format!("no status: {status}").into());
-    }
+    same("its capabilities", &status["remote_caps"], &json!("[waku/0 waku/1]"))?;
+    same("error", &status["error"], &Value::Null)?;
     // Who speaks an older base protocol compresses nothing, and is understood.
     let status = probe(world, &relay, &["status", "-p2pversion", "4"])?;
     same("error of version 4", &status["error"], &Value::Null)?;

@@ -34,7 +34,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         group: "rlpx",
         name: "shared_capabilities_get_their_ranges_and_others_take_none",
         peers: &BOTH,
-        shows: &["WAKU1-15", "WAKU1-71", "WAKU1-72", "WAKU1-73"],
+        shows: &["WAKU1-15", "WAKU1-72", "WAKU1-73"],
         within: Duration::from_secs(60),
         run: shared_capabilities_get_their_ranges_and_others_take_none,
     },
