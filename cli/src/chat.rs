@@ -1,6 +1,5 @@
 //! `cardinal chat`: a public chat, line by line. Lines of stdin go out, one after the other; messages come in.
 
-mod input;
 mod print;
 
 use std::io::IsTerminal as _;
@@ -13,11 +12,11 @@ use tonic::Streaming;
 use crate::args::ChatArgs;
 use crate::client::{self, Node, answer};
 use crate::error::CliError;
+use crate::lines::Lines;
 use crate::network;
 use crate::output::{Output, Tone, read_or_not, shown};
 use crate::paths::Layout;
 
-use input::Lines;
 use print::Printer;
 
 /// Joins the chat and stays until stdin ends, and until its last line is acknowledged.
@@ -112,7 +111,12 @@ impl Conversation {
 
     fn post(&mut self, text: String) {
         let mut node = self.node.clone();
-        let request = PostRequest { chat: self.chat.clone(), text: text.clone(), timeout_ms: PATIENCE_MS };
+        let request = PostRequest {
+            chat: self.chat.clone(),
+            text: text.clone(),
+            timeout_ms: PATIENCE_MS,
+            ..PostRequest::default()
+        };
         let task = tokio::spawn(async move { answer(node.post(request)).await });
         self.post = Some(Post { text, task });
     }

@@ -76,7 +76,7 @@ pub struct Limits {
     pub static_peers: usize,
     /// Public chats joined.
     pub chats: usize,
-    /// Streams of the local API that follow a chat.
+    /// Streams of the local API that follow a chat, or watch.
     pub subscribers: usize,
 }
 
@@ -86,7 +86,7 @@ impl Limits {
         Self { peers: 25, inbound: 17, handshakes: 50, static_peers: 16, chats: 128, subscribers: 32 };
     /// The bounds of a relay: mostly inbound.
     pub const RELAY: Self =
-        Self { peers: 200, inbound: 184, handshakes: 50, static_peers: 16, chats: 0, subscribers: 0 };
+        Self { peers: 200, inbound: 184, handshakes: 50, static_peers: 16, chats: 0, subscribers: 8 };
 
     /// Returns the same limits for another number of peers, a third of them kept free for those we dial.
     #[must_use]

@@ -5,7 +5,6 @@
 
 mod cards;
 mod evidence;
-mod folder;
 mod scribe;
 mod story;
 mod talk;
@@ -13,13 +12,13 @@ mod talk;
 use std::time::Instant;
 
 use crate::error::CliError;
+use crate::folder::Folder;
 use crate::network::Network;
 use crate::output::Output;
 use crate::paths::Layout;
 use crate::process::Crew;
 use crate::signals::Signals;
 
-use folder::Folder;
 use scribe::Scribe;
 
 /// Tells the story. However it ends, the children are stopped and the folder is removed.

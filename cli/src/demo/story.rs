@@ -6,7 +6,7 @@ use proto::rpc::api::LockRequest;
 
 use crate::client::{Keymgr, Node, answer};
 use crate::error::CliError;
-use crate::network::{KeySource, Network, Started};
+use crate::network::{KeySource, LOOPBACK, Network, Started};
 use crate::paths::{Profile, ProfileName};
 use crate::process::Crew;
 
@@ -100,7 +100,7 @@ async fn start_node(
     person: &mut Person,
     relay: &str,
 ) -> Result<Started<Node>, CliError> {
-    let mut node = network.start_node(crew, &person.profile, relay).await?;
+    let mut node = network.start_node(crew, &person.profile, LOOPBACK, &[relay.to_owned()]).await?;
     let status = crate::network::node_status(&mut node.client).await?;
     hold(
         status.chat_fingerprint == person.chat_fingerprint,

@@ -84,7 +84,12 @@ pub(crate) async fn converse(scribe: &Scribe, alice: &mut Talker, bob: &mut Talk
 /// Posts at one node and waits for it at the other. Returns how long that took.
 async fn say(from: &mut Talker, to: &mut Talker, text: &str) -> Result<Duration, CliError> {
     let mut node = from.node.clone();
-    let request = PostRequest { chat: CHAT.to_owned(), text: text.to_owned(), timeout_ms: ACKNOWLEDGED_MS };
+    let request = PostRequest {
+        chat: CHAT.to_owned(),
+        text: text.to_owned(),
+        timeout_ms: ACKNOWLEDGED_MS,
+        ..PostRequest::default()
+    };
     let began = Instant::now();
     let heard = async {
         let line = to.heard().await?;

@@ -1,5 +1,7 @@
 //! A user's folders, and services that answer as a test wants, for the real `cardinal`.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -8,10 +10,11 @@ use proto::rpc::api::keymgr_server::{Keymgr, KeymgrServer};
 use proto::rpc::api::node_server::{Node, NodeServer};
 use proto::rpc::api::{
     AddPeerReply, AddPeerRequest, CardInfo, CardRequest, ChatEvent, ChatLine, Counter, ExportPrivateReply,
-    ExportPrivateRequest, ExportPublicReply, ExportPublicRequest, JoinRequest, KeymgrStatus, KeymgrStatusRequest,
-    LeaveReply, LeaveRequest, LockReply, LockRequest, NodeStatus, NodeStatusRequest, PeerStatus, PostReply,
-    PostRequest, ProvisionReply, ProvisionRequest, SealingKeyReply, SealingKeyRequest, SetReply, SetRequest,
-    UnlockReply, UnlockRequest, WakuStatus, chat_event,
+    ExportPrivateRequest, ExportPublicReply, ExportPublicRequest, HistoryReply, HistoryRequest, JoinRequest,
+    KeymgrStatus, KeymgrStatusRequest, LeaveReply, LeaveRequest, LockReply, LockRequest, NodeEvent, NodeStatus,
+    NodeStatusRequest, PeerStatus, PostReply, PostRequest, ProvisionReply, ProvisionRequest, RemovePeerReply,
+    RemovePeerRequest, SealingKeyReply, SealingKeyRequest, SetReply, SetRequest, UnlockReply, UnlockRequest,
+    WakuStatus, WatchRequest, chat_event, node_event,
 };
 use proto::rpc::{Fault, SealingKey, seal, socket};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -65,7 +68,7 @@ impl World {
         feed(command, stdin.to_owned()).await
     }
 
-    fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.env("HOME", self.dir.path());
         command.env("XDG_DATA_HOME", self.dir.path().join("data"));
@@ -114,8 +117,19 @@ pub(crate) fn assert_fails(output: &Output, fault: Fault) -> String {
 pub(crate) struct FakeNode {
     pub(crate) history: Vec<ChatLine>,
     pub(crate) deaf: bool,
+    /// It never answers for its history.
+    pub(crate) hangs: bool,
     pub(crate) posted: Arc<Mutex<Vec<String>>>,
     pub(crate) set: Arc<Mutex<Vec<SetRequest>>>,
+    /// What those who watch are told, and how that ends; one list for each of them.
+    pub(crate) happenings: Arc<Mutex<Vec<Happenings>>>,
+}
+
+/// What one who watches is told. Without an end, nothing comes after it.
+#[derive(Default)]
+pub(crate) struct Happenings {
+    pub(crate) events: Vec<node_event::Event>,
+    pub(crate) end: Option<Result<(), Status>>,
 }
 
 impl FakeNode {
@@ -132,6 +146,7 @@ impl FakeNode {
 #[tonic::async_trait]
 impl Node for FakeNode {
     type JoinStream = ReceiverStream<Result<ChatEvent, Status>>;
+    type WatchStream = ReceiverStream<Result<NodeEvent, Status>>;
 
     async fn status(&self, _: Request<NodeStatusRequest>) -> Result<Response<NodeStatus>, Status> {
         let peer = PeerStatus { client: "evil\x1b[2J/1".to_owned(), ..Default::default() };
@@ -143,7 +158,8 @@ impl Node for FakeNode {
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<Self::JoinStream>, Status> {
-        assert_eq!((request.get_ref().chat.as_str(), request.get_ref().history), ("demo", 50));
+        assert_eq!(request.get_ref().chat, "demo");
+        assert!(matches!(request.get_ref().history, 0 | 50));
         let (say, events) = tokio::sync::mpsc::channel(64);
         let lines = self.history.clone();
         tokio::spawn(async move {
@@ -157,7 +173,7 @@ impl Node for FakeNode {
     }
 
     async fn post(&self, request: Request<PostRequest>) -> Result<Response<PostReply>, Status> {
-        assert_eq!(request.get_ref().timeout_ms, 10_000);
+        assert!(request.get_ref().timeout_ms == 10_000 || request.get_ref().only_kept);
         if self.deaf {
             return Err(Fault::NotAcknowledged.status("no peer acknowledged the message within 10 s"));
         }
@@ -185,7 +201,36 @@ impl Node for FakeNode {
     }
 
     async fn add_peer(&self, _: Request<AddPeerRequest>) -> Result<Response<AddPeerReply>, Status> {
-        Err(Status::unimplemented("not in this test"))
+        not_here()
+    }
+
+    async fn remove_peer(&self, _: Request<RemovePeerRequest>) -> Result<Response<RemovePeerReply>, Status> {
+        not_here()
+    }
+
+    async fn history(&self, request: Request<HistoryRequest>) -> Result<Response<HistoryReply>, Status> {
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        let limit = request.get_ref().limit as usize;
+        Ok(Response::new(HistoryReply { messages: self.history.iter().take(limit).cloned().collect() }))
+    }
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let mut all = self.happenings.lock().unwrap();
+        let Happenings { events, end } = if all.is_empty() { Happenings::default() } else { all.remove(0) };
+        let (say, told) = tokio::sync::mpsc::channel(64);
+        tokio::spawn(async move {
+            for event in [node_event::Event::Watching(true)].into_iter().chain(events) {
+                let _ = say.send(Ok(NodeEvent { event: Some(event) })).await;
+            }
+            match end {
+                Some(Ok(())) => {}
+                Some(Err(status)) => drop(say.send(Err(status)).await),
+                None => say.closed().await,
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(told)))
     }
 }
 

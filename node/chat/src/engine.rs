@@ -93,8 +93,8 @@ impl Engine {
                     self.commit(Change::Left(chat));
                 }
             }
-            Input::Post { token, chat, text } => {
-                if let Err(why) = self.post(turn, token, chat, text) {
+            Input::Post { token, chat, text, response_to } => {
+                if let Err(why) = self.post(turn, token, chat, text, response_to) {
                     self.tell(Event::NotPosted { token: Some(token), why });
                 }
             }
@@ -142,14 +142,21 @@ impl Engine {
         }
     }
 
-    fn post(&mut self, turn: &Turn<'_>, token: Token, name: ChatName, text: String) -> Result<(), NotPosted> {
+    fn post(
+        &mut self,
+        turn: &Turn<'_>,
+        token: Token,
+        name: ChatName,
+        text: String,
+        response_to: Option<MessageId>,
+    ) -> Result<(), NotPosted> {
         let chat = self.state.chats.get(&name).filter(|chat| chat.joined).ok_or(NotPosted::NotJoined)?;
         check_text(&text)?;
         if self.state.drafts.len() >= DRAFTS_LIMIT || self.state.unsent.len() >= UNSENT_LIMIT {
             return Err(NotPosted::TooMany);
         }
         let clock = chat.clock.next(turn.unix).ok_or(NotPosted::ClockRanOut)?;
-        let draft = Draft { chat: name, clock, timestamp: turn.unix, text };
+        let draft = Draft { chat: name, clock, timestamp: turn.unix, text, response_to };
         self.commit(Change::Drafted(draft.clone()));
         self.ask(&draft, Some(token), turn.now);
         Ok(())
@@ -199,9 +206,10 @@ impl Engine {
             chat: draft.chat.clone(),
             clock: draft.clock,
             timestamp: draft.timestamp,
+            sent: now.to_secs(),
             received: now,
             text: draft.text.clone(),
-            response_to: String::new(),
+            response_to: draft.response_to.map(|id| format!("0x{id}")).unwrap_or_default(),
             content: Content::Text,
             wrapper: sealed.bytes,
         })
@@ -263,6 +271,7 @@ impl Engine {
             chat: message.chat,
             clock: message.clock,
             timestamp: message.timestamp,
+            sent,
             received: now,
             text: message.text,
             response_to: message.response_to,

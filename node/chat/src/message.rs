@@ -18,6 +18,7 @@ use proto::{UnixMillis, UnixSecs, pb};
 
 use crate::clock::{ClockError, Lamport};
 use crate::name::ChatName;
+use crate::state::Draft;
 
 /// A chat message for a public chat that keeps all the rules.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,6 +64,21 @@ pub enum Content {
     },
     /// A number of a later version; the text is what can be shown.
     Other(i32),
+}
+
+impl Content {
+    /// Returns the content type as it goes over the wire.
+    #[must_use]
+    pub const fn number(&self) -> i32 {
+        match self {
+            Self::Text => ContentType::TextPlain as i32,
+            Self::Sticker { .. } => ContentType::Sticker as i32,
+            Self::Status => ContentType::Status as i32,
+            Self::Emoji => ContentType::Emoji as i32,
+            Self::Audio { .. } => ContentType::Audio as i32,
+            Self::Other(number) => *number,
+        }
+    }
 }
 
 /// Codings of sound.
@@ -148,11 +164,13 @@ impl ChatMessage {
 }
 
 /// Returns the encoding of a text message to a public chat: fields in ascending order, none unknown.
-pub(crate) fn encode_text(chat: &ChatName, clock: Lamport, timestamp: UnixMillis, text: &str) -> Vec<u8> {
+pub(crate) fn encode_text(draft: &Draft) -> Vec<u8> {
+    let Draft { chat, clock, timestamp, text, response_to } = draft;
     pb::ChatMessage {
         clock: clock.get(),
         timestamp: timestamp.get(),
-        text: text.to_owned(),
+        text: text.clone(),
+        response_to: response_to.map(|id| format!("0x{id}")).unwrap_or_default(),
         chat_id: chat.as_str().to_owned(),
         message_type: PUBLIC,
         content_type: ContentType::TextPlain as i32,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use proto::{ChatKey, MessageId, UnixMillis};
+use proto::{ChatKey, MessageId, UnixMillis, UnixSecs};
 
 use crate::clock::Lamport;
 use crate::message::{Content, encode_text};
@@ -47,12 +47,14 @@ pub struct Draft {
     pub timestamp: UnixMillis,
     /// What is written.
     pub text: String,
+    /// The message that it answers.
+    pub response_to: Option<MessageId>,
 }
 
 impl Draft {
     /// Returns the bytes to be signed and wrapped: the same each time.
     pub(crate) fn payload(&self) -> Vec<u8> {
-        encode_text(&self.chat, self.clock, self.timestamp, &self.text)
+        encode_text(self)
     }
 }
 
@@ -82,6 +84,8 @@ pub struct Message {
     pub clock: Lamport,
     /// The author's wall clock, to be shown.
     pub timestamp: UnixMillis,
+    /// When its envelope was sent; of ours, when it was signed.
+    pub sent: UnixSecs,
     /// Our wall clock when it came, or was written.
     pub received: UnixMillis,
     /// What is written.
@@ -167,7 +171,7 @@ impl State {
 /// Without what was written.
 impl fmt::Debug for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { chat, clock, timestamp: _, text } = self;
+        let Self { chat, clock, timestamp: _, text, response_to: _ } = self;
         write!(f, "Draft({chat:?}, {clock:?}, {} bytes)", text.len())
     }
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use chat::ChatName;
 use proto::rpc::Fault;
 use proto::{ChatKey, EnvelopeHash, MessageId};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wire::p2p::Reason;
 use wire::waku::PeerId;
 
-use super::followers::TooSlow;
+use super::listener::Listening;
+use super::watchers::Happening;
 use crate::config::{Interest, Waku};
 use crate::network::outbox::Outbox;
 use crate::rooms::Room;
@@ -40,7 +41,14 @@ pub(crate) enum Command {
         _share: OwnedSemaphorePermit,
     },
     /// A connection that was up has ended.
-    Down(PeerId),
+    Down {
+        /// Which peer.
+        peer: PeerId,
+        /// A word for why.
+        why: &'static str,
+    },
+    /// The connection to this node is not wanted any more.
+    Dismiss(ChatKey),
     /// Somebody asks how things stand.
     Status(oneshot::Sender<Snapshot>),
     /// Somebody changes a setting.
@@ -67,16 +75,43 @@ pub(crate) enum Command {
         reply: oneshot::Sender<Result<bool, Trouble>>,
     },
     /// Somebody writes in a chat.
-    Post {
+    Post(Post),
+    /// Somebody wants the stored messages of a chat.
+    History {
         /// The chat.
-        room: Arc<Room>,
-        /// What to say.
-        text: String,
-        /// How long to wait for a peer's acknowledgement.
-        within: Duration,
-        /// What became of it.
-        reply: oneshot::Sender<Result<Posted, Trouble>>,
+        chat: ChatName,
+        /// How many of the latest at most.
+        limit: u32,
+        /// The messages, oldest first.
+        reply: oneshot::Sender<Vec<Line>>,
     },
+    /// Somebody wants to know what happens.
+    Watch(oneshot::Sender<Listening<Happening>>),
+}
+
+/// A message to be written in a chat.
+pub(crate) struct Post {
+    /// The chat.
+    pub(crate) room: Arc<Room>,
+    /// What to say.
+    pub(crate) text: String,
+    /// The message that it answers.
+    pub(crate) response_to: Option<MessageId>,
+    /// What the caller waits for.
+    pub(crate) until: Until,
+    /// How long it waits.
+    pub(crate) within: Duration,
+    /// What became of it.
+    pub(crate) reply: oneshot::Sender<Result<Posted, Trouble>>,
+}
+
+/// What the caller of a post waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The message is signed, kept, and on its way.
+    Kept,
+    /// A peer has it.
+    Acknowledged,
 }
 
 /// A peer that has shaken hands.
@@ -127,20 +162,18 @@ pub(crate) struct Snapshot {
 pub(crate) struct Following {
     /// The latest stored messages, oldest first.
     pub(crate) history: Vec<Line>,
-    /// What comes after them, until the node stops or the follower reads too slowly.
-    pub(crate) live: mpsc::Receiver<Line>,
-    /// Says so when the follower read too slowly.
-    pub(crate) ended: oneshot::Receiver<TooSlow>,
+    /// What comes after them.
+    pub(crate) listening: Listening<Line>,
 }
 
-/// A message that a peer has acknowledged.
+/// A message that is on its way, or that a peer has acknowledged.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Posted {
     /// The message.
     pub(crate) id: MessageId,
-    /// The envelope that carried it.
-    pub(crate) envelope: EnvelopeHash,
-    /// From the request to the acknowledgement.
+    /// The envelope that carried it, once it is acknowledged.
+    pub(crate) envelope: Option<EnvelopeHash>,
+    /// From the request to the answer.
     pub(crate) after: Duration,
 }
 

@@ -1,52 +1,39 @@
-//! Those who follow a chat over the local API. A follower that does not read is let go, and never waited for.
+//! Those who follow a chat over the local API.
 
 use chat::ChatName;
-use tokio::sync::{mpsc, oneshot};
 
 use super::command::Following;
+use super::listener::Listener;
 use crate::store::Line;
 
 /// The followers of all chats. Their number is bounded by the service.
 #[derive(Default)]
-pub(super) struct Followers(Vec<Follower>);
-
-struct Follower {
-    chat: ChatName,
-    lines: mpsc::Sender<Line>,
-    slow: oneshot::Sender<TooSlow>,
-}
-
-/// Why the lines end: they were not read in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooSlow;
+pub(super) struct Followers(Vec<(ChatName, Listener<Line>)>);
 
 impl Followers {
     /// Adds a follower, who is given the history first.
     pub(super) fn add(&mut self, chat: ChatName, history: Vec<Line>) -> Following {
-        self.0.retain(|follower| !follower.lines.is_closed());
-        let (lines, live) = mpsc::channel(UNREAD);
-        let (slow, ended) = oneshot::channel();
-        self.0.push(Follower { chat, lines, slow });
-        Following { history, live, ended }
+        self.0.retain(|(_, follower)| !follower.is_gone());
+        let (follower, listening) = Listener::new(UNREAD);
+        self.0.push((chat, follower));
+        Following { history, listening }
     }
 
     /// Lets the followers of a chat go.
     pub(super) fn forget(&mut self, chat: &ChatName) {
-        self.0.retain(|follower| follower.chat != *chat);
+        self.0.retain(|(follows, _)| follows != chat);
     }
 
     /// Tells the followers of a chat.
     pub(super) fn tell(&mut self, chat: &ChatName, line: &Line) {
-        let (followers, others): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.0).into_iter().partition(|follower| follower.chat == *chat);
-        self.0 = others;
-        for follower in followers {
-            match follower.lines.try_send(line.clone()) {
-                Ok(()) => self.0.push(follower),
-                Err(mpsc::error::TrySendError::Full(_)) => drop(follower.slow.send(TooSlow)),
-                Err(mpsc::error::TrySendError::Closed(_)) => {}
-            }
-        }
+        let all = std::mem::take(&mut self.0);
+        self.0 = all
+            .into_iter()
+            .filter_map(|(follows, follower)| {
+                let kept = if follows == *chat { follower.told(line) } else { Some(follower) };
+                kept.map(|follower| (follows, follower))
+            })
+            .collect();
     }
 }
 
@@ -55,8 +42,9 @@ const UNREAD: usize = 256;
 
 #[cfg(test)]
 mod tests {
-    use proto::{ChatKey, MessageId, UnixMillis};
+    use proto::{ChatKey, MessageId, UnixMillis, UnixSecs};
 
+    use super::super::listener::TooSlow;
     use super::*;
 
     fn line(n: u64) -> Line {
@@ -70,7 +58,10 @@ mod tests {
             clock: n,
             timestamp: time,
             received: time,
+            sent: UnixSecs::new(1),
             text: "x".into(),
+            response_to: None,
+            content_type: 1,
         }
     }
 
@@ -84,8 +75,8 @@ mod tests {
         let mut following = followers.add(room("demo"), Vec::new());
         followers.tell(&room("other"), &line(1));
         followers.tell(&room("demo"), &line(2));
-        assert_eq!(following.live.try_recv().unwrap().clock, 2);
-        assert!(following.live.try_recv().is_err());
+        assert_eq!(following.listening.live.try_recv().unwrap().clock, 2);
+        assert!(following.listening.live.try_recv().is_err());
     }
 
     #[test]
@@ -96,11 +87,11 @@ mod tests {
             followers.tell(&room("demo"), &line(n));
         }
         let mut read = 0;
-        while following.live.try_recv().is_ok() {
+        while following.listening.live.try_recv().is_ok() {
             read += 1;
         }
         assert_eq!(read, UNREAD);
-        assert_eq!(following.ended.try_recv(), Ok(TooSlow));
+        assert_eq!(following.listening.ended.try_recv(), Ok(TooSlow));
         assert!(followers.0.is_empty());
     }
 }

@@ -4,11 +4,13 @@
 //! wait for the disk: what is to be persisted is on it before anything after it is done.
 
 pub(crate) mod command;
-pub(crate) mod followers;
+mod followers;
+pub(crate) mod listener;
 mod peers;
 pub(crate) mod person;
 mod posts;
 mod sealing;
+pub(crate) mod watchers;
 
 use std::pin::pin;
 
@@ -28,6 +30,7 @@ use crate::stop::Stop;
 use command::{Change, Command, Snapshot};
 use peers::Peers;
 use person::{Effect, Person};
+use watchers::{Happening, Watchers};
 
 /// The owner of every machine.
 pub(crate) struct Engine {
@@ -38,6 +41,7 @@ pub(crate) struct Engine {
     peers: Peers,
     /// None for a relay.
     person: Option<Person>,
+    watchers: Watchers,
 }
 
 impl Engine {
@@ -50,7 +54,7 @@ impl Engine {
     ) -> Self {
         settings.host.interest = said(&settings.interest, person.as_ref());
         let host = Host::new(settings.host.clone());
-        Self { clock, counters, host, settings, peers, person }
+        Self { clock, counters, host, settings, peers, person, watchers: Watchers::default() }
     }
 
     /// Runs until everybody who could command it has gone. Followers and waiting callers are let go when `stop` says so.
@@ -72,6 +76,7 @@ impl Engine {
                 () = alarm.reach(wake) => self.tick().await?,
                 () = &mut stopped, if !stopping => {
                     stopping = true;
+                    self.watchers = Watchers::default();
                     if let Some(person) = &mut self.person {
                         person.let_go();
                     }
@@ -121,23 +126,31 @@ impl Engine {
         match command {
             Command::Up { peer, outbox, reply } => {
                 let (id, address, version) = (peer.id, Some(peer.address.ip()), peer.version);
-                let admitted = self.peers.admit(peer, outbox);
+                let admitted = self.peers.admit(peer.clone(), outbox);
                 if let Ok(admitted) = &admitted {
                     if let Some(replaced) = admitted.replaced {
                         self.host(waku::Input::PeerDown(replaced));
+                        self.watchers.tell(&Happening::PeerDown { id, why: Reason::AlreadyConnected.name() });
                     }
+                    self.watchers.tell(&Happening::PeerUp(peer));
                     self.counters.count("peer", "up");
                     self.host(waku::Input::PeerUp { peer: admitted.peer, id, address, version });
                 }
                 // When the connection has ended meanwhile, its Down is never sent.
                 if let Err(Ok(peer)) = reply.send(admitted.map(|admitted| admitted.peer)) {
-                    self.down(peer);
+                    self.down(peer, "transport");
                 }
             }
             Command::Packet { peer, code, payload, _share } => {
                 self.host(waku::Input::Packet { peer, code, payload });
             }
-            Command::Down(peer) => self.down(peer),
+            Command::Down { peer, why } => self.down(peer, why),
+            Command::Dismiss(id) => {
+                if let Some(peer) = self.peers.number(&id) {
+                    self.host(waku::Input::PeerDown(peer));
+                    self.dismiss(peer, Reason::Requested, "removed");
+                }
+            }
             Command::Status(reply) => {
                 let snapshot = self.snapshot().await?;
                 drop(reply.send(snapshot));
@@ -156,11 +169,17 @@ impl Engine {
                     drop(reply.send(person.leave(&chat).await?));
                 }
             }
-            Command::Post { room, text, within, reply } => {
+            Command::Post(post) => {
                 if let Some(person) = &mut self.person {
-                    person.post(room, text, within, reply).await?;
+                    person.post(post).await?;
                 }
             }
+            Command::History { chat, limit, reply } => {
+                if let Some(person) = &mut self.person {
+                    drop(reply.send(person.history(&chat, limit).await?));
+                }
+            }
+            Command::Watch(reply) => drop(reply.send(self.watchers.add())),
         }
         Ok(())
     }
@@ -190,10 +209,17 @@ impl Engine {
         }
     }
 
-    fn down(&mut self, peer: waku::PeerId) {
-        if self.peers.forget(peer) {
+    fn down(&mut self, peer: waku::PeerId, why: &'static str) {
+        if let Some(id) = self.peers.forget(peer) {
             self.counters.count("peer", "down");
             self.host(waku::Input::PeerDown(peer));
+            self.watchers.tell(&Happening::PeerDown { id, why });
+        }
+    }
+
+    fn dismiss(&mut self, peer: waku::PeerId, reason: Reason, why: &'static str) {
+        if let Some(id) = self.peers.dismiss(peer, reason) {
+            self.watchers.tell(&Happening::PeerDown { id, why });
         }
     }
 
@@ -217,6 +243,7 @@ impl Engine {
             match self.person.as_mut().and_then(Person::next_effect) {
                 Some(Effect::Post(envelope)) => self.host(waku::Input::Post(envelope)),
                 Some(Effect::Topics) => self.say_interest(),
+                Some(Effect::Tell(happening)) => self.watchers.tell(&happening),
                 None => return Ok(()),
             }
         }
@@ -227,13 +254,13 @@ impl Engine {
             waku::Output::Send { peer, code, payload } => {
                 if self.peers.send(peer, code, payload).is_err() {
                     self.counters.count("peer.dropped", "slow");
-                    self.down(peer);
+                    self.down(peer, "slow");
                 }
             }
             waku::Output::Drop { peer, reason } => {
                 self.counters.count("peer.dropped", reason.name());
                 tracing::debug!(?peer, %reason, "peer dropped");
-                self.peers.dismiss(peer, Reason::Subprotocol);
+                self.dismiss(peer, Reason::Subprotocol, reason.name());
             }
             waku::Output::Event(event) => self.host_event(event).await?,
         }

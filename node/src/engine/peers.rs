@@ -79,21 +79,24 @@ impl Peers {
         self.connected.get(&peer).map_or(Ok(()), |(_, outbox)| outbox.packet(code, payload))
     }
 
-    /// Tells a peer why it must go, and forgets it.
-    pub(super) fn dismiss(&mut self, peer: PeerId, reason: Reason) {
-        if let Some((_, outbox)) = self.connected.remove(&peer) {
-            outbox.disconnect(reason);
-            self.publish();
-        }
+    /// Returns the number of the node with this key, if it is connected.
+    pub(super) fn number(&self, id: &ChatKey) -> Option<PeerId> {
+        self.connected.iter().find(|(_, (peer, _))| peer.id == *id).map(|(number, _)| *number)
     }
 
-    /// Forgets a peer; says whether it was known.
-    pub(super) fn forget(&mut self, peer: PeerId) -> bool {
-        let known = self.connected.remove(&peer).is_some();
-        if known {
-            self.publish();
-        }
-        known
+    /// Tells a peer why it must go, and forgets it; says who it was, if it was known.
+    pub(super) fn dismiss(&mut self, peer: PeerId, reason: Reason) -> Option<ChatKey> {
+        let (peer, outbox) = self.connected.remove(&peer)?;
+        outbox.disconnect(reason);
+        self.publish();
+        Some(peer.id)
+    }
+
+    /// Forgets a peer; says who it was, if it was known.
+    pub(super) fn forget(&mut self, peer: PeerId) -> Option<ChatKey> {
+        let (peer, _) = self.connected.remove(&peer)?;
+        self.publish();
+        Some(peer.id)
     }
 
     /// Returns whether a new connection wins over the one to the same node that stands, which is inbound or not.
@@ -169,7 +172,7 @@ mod tests {
         assert!(admit(&mut peers, peer(4, false)).0.is_ok());
         assert_eq!(admit(&mut peers, peer(5, false)).0, Err(Reason::TooManyPeers));
         assert_eq!(connected.borrow().len(), 2);
-        assert!(peers.forget(first.unwrap().peer));
+        assert_eq!(peers.forget(first.unwrap().peer), Some(key(2)));
         assert_eq!(connected.borrow().len(), 1);
     }
 }

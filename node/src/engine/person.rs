@@ -11,14 +11,14 @@ use std::time::Duration;
 use chat::{ChatName, Engine, Event, Input, Output, Parcel};
 use proto::rpc::Fault;
 use proto::{ChatKey, EnvelopeHash, Instant, Topic, UnixSecs};
-use tokio::sync::oneshot;
 use wire::payload::{Arrival, Filter, Filters, OpenError};
 use wire::waku::Envelope;
 
-use super::command::{Following, Posted, Trouble};
+use super::command::{Following, Post, Trouble};
 use super::followers::Followers;
 use super::posts::{Posts, not_posted};
 use super::sealing::{Sealing, Step};
+use super::watchers::Happening;
 use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::identity::{Answered, Asker, Identity};
@@ -41,12 +41,14 @@ pub(crate) struct Person {
     effects: VecDeque<Effect>,
 }
 
-/// What the chat side wants of the Waku host.
+/// What the chat side wants of the engine.
 pub(super) enum Effect {
     /// Send this envelope.
     Post(Envelope),
     /// The topics of the chats have changed.
     Topics,
+    /// Tell those who watch.
+    Tell(Happening),
 }
 
 /// The chat engine, unless the disk is full.
@@ -120,7 +122,7 @@ impl Person {
         self.identity.public()
     }
 
-    /// Returns the next thing that the Waku host is to do.
+    /// Returns the next thing that is to be done.
     pub(super) fn next_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
@@ -196,25 +198,23 @@ impl Person {
         let was_joined = self.rooms.remove(name).is_some();
         self.filters.remove(name);
         self.followers.forget(name);
+        if was_joined {
+            self.effects.push_back(Effect::Tell(Happening::Left(name.clone())));
+        }
         self.say_topics();
         Ok(Ok(was_joined))
     }
 
     /// Writes in a chat, joining it first if need be.
-    pub(super) async fn post(
-        &mut self,
-        room: Arc<Room>,
-        text: String,
-        within: Duration,
-        reply: oneshot::Sender<Result<Posted, Trouble>>,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn post(&mut self, post: Post) -> Result<(), StoreError> {
+        let Post { room, text, response_to, until, within, reply } = post;
         if let Err(trouble) = self.join(&room).await? {
             drop(reply.send(Err(trouble)));
             return Ok(());
         }
-        let Some(token) = self.posts.begin(self.clock.now(), within, reply) else { return Ok(()) };
+        let Some(token) = self.posts.begin(self.clock.now(), until, within, reply) else { return Ok(()) };
         if let Chat::Running(engine) = &mut self.chat {
-            let input = Input::Post { token, chat: room.name.clone(), text };
+            let input = Input::Post { token, chat: room.name.clone(), text, response_to };
             self.clock.turn(|turn| engine.handle(turn, input));
         }
         self.settle().await
@@ -254,6 +254,11 @@ impl Person {
         self.filters.topics()
     }
 
+    /// Returns the latest stored messages of a chat, oldest first.
+    pub(super) async fn history(&self, chat: &ChatName, limit: u32) -> Result<Vec<Line>, StoreError> {
+        self.store.history(chat.as_str().to_owned(), limit).await
+    }
+
     /// Returns how many messages are kept.
     pub(super) async fn stored(&self) -> Result<u64, StoreError> {
         self.store.count().await
@@ -285,6 +290,7 @@ impl Person {
             Chat::Running(engine) if engine.state().is_joined(&room.name) => {
                 self.rooms.insert(room.name.clone(), Arc::clone(room));
                 self.filters.insert(room.name.clone(), filter(room));
+                self.effects.push_back(Effect::Tell(Happening::Joined(room.name.clone())));
                 self.say_topics();
                 Ok(Ok(()))
             }
@@ -404,15 +410,23 @@ impl Person {
         match event {
             Event::Message(message) => {
                 self.counters.count("message", if message.own { "own" } else { "received" });
-                self.followers.tell(&message.chat, &Line::from(&*message));
+                let line = Line::from(&*message);
+                self.followers.tell(&message.chat, &line);
+                self.effects.push_back(Effect::Tell(Happening::Message(Box::new(line))));
             }
-            Event::Posted { token: Some(token), message } => self.posts.signed(token, message),
+            Event::Posted { token: Some(token), message } => self.posts.signed(self.clock.now(), token, message),
             Event::NotPosted { token: Some(token), why } => self.posts.failed(token, not_posted(why)),
             Event::Posted { token: None, .. } | Event::NotPosted { token: None, .. } => {}
-            Event::Delivered(_) => self.counters.count("message", "delivered"),
+            Event::Delivered(message) => {
+                self.counters.count("message", "delivered");
+                self.effects.push_back(Effect::Tell(Happening::Sent(message)));
+            }
             // The caller is told by `join`, which looks whether it was joined.
             Event::TooManyChats(_) => self.counters.count("chat", "too-many"),
-            Event::Undelivered(_) => self.counters.count("message", "undelivered"),
+            Event::Undelivered(message) => {
+                self.counters.count("message", "undelivered");
+                self.effects.push_back(Effect::Tell(Happening::Expired(message)));
+            }
             Event::Ignored(why) => self.counters.count("message.ignored", ignored(why)),
             Event::Refused(why) => {
                 self.counters.count("message.refused", refused(why));

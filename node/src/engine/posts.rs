@@ -1,4 +1,4 @@
-//! Posts whose callers wait for a peer's acknowledgement.
+//! Posts whose callers wait: until the message is kept, or until a peer has acknowledged it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use proto::rpc::Fault;
 use proto::{EnvelopeHash, Instant, MessageId};
 use tokio::sync::oneshot;
 
-use super::command::{Posted, Trouble};
+use super::command::{Posted, Trouble, Until};
 
 type Reply = oneshot::Sender<Result<Posted, Trouble>>;
 
@@ -25,26 +25,35 @@ struct Waiting {
     reply: Reply,
     since: Instant,
     deadline: Instant,
+    until: Until,
     message: Option<MessageId>,
 }
 
 impl Posts {
     /// Takes in a caller; nothing when too many wait already, and then it is told so.
-    pub(super) fn begin(&mut self, now: Instant, within: Duration, reply: Reply) -> Option<Token> {
+    pub(super) fn begin(&mut self, now: Instant, until: Until, within: Duration, reply: Reply) -> Option<Token> {
         if self.waiting.len() >= MAX_WAITING {
-            drop(reply.send(Err(Trouble::busy("too many messages wait for an acknowledgement; try again later"))));
+            drop(reply.send(Err(Trouble::busy("too many callers wait for their messages; try again later"))));
             return None;
         }
         self.last_token += 1;
         let token = Token(self.last_token);
-        self.waiting.insert(token, Waiting { reply, since: now, deadline: now.after(within), message: None });
+        self.waiting.insert(token, Waiting { reply, since: now, deadline: now.after(within), until, message: None });
         Some(token)
     }
 
-    /// A post became this message.
-    pub(super) fn signed(&mut self, token: Token, message: MessageId) {
-        if let Some(waiting) = self.waiting.get_mut(&token) {
-            waiting.message = Some(message);
+    /// A post became this message, which is kept from here on.
+    pub(super) fn signed(&mut self, now: Instant, token: Token, message: MessageId) {
+        let Some(mut waiting) = self.waiting.remove(&token) else { return };
+        match waiting.until {
+            Until::Kept => {
+                let posted = Posted { id: message, envelope: None, after: now.since(waiting.since) };
+                drop(waiting.reply.send(Ok(posted)));
+            }
+            Until::Acknowledged => {
+                waiting.message = Some(message);
+                self.waiting.insert(token, waiting);
+            }
         }
     }
 
@@ -61,7 +70,7 @@ impl Posts {
         let (_, message) = *self.envelopes.iter().find(|(hash, _)| *hash == envelope)?;
         let token = self.waiting.iter().find(|(_, waiting)| waiting.message == Some(message)).map(|(token, _)| *token);
         if let Some(waiting) = token.and_then(|token| self.waiting.remove(&token)) {
-            let posted = Posted { id: message, envelope, after: now.since(waiting.since) };
+            let posted = Posted { id: message, envelope: Some(envelope), after: now.since(waiting.since) };
             drop(waiting.reply.send(Ok(posted)));
         }
         Some(message)
@@ -90,8 +99,8 @@ impl Posts {
     /// Ends the waits that are over; `peers` are connected.
     pub(super) fn tick(&mut self, now: Instant, peers: usize) {
         let late = self.waiting.iter().filter(|(_, waiting)| waiting.deadline <= now);
-        for token in late.map(|(token, _)| *token).collect::<Vec<_>>() {
-            self.failed(token, not_acknowledged(peers));
+        for (token, until) in late.map(|(token, waiting)| (*token, waiting.until)).collect::<Vec<_>>() {
+            self.failed(token, if until == Until::Kept { not_signed() } else { not_acknowledged(peers) });
         }
     }
 
@@ -99,6 +108,10 @@ impl Posts {
     pub(super) fn wake_at(&self) -> Option<Instant> {
         self.waiting.values().map(|waiting| waiting.deadline).min()
     }
+}
+
+fn not_signed() -> Trouble {
+    Trouble::busy("the holder of the chat key has not signed the message yet; it is sent once that is done")
 }
 
 fn not_acknowledged(peers: usize) -> Trouble {
@@ -137,7 +150,7 @@ mod tests {
 
     fn begin(posts: &mut Posts) -> (Token, oneshot::Receiver<Result<Posted, Trouble>>) {
         let (reply, answer) = oneshot::channel();
-        (posts.begin(at(0), Duration::from_secs(10), reply).unwrap(), answer)
+        (posts.begin(at(0), Until::Acknowledged, Duration::from_secs(10), reply).unwrap(), answer)
     }
 
     #[test]
@@ -145,16 +158,29 @@ mod tests {
         let mut posts = Posts::default();
         let (token, mut answer) = begin(&mut posts);
         let (message, first, second) = (MessageId::from([1; 32]), EnvelopeHash::from([2; 32]), [3; 32].into());
-        posts.signed(token, message);
+        posts.signed(at(0), token, message);
         posts.sealed(first, message);
         posts.sealed(second, message);
         assert_eq!(posts.acknowledged(at(1), EnvelopeHash::from([9; 32])), None);
         assert_eq!(posts.acknowledged(at(7), second), Some(message));
         let posted = answer.try_recv().unwrap().unwrap();
-        assert_eq!((posted.id, posted.envelope, posted.after), (message, second, Duration::from_millis(7)));
+        assert_eq!((posted.id, posted.envelope, posted.after), (message, Some(second), Duration::from_millis(7)));
         assert_eq!(posts.acknowledged(at(8), first), Some(message), "told once, known still");
         posts.expired(first);
         assert_eq!(posts.acknowledged(at(9), first), None);
+    }
+
+    #[test]
+    fn who_waits_for_no_peer_is_answered_when_the_message_is_kept() {
+        let mut posts = Posts::default();
+        let ((reply, mut kept), (late, mut unsigned)) = (oneshot::channel(), oneshot::channel());
+        let token = posts.begin(at(0), Until::Kept, Duration::from_secs(10), reply).unwrap();
+        posts.begin(at(0), Until::Kept, Duration::from_secs(10), late).unwrap();
+        posts.signed(at(3), token, MessageId::from([1; 32]));
+        let posted = kept.try_recv().unwrap().unwrap();
+        assert_eq!((posted.envelope, posted.after), (None, Duration::from_millis(3)));
+        posts.tick(at(10_000), 1);
+        assert!(unsigned.try_recv().unwrap().unwrap_err().message.contains("not signed"));
     }
 
     #[test]
@@ -176,7 +202,7 @@ mod tests {
         let mut posts = Posts::default();
         let waiting: Vec<_> = (0..MAX_WAITING).map(|_| begin(&mut posts)).collect();
         let (reply, mut answer) = oneshot::channel();
-        assert_eq!(posts.begin(at(0), Duration::ZERO, reply), None);
+        assert_eq!(posts.begin(at(0), Until::Acknowledged, Duration::ZERO, reply), None);
         assert_eq!(answer.try_recv().unwrap().unwrap_err().fault, None);
         assert_eq!(waiting.len(), MAX_WAITING);
     }
@@ -185,7 +211,7 @@ mod tests {
     fn a_full_disk_is_told_to_those_whose_message_is_not_signed_yet() {
         let mut posts = Posts::default();
         let ((token, mut signed), (_, mut unsigned)) = (begin(&mut posts), begin(&mut posts));
-        posts.signed(token, MessageId::from([1; 32]));
+        posts.signed(at(0), token, MessageId::from([1; 32]));
         posts.fail_unsigned(&Trouble::new(Fault::DiskFull, "full"));
         assert_eq!(unsigned.try_recv().unwrap().unwrap_err().fault, Some(Fault::DiskFull));
         assert!(signed.try_recv().is_err(), "that one is on the disk and on its way");

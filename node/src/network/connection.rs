@@ -256,8 +256,16 @@ impl Connection {
 
     /// Writes the farewell, closes, and says how it ended.
     async fn end(mut self) -> Ended {
+        let why = match &self.over {
+            Some(Over::Session(reason)) => reason.name(),
+            Some(Over::SlowPeer) => "slow_peer",
+            Some(Over::DeafPeer) => "deaf_peer",
+            Some(Over::Displaced) => "displaced",
+            Some(Over::Transport) => "transport",
+            Some(Over::EngineGone) | None => "stopping",
+        };
         if let Some(up) = &self.up {
-            drop(self.shell.engine.send(Command::Down(up.id)).await);
+            drop(self.shell.engine.send(Command::Down { peer: up.id, why }).await);
         }
         // A peer that breaks the rules gets no more of our time than this.
         let farewell = async {
@@ -268,18 +276,10 @@ impl Connection {
         if !slow {
             drop(tokio::time::timeout(FAREWELL, farewell).await);
         }
-        let name = match &self.over {
-            Some(Over::Session(reason)) => reason.name(),
-            Some(Over::SlowPeer) => "slow_peer",
-            Some(Over::DeafPeer) => "deaf_peer",
-            Some(Over::Displaced) => "displaced",
-            Some(Over::Transport) => "transport",
-            Some(Over::EngineGone) | None => "stopping",
-        };
-        self.shell.counters.count("connection.ended", name);
+        self.shell.counters.count("connection.ended", why);
         let refused = matches!(&self.over, Some(Over::Session(DownReason::Theirs(reason)))
             if reason.named() != Some(Reason::Quitting) && reason.named() != Some(Reason::Requested));
-        tracing::debug!(address = %self.address, inbound = self.inbound, up = self.up.is_some(), name, "connection ended");
+        tracing::debug!(address = %self.address, inbound = self.inbound, up = self.up.is_some(), why, "connection ended");
         match (refused, &self.up) {
             (true, _) => Ended::Refused,
             (false, Some(_)) => Ended::Lost,

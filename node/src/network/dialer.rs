@@ -1,14 +1,16 @@
 //! Static peers: each is dialled until it answers, and again whenever it is lost, for ever.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use proto::ChatKey;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use wire::p2p::Enode;
 
 use super::backoff::{Backoff, Ended};
 use super::connection::Shell;
+use crate::stop::{Stop, StopAll, stop};
 
 /// Node ids of the connected peers.
 pub(crate) type Connected = watch::Receiver<BTreeSet<[u8; 64]>>;
@@ -17,7 +19,10 @@ pub(crate) type Connected = watch::Receiver<BTreeSet<[u8; 64]>>;
 #[derive(Clone)]
 pub(crate) struct Dialer(mpsc::Sender<Request>);
 
-type Request = (Enode, oneshot::Sender<Result<(), NotAdded>>);
+enum Request {
+    Add(Enode, oneshot::Sender<Result<(), NotAdded>>),
+    Remove(ChatKey, oneshot::Sender<()>),
+}
 
 /// Why a peer was not added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -43,43 +48,66 @@ impl Dialer {
     /// Adds a peer. One that is there already stays as it is.
     pub(crate) async fn add(&self, enode: Enode) -> Result<(), NotAdded> {
         let (reply, answer) = oneshot::channel();
-        self.0.send((enode, reply)).await.map_err(|_| NotAdded::Stopping)?;
+        self.0.send(Request::Add(enode, reply)).await.map_err(|_| NotAdded::Stopping)?;
         answer.await.map_err(|_| NotAdded::Stopping)?
+    }
+
+    /// Dials this node no more, at none of its addresses, and ends what was dialled. One that is not there is no trouble.
+    pub(crate) async fn remove(&self, key: ChatKey) {
+        let (reply, answer) = oneshot::channel();
+        if self.0.send(Request::Remove(key, reply)).await.is_ok() {
+            drop(answer.await);
+        }
     }
 }
 
 async fn take_requests(mut asked: mpsc::Receiver<Request>, shell: Shell, connected: Connected, limit: usize) {
-    let mut peers = HashSet::new();
-    let mut stop = shell.stop.clone();
+    let mut peers: Vec<(Enode, StopAll)> = Vec::new();
+    let mut stopped = shell.stop.clone();
     loop {
         let request = tokio::select! {
             request = asked.recv() => request,
-            () = stop.heard() => None,
+            () = stopped.heard() => None,
         };
-        let Some((enode, reply)) = request else { return };
-        let result = match enode {
-            _ if enode.key == *shell.local.key.id() => Err(NotAdded::Ourselves),
-            _ if enode.tcp == 0 => Err(NotAdded::NoPort),
-            _ if peers.contains(&enode.to_string()) => Ok(()),
-            _ if peers.len() >= limit => Err(NotAdded::TooMany { limit }),
-            _ => {
-                peers.insert(enode.to_string());
-                tokio::spawn(keep(enode, shell.clone(), connected.clone()));
-                Ok(())
+        match request {
+            Some(Request::Add(enode, reply)) => {
+                let result = match enode {
+                    _ if enode.key == *shell.local.key.id() => Err(NotAdded::Ourselves),
+                    _ if enode.tcp == 0 => Err(NotAdded::NoPort),
+                    _ if peers.iter().any(|(known, _)| *known == enode) => Ok(()),
+                    _ if peers.len() >= limit => Err(NotAdded::TooMany { limit }),
+                    _ => {
+                        let (remove, removed) = stop();
+                        peers.push((enode, remove));
+                        tokio::spawn(keep(enode, shell.clone(), connected.clone(), removed));
+                        Ok(())
+                    }
+                };
+                let _gone = reply.send(result);
             }
-        };
-        let _gone = reply.send(result);
+            Some(Request::Remove(key, reply)) => {
+                for (_, remove) in peers.extract_if(.., |(known, _)| known.key == key) {
+                    remove.say();
+                }
+                let _gone = reply.send(());
+            }
+            None => return,
+        }
     }
 }
 
-/// Keeps one peer connected until the node stops.
-async fn keep(enode: Enode, shell: Shell, mut connected: Connected) {
-    let mut stop = shell.stop.clone();
+/// Keeps one peer connected until the node stops or the peer is removed.
+async fn keep(enode: Enode, shell: Shell, mut connected: Connected, mut removed: Stop) {
+    let mut stopped = shell.stop.clone();
+    // A connection that stands hears it from us, and says goodbye by itself.
+    let (end, ended) = stop();
+    let shell = Shell { stop: ended, ..shell };
     tokio::select! {
-        // A connection that stands says goodbye by itself, see below.
-        () = stop.heard() => {}
+        () = stopped.heard() => {}
+        () = removed.heard() => {}
         () = redial(enode, shell, &mut connected) => {}
     }
+    end.say();
 }
 
 async fn redial(enode: Enode, shell: Shell, connected: &mut Connected) {

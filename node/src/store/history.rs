@@ -1,6 +1,6 @@
 //! Messages as they are shown.
 
-use proto::{ChatKey, MessageId, UnixMillis};
+use proto::{ChatKey, MessageId, UnixMillis, UnixSecs};
 use rusqlite::Row;
 
 use super::columns::{bad_column, bytes, count};
@@ -24,8 +24,14 @@ pub struct Line {
     pub timestamp: UnixMillis,
     /// When it came here, or was written here.
     pub received: UnixMillis,
+    /// When its envelope was sent, or it was signed here.
+    pub sent: UnixSecs,
     /// What it says.
     pub text: String,
+    /// The message that it answers, if it names one.
+    pub response_to: Option<MessageId>,
+    /// What it is besides its text: a `ChatMessage.ContentType`.
+    pub content_type: i32,
 }
 
 impl From<&chat::Message> for Line {
@@ -38,9 +44,20 @@ impl From<&chat::Message> for Line {
             clock: message.clock.get(),
             timestamp: message.timestamp,
             received: message.received,
+            sent: message.sent,
             text: message.text.clone(),
+            response_to: answered(message),
+            content_type: message.content.number(),
         }
     }
+}
+
+/// Returns the message that one answers. What authors write there has no bound; only an id is kept.
+pub(super) fn answered(message: &chat::Message) -> Option<MessageId> {
+    let digits = message.response_to.strip_prefix("0x")?;
+    let mut bytes = [0; MessageId::LEN];
+    hex::decode_to_slice(digits, &mut bytes).ok()?;
+    Some(MessageId::from(bytes))
 }
 
 impl Database {
@@ -48,7 +65,7 @@ impl Database {
     pub(super) fn history(&self, chat: &str, limit: u32) -> Result<Vec<Line>, StoreError> {
         self.read(|connection| {
             let mut select = connection.prepare(
-                "SELECT id, chat, author, own, clock, timestamp, received, text FROM messages
+                "SELECT id, chat, author, own, clock, timestamp, received, text, sent, response_to, content_type FROM messages
                  WHERE chat = ?1 ORDER BY clock DESC, id DESC LIMIT ?2",
             )?;
             let mut lines = select.query_map((chat, limit), line)?.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -74,5 +91,8 @@ fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
         timestamp: UnixMillis::new(count(row, 5)?),
         received: UnixMillis::new(count(row, 6)?),
         text: row.get(7)?,
+        sent: UnixSecs::new(count(row, 8)?),
+        response_to: row.get::<_, Option<[u8; MessageId::LEN]>>(9)?.map(MessageId::from),
+        content_type: row.get(10)?,
     })
 }

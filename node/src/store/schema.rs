@@ -36,6 +36,11 @@ pub(super) const MIGRATIONS: &[&str] = &[
          chat TEXT NOT NULL,
          wrapper BLOB NOT NULL
      ) STRICT, WITHOUT ROWID;",
+    // 2: answers, the time of the envelope, and what a message is besides its text (1: text alone).
+    "ALTER TABLE messages ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
+     ALTER TABLE messages ADD COLUMN response_to BLOB;
+     ALTER TABLE messages ADD COLUMN content_type INTEGER NOT NULL DEFAULT 1;
+     ALTER TABLE drafts ADD COLUMN response_to BLOB;",
 ];
 
 /// The version that [`MIGRATIONS`] lead to.

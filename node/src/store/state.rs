@@ -8,6 +8,7 @@ use rusqlite::{Connection, Row, Transaction};
 use super::columns::{Count, bad_column, bytes, count};
 use super::database::Database;
 use super::error::StoreError;
+use super::history::answered;
 
 impl Database {
     /// Makes a change, or nothing of it.
@@ -40,12 +41,13 @@ impl Database {
                 state.chats.insert(chat_name(row, 0)?, chat);
                 Ok(())
             })?;
-            collect(connection, "SELECT chat, clock, timestamp, text FROM drafts", |row| {
+            collect(connection, "SELECT chat, clock, timestamp, text, response_to FROM drafts", |row| {
                 let draft = Draft {
                     chat: chat_name(row, 0)?,
                     clock: clock(row, 1)?,
                     timestamp: UnixMillis::new(count(row, 2)?),
                     text: row.get(3)?,
+                    response_to: row.get::<_, Option<[u8; MessageId::LEN]>>(4)?.map(MessageId::from),
                 };
                 state.drafts.insert((draft.chat.clone(), draft.clock), draft);
                 Ok(())
@@ -104,11 +106,12 @@ fn lift(transaction: &Transaction<'_>, name: &ChatName, clock: Lamport) -> rusql
 }
 
 fn insert_draft(transaction: &Transaction<'_>, draft: &Draft) -> rusqlite::Result<()> {
-    let Draft { chat, clock, timestamp, text } = draft;
+    let Draft { chat, clock, timestamp, text, response_to } = draft;
+    let response_to = response_to.as_ref().map(MessageId::as_bytes);
     transaction
         .execute(
-            "INSERT OR REPLACE INTO drafts VALUES (?1, ?2, ?3, ?4)",
-            (chat.as_str(), Count(clock.get()), Count(timestamp.get()), text),
+            "INSERT OR REPLACE INTO drafts VALUES (?1, ?2, ?3, ?4, ?5)",
+            (chat.as_str(), Count(clock.get()), Count(timestamp.get()), text, response_to),
         )
         .map(drop)
 }
@@ -132,8 +135,9 @@ fn insert_unsent(transaction: &Transaction<'_>, message: &Message) -> rusqlite::
 /// strangers put into it besides the text has no bound of ours.
 fn insert_message(transaction: &Transaction<'_>, message: &Message, keep: u32) -> rusqlite::Result<()> {
     transaction.execute(
-        "INSERT OR IGNORE INTO messages (id, content, chat, author, own, clock, timestamp, received, text)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT OR IGNORE INTO messages
+         (id, content, chat, author, own, clock, timestamp, received, text, sent, response_to, content_type)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         (
             message.seen.id.as_bytes(),
             message.seen.content.as_bytes(),
@@ -144,6 +148,9 @@ fn insert_message(transaction: &Transaction<'_>, message: &Message, keep: u32) -
             Count(message.timestamp.get()),
             Count(message.received.get()),
             &message.text,
+            Count(message.sent.get()),
+            answered(message).as_ref().map(MessageId::as_bytes),
+            message.content.number(),
         ),
     )?;
     lift(transaction, &message.chat, message.clock)?;

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use chat::{Change, ChatName, Content, Draft, InstallationId, Lamport, Message, Seen, State};
-use proto::{ChatKey, Digest, MessageId, Secret, UnixMillis};
+use proto::{ChatKey, Digest, MessageId, Secret, UnixMillis, UnixSecs};
 
 use super::database::{Database, Opening, StoreKey};
 use super::{Line, Location, Store, StoreError, schema};
@@ -41,8 +41,14 @@ fn message(chat: &str, n: u8, text: &str) -> Box<Message> {
         clock: Lamport::new(1000 + u64::from(n)),
         timestamp: UnixMillis::new(1),
         received: UnixMillis::new(2),
+        sent: UnixSecs::new(3),
         text: text.to_owned(),
-        response_to: String::new(),
+        // Some are answers, and one of those names no message.
+        response_to: match n % 3 {
+            0 => String::new(),
+            1 => format!("0x{}", "cd".repeat(32)),
+            _ => "0xcd".repeat(9999),
+        },
         content: Content::Text,
         wrapper: vec![n; 40],
     })
@@ -76,8 +82,13 @@ fn what_was_written_is_there_after_the_store_is_opened_again() {
 
 #[test]
 fn the_rows_give_back_the_state_that_the_changes_led_to() {
-    let draft =
-        |n| Draft { chat: room("demo"), clock: Lamport::new(n), timestamp: UnixMillis::new(n), text: "x".to_owned() };
+    let draft = |n| Draft {
+        chat: room("demo"),
+        clock: Lamport::new(n),
+        timestamp: UnixMillis::new(n),
+        text: "x".to_owned(),
+        response_to: (n % 2 == 0).then(|| MessageId::from([n as u8; 32])),
+    };
     let mut own = message("demo", 9, "mine");
     own.own = true;
     let changes = [
@@ -247,6 +258,26 @@ fn migrations_run_once_each_and_a_failed_one_leaves_the_version_before_it() {
     assert_eq!(schema::version(connection).unwrap(), schema::latest() + 1);
     assert!(schema::migrate(connection, &later.concat()).is_err());
     assert_eq!(connection.query_row("SELECT count(*) FROM extra", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+}
+
+#[test]
+fn a_store_of_the_first_version_keeps_what_it_holds() {
+    let path = Path::new("in memory").to_owned();
+    let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+    schema::migrate(&mut connection, &schema::MIGRATIONS[..1]).unwrap();
+    connection
+        .execute(
+            "INSERT INTO messages (id, content, chat, author, own, clock, timestamp, received, text)
+             VALUES (?1, ?1, 'demo', ?2, 0, 7, 8, 9, 'old')",
+            ([1_u8; 32], owner(7).to_compressed()),
+        )
+        .unwrap();
+    connection.execute("INSERT INTO drafts VALUES ('demo', 1, 2, 'unsigned')", []).unwrap();
+    schema::migrate(&mut connection, schema::MIGRATIONS).unwrap();
+    let store = Database { connection, path, keep: 5 };
+    let lines = store.history("demo", 9).unwrap();
+    assert_eq!((lines.len(), lines[0].text.as_str(), lines[0].response_to, lines[0].content_type), (1, "old", None, 1));
+    assert_eq!(store.state().unwrap().drafts.len(), 1);
 }
 
 #[test]

@@ -16,9 +16,10 @@ use proto::rpc::api::keymgr_server::{Keymgr, KeymgrServer};
 use proto::rpc::api::node_client::NodeClient;
 use proto::rpc::api::{
     AddPeerRequest, CardInfo, CardRequest, ChatLine, ExportPrivateReply, ExportPrivateRequest, ExportPublicReply,
-    ExportPublicRequest, JoinRequest, KeymgrStatus, KeymgrStatusRequest, LockReply, LockRequest, NodeStatus,
-    NodeStatusRequest, PostReply, PostRequest, ProvisionReply, ProvisionRequest, SealingKeyReply, SealingKeyRequest,
-    UnlockReply, UnlockRequest, chat_event,
+    ExportPublicRequest, HistoryRequest, JoinRequest, KeymgrStatus, KeymgrStatusRequest, LockReply, LockRequest,
+    NodeEvent, NodeStatus, NodeStatusRequest, PostReply, PostRequest, ProvisionReply, ProvisionRequest,
+    RemovePeerRequest, SealingKeyReply, SealingKeyRequest, UnlockReply, UnlockRequest, WatchRequest, chat_event,
+    node_event,
 };
 use proto::rpc::socket::{self, SocketFile};
 use proto::rpc::{Fault, seal};
@@ -244,12 +245,46 @@ impl Program {
     }
 
     pub(crate) async fn post(&mut self, chat: &str, text: &str, timeout_ms: u64) -> Result<PostReply, Status> {
-        let request = PostRequest { chat: chat.to_owned(), text: text.to_owned(), timeout_ms };
+        let (chat, text) = (chat.to_owned(), text.to_owned());
+        let request = PostRequest { chat, text, timeout_ms, ..PostRequest::default() };
         self.0.post(request).await.map(Response::into_inner)
+    }
+
+    /// Posts without waiting for a peer; returns the message's id.
+    pub(crate) async fn keep(&mut self, chat: &str, text: &str, response_to: &str) -> Result<String, Status> {
+        let (chat, text, response_to) = (chat.to_owned(), text.to_owned(), response_to.to_owned());
+        let request = PostRequest { chat, text, response_to, only_kept: true, ..PostRequest::default() };
+        Ok(self.0.post(request).await?.into_inner().id)
+    }
+
+    pub(crate) async fn history(&mut self, chat: &str, limit: u32) -> Vec<ChatLine> {
+        let request = HistoryRequest { chat: chat.to_owned(), limit };
+        self.0.history(request).await.unwrap().into_inner().messages
+    }
+
+    pub(crate) async fn watch(&mut self) -> Watcher {
+        let mut watcher = Watcher(self.0.watch(WatchRequest {}).await.unwrap().into_inner());
+        assert!(watcher.next().await == Some(node_event::Event::Watching(true)));
+        watcher
+    }
+
+    pub(crate) async fn remove_peer(&mut self, enode: &str) -> Result<(), Status> {
+        self.0.remove_peer(RemovePeerRequest { enode: enode.to_owned() }).await.map(drop)
     }
 
     pub(crate) async fn add_peer(&mut self, enode: &str) -> Result<(), Status> {
         self.0.add_peer(AddPeerRequest { enode: enode.to_owned() }).await.map(drop)
+    }
+}
+
+/// What happens to a node.
+pub(crate) struct Watcher(Streaming<NodeEvent>);
+
+impl Watcher {
+    /// The next thing that happened; nothing once the node has stopped.
+    pub(crate) async fn next(&mut self) -> Option<node_event::Event> {
+        let next = tokio::time::timeout(PATIENCE, self.0.message()).await;
+        next.unwrap_or_else(|_| panic!("nothing happened")).unwrap()?.event
     }
 }
 

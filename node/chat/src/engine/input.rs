@@ -18,6 +18,8 @@ pub enum Input {
         chat: ChatName,
         /// What.
         text: String,
+        /// The message that it answers.
+        response_to: Option<MessageId>,
     },
     /// An envelope was opened with the key of a chat.
     Received {

@@ -125,7 +125,7 @@ impl Person {
     }
 
     fn post(&mut self, token: u64, text: &str) {
-        self.input(Input::Post { token: Token(token), chat: demo(), text: text.into() });
+        self.input(Input::Post { token: Token(token), chat: demo(), text: text.into(), response_to: None });
     }
 
     fn receive(&mut self, payload: Vec<u8>, signer: Option<ChatKey>) {
@@ -254,7 +254,10 @@ fn clock_and_message_are_fixed_and_persisted_before_the_signature_is_asked_for()
 fn each_send_follows_the_change_it_depends_on() {
     let mut alice = Person::new(1);
     alice.signs = false;
-    alice.engine.handle(&mut turn(START, &mut NoDice), Input::Post { token: Token(1), chat: demo(), text: "x".into() });
+    alice.engine.handle(
+        &mut turn(START, &mut NoDice),
+        Input::Post { token: Token(1), chat: demo(), text: "x".into(), response_to: None },
+    );
     assert!(matches!(alice.engine.poll(), Some(Output::Persist(Change::Drafted(_)))));
     let Some(Output::Ask(id, Ask::Sign(digest))) = alice.engine.poll() else { panic!("no ask") };
     let answer = Ok(Answer::Sign(RecoverableSignature::sign(&key(1), &digest)));
@@ -340,7 +343,12 @@ fn a_post_that_every_receiver_would_refuse_is_refused_here() {
     let mut alice = Person::new(1);
     alice.post(1, " \u{3000}\n");
     alice.post(2, &"x".repeat(4097));
-    alice.input(Input::Post { token: Token(3), chat: ChatName::try_from("other").unwrap(), text: "x".into() });
+    alice.input(Input::Post {
+        token: Token(3),
+        chat: ChatName::try_from("other").unwrap(),
+        text: "x".into(),
+        response_to: None,
+    });
     let why = alice.events.iter().map(|event| match event {
         Event::NotPosted { why, .. } => *why,
         _ => panic!("posted"),

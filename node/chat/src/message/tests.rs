@@ -43,7 +43,8 @@ fn with(content_type: i32, payload: Option<Payload>) -> pb::ChatMessage {
 #[test]
 fn a_text_message_is_the_peers_byte_for_byte() {
     let (chat, clock) = (ChatName::try_from("status").unwrap(), Lamport::new(NOW));
-    let bytes = encode_text(&chat, clock, UnixMillis::new(NOW), "hello");
+    let draft = Draft { chat, clock, timestamp: UnixMillis::new(NOW), text: "hello".into(), response_to: None };
+    let bytes = encode_text(&draft);
     assert_eq!(hex::encode(&bytes), "088080babbc82e108080babbc82e1a0568656c6c6f320673746174757338024001");
     let read = ChatMessage::decode(&bytes, SENT).unwrap();
     let want = ChatMessage {
@@ -51,10 +52,19 @@ fn a_text_message_is_the_peers_byte_for_byte() {
         timestamp: UnixMillis::new(NOW),
         text: "hello".into(),
         response_to: String::new(),
-        chat,
+        chat: draft.chat.clone(),
         content: Content::Text,
     };
     assert_eq!(read, Decoded::Public(want));
+}
+
+#[test]
+fn an_answer_names_the_message_that_it_answers() {
+    let (chat, clock) = (ChatName::try_from("status").unwrap(), Lamport::new(NOW));
+    let response_to = Some(proto::MessageId::from([0xab; 32]));
+    let draft = Draft { chat, clock, timestamp: UnixMillis::new(NOW), text: "yes".into(), response_to };
+    let Ok(Decoded::Public(read)) = ChatMessage::decode(&encode_text(&draft), SENT) else { panic!("no message") };
+    assert_eq!(read.response_to, format!("0x{}", "ab".repeat(32)));
 }
 
 /// PAY-34: against the envelope's send time, not against our clock.
@@ -202,8 +212,9 @@ proptest! {
     fn what_we_encode_is_what_we_read(text in ".{1,40}", clock in 1_u64..NOW, name in "[a-z]{1,20}") {
         prop_assume!(check_text(&text).is_ok());
         let chat = ChatName::try_from(name.as_str()).unwrap();
-        let bytes = encode_text(&chat, Lamport::new(clock), UnixMillis::new(NOW), &text);
-        let Ok(Decoded::Public(read)) = ChatMessage::decode(&bytes, SENT) else { panic!("refused") };
-        prop_assert_eq!((read.text, read.clock, read.chat), (text, Lamport::new(clock), chat));
+        let (clock, timestamp) = (Lamport::new(clock), UnixMillis::new(NOW));
+        let draft = Draft { chat, clock, timestamp, text, response_to: None };
+        let Ok(Decoded::Public(read)) = ChatMessage::decode(&encode_text(&draft), SENT) else { panic!("refused") };
+        prop_assert_eq!((read.text, read.clock, read.chat), (draft.text, draft.clock, draft.chat));
     }
 }

@@ -1,7 +1,9 @@
 //! The chat side alone: two people whose envelopes are carried by hand, on disks that fill up.
 
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
+use super::super::command::{Posted, Until};
 use super::*;
 use crate::keys::ExportedKey;
 use crate::store::{Location, StoreKey};
@@ -49,7 +51,9 @@ impl Someone {
 
     async fn post(&mut self, text: &str) -> oneshot::Receiver<Result<Posted, Trouble>> {
         let (reply, answer) = oneshot::channel();
-        self.person.post(Arc::clone(&self.room), text.to_owned(), Duration::from_secs(60), reply).await.unwrap();
+        let (room, until, within) = (Arc::clone(&self.room), Until::Acknowledged, Duration::from_secs(60));
+        let post = Post { room, text: text.to_owned(), response_to: None, until, within, reply };
+        self.person.post(post).await.unwrap();
         answer
     }
 
@@ -58,7 +62,7 @@ impl Someone {
         loop {
             match self.person.next_effect() {
                 Some(Effect::Post(envelope)) => return envelope,
-                Some(Effect::Topics) => {}
+                Some(Effect::Topics | Effect::Tell(_)) => {}
                 None => self.step().await,
             }
         }
@@ -97,13 +101,13 @@ async fn on_a_full_disk_nothing_is_sent_and_nothing_that_comes_is_lost() {
         alice.step().await;
     }
     for n in 0..5 {
-        assert_eq!(followed.live.try_recv().unwrap().text, format!("{n}{long}"));
+        assert_eq!(followed.listening.live.try_recv().unwrap().text, format!("{n}{long}"));
     }
     assert_eq!(alice.person.stored().await.unwrap(), 5);
     let mut answer = alice.post("can you hear me now?").await;
     let envelope = alice.envelope().await;
     alice.person.acknowledged(envelope.hash()).await.unwrap();
-    assert_eq!(answer.try_recv().unwrap().unwrap().envelope, envelope.hash());
+    assert_eq!(answer.try_recv().unwrap().unwrap().envelope, Some(envelope.hash()));
 }
 
 #[tokio::test]
@@ -118,7 +122,7 @@ async fn a_post_that_a_crash_cut_short_is_sent_by_the_next_start() {
     let mut followed = bob.follow().await;
     let envelope = alice.envelope().await;
     bob.person.received(&envelope, RELAYED).await.unwrap();
-    assert_eq!(followed.live.try_recv().unwrap().text, "before the crash");
+    assert_eq!(followed.listening.live.try_recv().unwrap().text, "before the crash");
 }
 
 #[tokio::test]
@@ -132,6 +136,6 @@ async fn an_envelope_of_another_key_on_the_same_topic_is_only_counted() {
     drop(bob.post("not for you").await);
     let envelope = bob.envelope().await;
     alice.person.received(&envelope, RELAYED).await.unwrap();
-    assert!(followed.live.try_recv().is_err());
+    assert!(followed.listening.live.try_recv().is_err());
     assert!(alice.person.counters.all().contains(&("payload.not-ours".to_owned(), 1)));
 }

@@ -91,7 +91,15 @@ impl World {
 
     /// Has a person write in a chat.
     pub(crate) fn say(&mut self, id: NodeId, token: u64, chat: &chat::ChatName, text: &str) {
-        self.act(id, chat::Input::Post { token: chat::Token(token), chat: chat.clone(), text: text.to_owned() });
+        self.act(
+            id,
+            chat::Input::Post {
+                token: chat::Token(token),
+                chat: chat.clone(),
+                text: text.to_owned(),
+                response_to: None,
+            },
+        );
     }
 
     /// Has a stranger's node say something in Waku, whether it may or not.

@@ -10,7 +10,8 @@ use crate::error::CliError;
 
 /// A temporary folder of mode 0700, removed with everything in it when dropped.
 ///
-/// A lock in it is held for as long as its demo lives: what lies there without a holder was left by one that was killed.
+/// A lock in it is held for as long as its program lives: what lies there without a holder was left by one that was
+/// killed.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
@@ -18,7 +19,7 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    /// Makes it in the system's folder for such things (`TMPDIR`), and removes what killed demos left there.
+    /// Makes it in the system's folder for such things (`TMPDIR`), and removes what killed programs left there.
     ///
     /// # Errors
     /// [`CliError::File`].
@@ -67,7 +68,7 @@ impl Drop for Folder {
     }
 }
 
-/// Removes the folders of killed demos, as far as that works: this demo needs none of it.
+/// Removes the folders of killed programs, as far as that works: nobody needs it done.
 fn sweep(place: &Path) {
     for entry in std::fs::read_dir(place).into_iter().flatten().filter_map(Result::ok) {
         let name = entry.file_name();
@@ -85,11 +86,11 @@ fn sweep(place: &Path) {
 }
 
 /// What the names begin with.
-const PREFIX: &str = "cardinal-demo-";
+const PREFIX: &str = "cardinal-temp-";
 /// How many random bytes follow.
 const RANDOM: usize = 6;
 /// The lock in the folder.
-const LOCK: &str = "demo.lock";
+const LOCK: &str = "alive.lock";
 
 #[cfg(test)]
 mod tests {
@@ -98,7 +99,7 @@ mod tests {
     use super::{Folder, sweep};
 
     #[test]
-    fn what_a_killed_demo_left_is_swept_and_a_living_one_is_not() {
+    fn what_a_killed_program_left_is_swept_and_a_living_one_is_not() {
         let place = tempfile::tempdir().unwrap();
         let living = Folder::make_in(place.path()).unwrap();
         let left = |name: &str, locked: bool| {
@@ -106,12 +107,12 @@ mod tests {
             std::fs::create_dir(&path).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
             if locked {
-                std::fs::write(path.join("demo.lock"), "4194304\n").unwrap();
+                std::fs::write(path.join("alive.lock"), "4194304\n").unwrap();
             }
             path
         };
-        let killed = left("cardinal-demo-00112233aabb", true);
-        let foreign = [left("cardinal-demo-00112233aabc", false), left("cardinal-demo-notes", true)];
+        let killed = left("cardinal-temp-00112233aabb", true);
+        let foreign = [left("cardinal-temp-00112233aabc", false), left("cardinal-temp-notes", true)];
         sweep(place.path());
         assert!(!killed.exists());
         assert!(living.path().exists() && foreign.iter().all(|path| path.exists()));
