@@ -1,5 +1,6 @@
 //! The verbs and their options. No option takes a secret: a PIN comes from the terminal or a file descriptor.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -27,6 +28,9 @@ pub(crate) enum Verb {
     Down,
     /// Talk in a public chat: the last 50 messages, then what arrives; each line of stdin is posted.
     Chat(ChatArgs),
+    /// Speak JSON lines on stdin and stdout, for scripts and bridges: commands in, replies and events out.
+    #[command(long_about = crate::bot::INTERFACE)]
+    Bot(BotArgs),
     /// Give the card's PIN to the key manager.
     Unlock(UnlockArgs),
     /// Take the PIN back: the card is reset.
@@ -81,6 +85,26 @@ pub(crate) struct ChatArgs {
     pub(crate) profile: ProfileArg,
     /// The chat's name, for example '#demo'.
     pub(crate) chat: String,
+}
+
+/// Options of `bot`.
+#[derive(Debug, Args)]
+pub(crate) struct BotArgs {
+    #[command(flatten)]
+    pub(crate) profile: ProfileArg,
+    /// Use no profile but a throw-away identity: a software card, a key manager and a node that end, and are removed, with
+    /// the bot.
+    #[arg(long, conflicts_with = "profile")]
+    pub(crate) ephemeral: bool,
+    /// Where the throw-away node takes peers; port 0 takes a free one, which `started` tells.
+    #[arg(long, value_name = "ADDRESS", requires = "ephemeral", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Peers for the node to stay connected to; several with commas or several times.
+    #[arg(long, alias = "peer", value_name = "ENODE", value_delimiter = ',')]
+    pub(crate) peers: Vec<String>,
+    /// Tell of messages of this identity too; without it a bot never hears itself.
+    #[arg(long)]
+    pub(crate) own: bool,
 }
 
 /// Options of `unlock`.

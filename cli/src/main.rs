@@ -5,6 +5,7 @@
 
 mod args;
 mod audit;
+mod bot;
 mod card;
 mod chat;
 mod client;
@@ -76,6 +77,7 @@ fn run(out: Output, verb: Verb) -> Result<(), CliError> {
             Verb::Up(args) => up::run(out, args).await,
             Verb::Down => down::run(out).await,
             Verb::Chat(args) => chat::run(out, args).await,
+            Verb::Bot(args) => bot::run(out, args).await,
             Verb::Unlock(args) => unlock::run(out, args).await,
             Verb::Lock(args) => lock::run(out, args).await,
             Verb::Card(verb) => card::run(out, verb).await,
