@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use proto::{ChatKey, EnvelopeHash, Instant};
 
@@ -28,6 +29,9 @@ pub struct Peer {
     /// When to go through the whole pool for it again, because what it wants changed.
     pub(super) rescan_at: Option<Instant>,
     pub(super) scanned_at: Option<Instant>,
+    /// Until when it has had its share of packets, by the limits it announced.
+    pub(super) rests_until: Option<Instant>,
+    pub(super) held: Held,
 }
 
 /// How far the handshake is.
@@ -52,6 +56,8 @@ impl Peer {
             batches: Batches::default(),
             rescan_at: None,
             scanned_at: None,
+            rests_until: None,
+            held: Held::default(),
         }
     }
 
@@ -82,8 +88,46 @@ impl Peer {
         }
     }
 
+    /// Has the whole pool gone through for it, but not too soon after the last time.
+    pub(super) fn rescan(&mut self, now: Instant) {
+        self.rescan_at = Some(self.scanned_at.map_or(now, |last| last.after(RESCAN_EVERY).max(now)));
+    }
+
+    /// Returns when there is something to offer it, once it has rested.
+    pub(super) fn next_turn(&self) -> Option<Instant> {
+        let due = if self.held.slots.is_empty() { self.rescan_at? } else { Instant::default() };
+        Some(due.max(self.rests_until.unwrap_or_default()))
+    }
+
     pub(super) fn forget(&mut self, slot: Slot) {
         self.known.remove(slot);
+    }
+}
+
+/// What came in while a peer rested, to be offered to it afterwards. A slot may hold another envelope by then, which is
+/// offered in its place.
+#[derive(Default)]
+pub(super) struct Held {
+    slots: Vec<Slot>,
+    is_overfull: bool,
+}
+
+impl Held {
+    pub(super) fn push(&mut self, slot: Slot) {
+        if self.slots.len() < MAX_HELD {
+            self.slots.push(slot);
+        } else {
+            self.is_overfull = true;
+        }
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.slots.iter().copied()
+    }
+
+    /// Returns whether there was more than it holds, so that only the whole pool tells what.
+    pub(super) const fn is_overfull(&self) -> bool {
+        self.is_overfull
     }
 }
 
@@ -114,4 +158,8 @@ impl Batches {
     }
 }
 
+/// How often, at most, the whole pool is gone through for one peer, however often it changes its mind.
+const RESCAN_EVERY: Duration = Duration::from_millis(300);
+
 const MAX_BATCHES: usize = 256;
+const MAX_HELD: usize = 4096;

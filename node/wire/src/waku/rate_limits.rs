@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use proto::{ChatKey, Instant};
 
-use super::status::{Options, RateLimits};
+use super::status::{Options, RateLimits, Requirements};
 
 /// What peers may send. The default is status-go's: 5 packets a peer, 10 an address, 1 MiB each; nobody is dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,32 @@ impl Allowance {
         let Self { per_peer, per_address, .. } = self;
         options.packet_limits = Some(RateLimits { ip: per_address.packets, peer: per_peer.packets, topic: 0 });
         options.byte_limits = Some(RateLimits { ip: per_address.bytes, peer: per_peer.bytes, topic: 0 });
+    }
+}
+
+/// How often a peer may be sent something, by the limits it announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pace {
+    packets: Option<u64>,
+    bytes: Option<u64>,
+}
+
+impl Pace {
+    /// The smaller of a peer's limits decides, because at its address we may be all there is.
+    pub(super) fn of(requirements: &Requirements) -> Self {
+        let least = |limits: RateLimits| [limits.ip, limits.peer].into_iter().filter(|limit| *limit > 0).min();
+        Self { packets: least(requirements.packet_limits), bytes: least(requirements.byte_limits) }
+    }
+
+    pub(super) const fn is_limited(self) -> bool {
+        self.packets.is_some() || self.bytes.is_some()
+    }
+
+    /// Returns how long to leave it alone after a packet of this length: half as long again as it asks for, because there
+    /// are other packets than envelopes. Limits so small that nothing would ever arrive are not kept to.
+    pub(super) fn rest(self, len: usize) -> Duration {
+        let share = |limit: Option<u64>, used: u64| limit.map_or(0, |limit| used.saturating_mul(1_500) / limit);
+        Duration::from_millis(share(self.packets, 1).max(share(self.bytes, len as u64))).min(LONGEST_REST)
     }
 }
 
@@ -179,6 +205,9 @@ impl Tokens {
 /// The most buckets for peers, and for addresses.
 pub const MAX_BUCKETS: usize = 4096;
 
+/// Even of the shortest messages' time to live, which is 10 s, this leaves most.
+const LONGEST_REST: Duration = Duration::from_secs(3);
+
 const SECOND: Duration = Duration::from_secs(1);
 const NANOS: u128 = 1_000_000_000;
 
@@ -283,6 +312,23 @@ mod tests {
         Allowance::default().tell(&mut options);
         assert_eq!(options.packet_limits, Some(RateLimits { ip: 10, peer: 5, topic: 0 }));
         assert_eq!(options.byte_limits, Some(RateLimits { ip: 1 << 20, peer: 1 << 20, topic: 0 }));
+    }
+
+    /// WU10-16, WAKU1-51, WAKU1-52: the smaller of a peer's limits decides, and without any there is no rest.
+    #[test]
+    fn a_peer_is_left_alone_by_its_smallest_limit() {
+        let limits = |ip, peer| Some(RateLimits { ip, peer, topic: 1 });
+        let rested = |packet_limits, byte_limits| {
+            let said = Options { packet_limits, byte_limits, ..Options::default() };
+            let pace = Pace::of(&Requirements::of_status(&said, false).unwrap());
+            pace.is_limited().then(|| pace.rest(3_000).as_millis())
+        };
+        assert_eq!(rested(None, limits(0, 0)), None);
+        assert_eq!(rested(limits(10, 5), None), Some(300));
+        assert_eq!(rested(limits(10, 0), None), Some(150));
+        assert_eq!(rested(limits(10, 5), limits(0, 9_000)), Some(500));
+        assert_eq!(rested(limits(0, 1), limits(1, 1)), Some(3_000), "and not for ever");
+        assert_eq!(rested(limits(u64::MAX, u64::MAX), limits(u64::MAX, 0)), Some(0));
     }
 
     #[test]

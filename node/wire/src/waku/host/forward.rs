@@ -1,7 +1,6 @@
 //! Forwarding: each envelope once to each peer that wants it, in packets below 1 MiB.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use proto::{EnvelopeHash, Instant};
 
@@ -9,8 +8,9 @@ use super::{Host, Now, Output};
 use crate::rlp;
 use crate::waku::code;
 use crate::waku::confirm::BatchHash;
-use crate::waku::peer::{Batches, PeerId, Stage};
+use crate::waku::peer::{Batches, Peer, PeerId, Stage};
 use crate::waku::pool::{Entry, Slot};
+use crate::waku::rate_limits::Pace;
 
 impl Host {
     /// Has a new envelope sent with the next tick, together with what else comes until then; but not within
@@ -20,29 +20,32 @@ impl Host {
         self.flush_by(self.flushed_at.map_or(now.at, |last| last.after(self.config.coalesce).max(now.at)));
     }
 
-    /// Has the whole pool gone through for a peer: at once, but not more often than [`RESCAN_EVERY`].
+    /// Has the whole pool gone through for a peer: at once, but not more often than every 300 ms.
     pub(super) fn rescan(&mut self, now: Now, id: PeerId) {
         if self.pool.len() == 0 {
             return;
         }
         if let Some(peer) = self.peers.get_mut(&id) {
-            let at = peer.scanned_at.map_or(now.at, |last| last.after(RESCAN_EVERY).max(now.at));
-            peer.rescan_at = Some(at);
-            if at == now.at {
-                self.flush(now);
-            } else {
-                self.flush_by(at);
+            peer.rescan(now.at);
+            match peer.next_turn() {
+                Some(at) if at > now.at => self.flush_by(at),
+                _ => self.flush(now),
             }
         }
     }
 
-    /// Sends every peer what it wants and does not have.
+    /// Sends every peer what it wants and does not have. One that announced limits gets one packet, and then rests.
     pub(super) fn flush(&mut self, now: Now) {
         let fresh = std::mem::take(&mut self.fresh);
         let light = self.config.light_node;
-        let mut rescans: Option<Instant> = None;
         for (id, peer) in &mut self.peers {
             let Stage::Up(requirements) = &peer.stage else { continue };
+            if peer.rests_until.is_some_and(|until| until > now.at) {
+                fresh.iter().for_each(|slot| peer.held.push(*slot));
+                continue;
+            }
+            let pace = Pace::of(requirements);
+            let held = std::mem::take(&mut peer.held);
             let mut batch = Batch::new(*id);
             let mut offer = |slot: Slot| {
                 let Some(entry) = self.pool.entry(slot) else { return };
@@ -52,6 +55,9 @@ impl Host {
                     && requirements.wants.admits(entry.envelope.topic())
                     && entry.envelope.expiry_s() >= now.secs
                 {
+                    if pace.is_limited() && !batch.has_room_for(entry) {
+                        return peer.held.push(slot);
+                    }
                     peer.known.insert(slot);
                     batch.add(entry, &mut peer.batches, &mut self.outputs);
                 }
@@ -61,15 +67,20 @@ impl Host {
                 peer.scanned_at = Some(now.at);
                 self.pool.slots().for_each(&mut offer);
             } else {
-                fresh.iter().copied().for_each(&mut offer);
+                held.slots().chain(fresh.iter().copied()).for_each(&mut offer);
+            }
+            if !batch.body.is_empty() {
+                peer.rests_until = pace.is_limited().then(|| now.at.after(pace.rest(batch.body.len())));
             }
             batch.send(&mut peer.batches, &mut self.outputs);
-            rescans = rescans.into_iter().chain(peer.rescan_at).min();
+            if held.is_overfull() || peer.held.is_overfull() {
+                peer.rescan(now.at);
+            }
         }
         if !fresh.is_empty() {
             self.flushed_at = Some(now.at);
         }
-        self.flush_at = rescans;
+        self.flush_at = self.peers.values().filter_map(Peer::next_turn).min();
     }
 
     fn flush_by(&mut self, at: Instant) {
@@ -89,12 +100,15 @@ impl Batch {
         Self { to, body: Vec::new(), own: Vec::new() }
     }
 
+    fn has_room_for(&self, entry: &Entry) -> bool {
+        self.body.len() + entry.envelope.as_bytes().len() <= MAX_BODY
+    }
+
     fn add(&mut self, entry: &Entry, batches: &mut Batches, outputs: &mut VecDeque<Output>) {
-        let raw = entry.envelope.as_bytes();
-        if self.body.len() + raw.len() > MAX_BODY {
+        if !self.has_room_for(entry) {
             std::mem::replace(self, Self::new(self.to)).send(batches, outputs);
         }
-        self.body.extend_from_slice(raw);
+        self.body.extend_from_slice(entry.envelope.as_bytes());
         if entry.own {
             self.own.push(entry.envelope.hash());
         }
@@ -116,6 +130,3 @@ impl Batch {
 /// The most bytes of envelopes in a packet: with the list's header it stays below 1 MiB, above which a peer closes. An
 /// envelope that is larger by itself could never be sent on, and is not let in.
 pub(super) const MAX_BODY: usize = (1 << 20) - 5;
-
-/// How often, at most, the whole pool is gone through for one peer, however often it changes its mind.
-const RESCAN_EVERY: Duration = Duration::from_millis(300);
