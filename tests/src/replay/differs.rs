@@ -7,6 +7,7 @@ use proto::Topic;
 use wire::p2p::Message as BaseMessage;
 use wire::rlp::{self, Malformed, Reader};
 use wire::rlpx::Message;
+use wire::waku::status::RateLimits;
 use wire::waku::{BloomFilter, Interest, Version};
 
 /// What the peer's reader makes of a packet.
@@ -99,6 +100,14 @@ pub(super) fn light_node(is_light: bool, is_own: bool) -> bool {
     is_light && !is_own
 }
 
+/// A peer that announced limits.
+///
+/// 6/WAKU1 has a node respect them: ours sends such a peer a packet, and the next one after a rest. status-go notes the
+/// limits and sends what it has every 300 ms.
+pub(super) fn announced_limits(packets: RateLimits, bytes: RateLimits) -> bool {
+    [packets, bytes].iter().any(|limits| limits.ip > 0 || limits.peer > 0)
+}
+
 /// The work of an envelope that came directly.
 ///
 /// A filter's least proof of work is compared with that of the envelope, however it came. status-go compares the work of a
@@ -175,6 +184,16 @@ mod tests {
     fn a_light_node_differs_in_others_envelopes_and_a_filter_in_direct_ones() {
         assert!(light_node(true, false) && !light_node(true, true) && !light_node(false, false));
         assert!(direct_work(true, 0.1) && !direct_work(true, 0.0) && !direct_work(false, 0.1));
+    }
+
+    #[test]
+    fn only_limits_for_us_make_a_peer_wait() {
+        let (none, topic) = (RateLimits::default(), RateLimits { topic: 1, ..RateLimits::default() });
+        assert!(
+            announced_limits(none, RateLimits { ip: 1, ..none })
+                && announced_limits(RateLimits { peer: 1, ..none }, none)
+        );
+        assert!(!announced_limits(none, none) && !announced_limits(topic, topic));
     }
 
     #[test]

@@ -42,24 +42,33 @@ fn packets(node: &mut Node<'_>, seen: &Seen, expect: Case<'_>, rules: &mut BTree
         let ours = Said::of(version, seen.sent.get(peer).map_or(&[], Vec::as_slice))?;
         let theirs = Said::of(version, theirs.get(peer).map_or(&[], Vec::as_slice))?;
         same(&format!("packets to {peer}"), &ours.packets, &theirs.packets)?;
-        // What a light node did not send on it sends when it is posted there; the peer's has sent it already.
+        // What ours did not send at once it may send later, when the peer's has sent it already.
         let mut more = ours.envelopes.difference(&theirs.envelopes);
         if let Some(hash) = more.find(|hash| !node.had_peer_sent_on(peer, **hash)) {
             return Err(format!("{hash} is sent to {peer}, and not by the peer"));
         }
         for hash in theirs.envelopes.difference(&ours.envelopes) {
-            let light = node.settings()?.says("light");
+            // Between its expiry and the sweep it may be sent.
             if node.expiry(hash).is_some_and(|expiry| expiry < seen.now_s) {
-                // Between its expiry and the sweep it may be sent.
-            } else if node.pool().contains(hash) && differs::light_node(light, node.was_posted(hash)) {
-                rules.insert(Rule::LightNode);
-                node.peer_sent_on(peer, *hash);
-            } else {
-                return Err(format!("{hash} is not sent to {peer}"));
+                continue;
             }
+            let rule = not_sent(node, peer, hash)?.ok_or_else(|| format!("{hash} is not sent to {peer}"))?;
+            rules.insert(rule);
+            node.peer_sent_on(peer, *hash);
         }
     }
     Ok(())
+}
+
+/// Returns the rule by which ours does not send an envelope of its pool that the peer's sends.
+fn not_sent(node: &Node<'_>, to: &str, hash: &EnvelopeHash) -> Result<Option<Rule>, String> {
+    let light = node.settings()?.says("light");
+    Ok(match () {
+        () if !node.pool().contains(hash) => None,
+        () if differs::light_node(light, node.was_posted(hash)) => Some(Rule::LightNode),
+        () if node.announced_limits(to) => Some(Rule::AnnouncedLimits),
+        () => None,
+    })
 }
 
 /// What one peer was sent in a step.

@@ -19,6 +19,7 @@ use super::case::{Case, same};
 /// A rule of `differs` that a case has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rule {
+    AnnouncedLimits,
     LightNode,
     DirectWork,
     LossyFilter,

@@ -41,7 +41,7 @@ pub(super) struct Node<'a> {
     full: bool,
     manner: Manner,
     rules: BTreeSet<Rule>,
-    /// What a light node of the peer has sent on to whom, which ours did not.
+    /// What the peer's node has sent on to whom, which ours did not, or not yet.
     sent_on: BTreeSet<(PeerId, EnvelopeHash)>,
     /// The connections by their names in the script, with those that have ended.
     peers: BTreeMap<String, (PeerId, Version)>,
@@ -130,6 +130,13 @@ impl<'a> Node<'a> {
 
     pub(super) fn least_work(&self, filter: &str) -> f64 {
         self.listening.get(filter).map_or(0.0, |(_, min_pow)| *min_pow)
+    }
+
+    /// Returns whether a peer announced limits.
+    pub(super) fn announced_limits(&self, peer: &str) -> bool {
+        let id = self.peers.get(peer).map(|(id, _)| *id);
+        let wants = self.host.peers().find(|(other, _)| Some(*other) == id).and_then(|(_, peer)| peer.requirements());
+        wants.is_some_and(|wants| differs::announced_limits(wants.packet_limits, wants.byte_limits))
     }
 
     /// Notes that the peer's node has sent an envelope on.
