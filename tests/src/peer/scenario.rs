@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::error::Outcome;
+use super::error::{Outcome, PeerError};
 use super::place::{Place, Tool};
 use super::world::World;
 
@@ -95,11 +95,10 @@ impl Plan {
     #[must_use]
     pub fn verdict(&self, scenario: Scenario) -> Verdict {
         for tool in scenario.peers {
-            if let Err(missing) = self.place.find(*tool) {
-                return match self.strict {
-                    true => Verdict::Failed(missing.to_string()),
-                    false => Verdict::Skipped(missing.to_string()),
-                };
+            match self.place.find(*tool) {
+                Ok(_) => {}
+                Err(PeerError::Missing { why, .. }) if !self.strict => return Verdict::Skipped(why),
+                Err(missing) => return Verdict::Failed(missing.to_string()),
             }
         }
         let world = Arc::new(World::new(self.place.clone(), scenario.within));
@@ -139,11 +138,12 @@ fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
 
 fn line(scenario: &Scenario, verdict: &Verdict, took: Duration) -> String {
     let Scenario { group, name, .. } = scenario;
-    let why = match verdict {
-        Verdict::Ok => String::new(),
-        Verdict::Skipped(why) | Verdict::Failed(why) => format!(": {why}"),
-    };
-    format!("{:<8} {group}::{name} ({:.1} s){why}\n", verdict.word(), took.as_secs_f64())
+    let seconds = took.as_secs_f64();
+    match verdict {
+        Verdict::Ok => format!("{group}::{name} ... ok ({seconds:.1} s)\n"),
+        Verdict::Skipped(why) => format!("{group}::{name} ... skipped: {why}\n"),
+        Verdict::Failed(why) => format!("{group}::{name} ... FAILED ({seconds:.1} s): {why}\n"),
+    }
 }
 
 /// Returns a line for each scenario: who took part, what came of it, and the requirements it shows.
