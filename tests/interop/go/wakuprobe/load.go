@@ -1,13 +1,16 @@
 package main
 
-// Load: envelopes through a relay, and connections to it, with what they cost.
+// Load: envelopes through a relay to any number of listeners, and connections to it, with what they cost. Everything is
+// sealed before the clock starts.
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
@@ -19,15 +22,30 @@ import (
 	"github.com/ethereum/go-ethereum/rlp"
 )
 
+// procCPU: seconds of all threads, to the nanosecond where the kernel has scheduler statistics, in ticks otherwise.
+// A thread that ends takes its share with it, so the tick counter, which keeps it, is the lower bound.
 func procCPU(pid int) float64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
+	ticks := 0.0
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil {
+		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		u, _ := strconv.ParseFloat(f[11], 64)
+		s, _ := strconv.ParseFloat(f[12], 64)
+		ticks = (u + s) / 100
 	}
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	u, _ := strconv.ParseFloat(f[11], 64)
-	s, _ := strconv.ParseFloat(f[12], 64)
-	return (u + s) / 100
+	ns := 0.0
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, t := range tasks {
+		if b, err := os.ReadFile(t); err == nil {
+			if f := strings.Fields(string(b)); len(f) > 0 {
+				n, _ := strconv.ParseFloat(f[0], 64)
+				ns += n
+			}
+		}
+	}
+	if s := ns / 1e9; s > ticks-0.1 {
+		return s
+	}
+	return ticks
 }
 
 func procRSS(pid int) int {
@@ -41,108 +59,162 @@ func procRSS(pid int) int {
 	return 0
 }
 
-// cmdLoad: A -> relay -> B
-func cmdLoad(o *opts) {
-	if o.topic == "" {
-		o.topic = "aabbccdd"
-	}
-	oa, ob := *o, *o
-	oa.topics, oa.nodekey, ob.nodekey = "empty", "", ""
-	if o.topics == "" && o.bloom == "full" {
-		ob.topics = ""
-	}
-	if o.proto == "shh" {
-		oa.bloom = strings.Repeat("00", 64)
-	}
-	a, err := dial(&oa)
-	die(err)
-	die(a.handshake())
-	b, err := dial(&ob)
-	die(err)
-	die(b.handshake())
-	t := time.Now()
-	envs := o.makeEnvelopes(o.n)
-	seal := time.Since(t)
-	var total int
-	want := make(map[string]int, o.n)
-	var pkts [][]byte
+// batches: Messages packets of -batch envelopes each, and the names of the envelopes.
+func (o *opts) batches(envs []*envelope) (pkts [][]byte, names map[string]int) {
+	names = make(map[string]int, len(envs))
 	for i := 0; i < len(envs); i += o.batch {
-		j := i + o.batch
-		if j > len(envs) {
-			j = len(envs)
-		}
+		j := min(i+o.batch, len(envs))
 		p, err := rlp.EncodeToBytes(envs[i:j])
 		die(err)
 		pkts = append(pkts, p)
 		for k := i; k < j; k++ {
-			want[string(crypto.Keccak256(envs[k].raw()))] = k
+			names[string(crypto.Keccak256(envs[k].raw()))] = k
 		}
 	}
+	return pkts, names
+}
+
+// each: every element of a Messages packet, fields unread.
+func each(packet []byte, f func(el []byte)) error {
+	content, _, err := rlp.SplitList(packet)
+	for err == nil && len(content) > 0 {
+		var rest []byte
+		if _, _, rest, err = rlp.Split(content); err == nil {
+			f(content[:len(content)-len(rest)])
+			content = rest
+		}
+	}
+	return err
+}
+
+// receive: every envelope of the Messages packets that come, until f has had enough.
+func (c *conn) receive(f func(el []byte) (enough bool)) error {
+	for {
+		m, err := c.read()
+		if err != nil {
+			return err
+		}
+		enough := false
+		if m.Code == 1 {
+			if err := each(m.b, func(el []byte) { enough = f(el) || enough }); err != nil {
+				return err
+			}
+		}
+		if enough {
+			return nil
+		}
+	}
+}
+
+func (c *conn) drain() {
+	for {
+		if _, err := c.read(); err != nil {
+			return
+		}
+	}
+}
+
+func join(o opts) *conn {
+	c, err := dial(&o)
+	die(err)
+	die(c.handshake())
+	return c
+}
+
+// cmdLoad: one sender -> relay -> listeners
+func cmdLoad(o *opts) {
+	if o.topic == "" {
+		o.topic = "aabbccdd"
+	}
+	none, all := *o, *o
+	none.topics, none.nodekey, all.nodekey = "empty", "", ""
+	if o.proto == "shh" {
+		none.bloom = strings.Repeat("00", 64)
+	}
+	if o.nTopics > 0 {
+		topics := []string{strings.TrimPrefix(o.topicOf().String(), "0x")}
+		for i := 1; i < o.nTopics; i++ {
+			var t [4]byte
+			binary.BigEndian.PutUint32(t[:], uint32(i)*2654435761)
+			topics = append(topics, fmt.Sprintf("%x", t))
+		}
+		all.topics = strings.Join(topics, ",")
+	}
+	a := join(none)
+	go a.drain()
+	var listeners []*conn
+	for i := 0; i < o.listeners; i++ {
+		listeners = append(listeners, join(all))
+	}
+	for i := 0; i < o.idle; i++ {
+		go join(none).drain()
+	}
+	if o.prefill > 0 {
+		die(fill(o, a, listeners))
+	}
+
+	t := time.Now()
+	envs := o.makeEnvelopes(o.n)
+	seal := time.Since(t)
+	pkts, want := o.batches(envs)
+	total := 0
 	for _, p := range pkts {
 		total += len(p)
 	}
-	go func() { // drain A
-		for {
-			if _, err := a.read(); err != nil {
-				return
-			}
-		}
-	}()
 	sent := make([]int64, len(envs))
 	lat := make([]float64, 0, len(envs))
-	done := make(chan error, 1)
+	// What was sent before and still lies in the pool goes to a listener that comes; it is not ours to count.
+	var got, dup, packets int64
+	var last time.Time
+	done := make(chan error, len(listeners))
 	cpu0, rss0 := 0.0, 0
 	if o.pid > 0 {
 		cpu0, rss0 = procCPU(o.pid), procRSS(o.pid)
 	}
 	self0 := procCPU(os.Getpid())
-	got, dup, packets := 0, 0, 0
-	var last time.Time
-	go func() {
-		for got < len(envs) {
-			m, err := b.read()
-			if err != nil {
-				done <- err
+	for i, l := range listeners {
+		go func() {
+			if i > 0 {
+				n := 0
+				done <- l.receive(func(el []byte) bool { n++; return n >= len(envs) })
 				return
 			}
-			if m.Code != 1 {
-				continue
-			}
-			now := time.Now()
-			packets++
-			// hash each element without decoding fields
-			content, _, err := rlp.SplitList(m.b)
-			if err != nil {
-				done <- err
-				return
-			}
-			for len(content) > 0 {
-				_, _, rest, err := rlp.Split(content)
+			for int(atomic.LoadInt64(&got)) < len(envs) {
+				m, err := l.read()
 				if err != nil {
 					done <- err
 					return
 				}
-				el := content[:len(content)-len(rest)]
-				content = rest
-				h := string(crypto.Keccak256(el))
-				k, ok := want[h]
-				if !ok {
+				if m.Code != 1 {
 					continue
 				}
-				if k < 0 {
-					dup++
-					continue
+				now := time.Now()
+				packets++
+				err = each(m.b, func(el []byte) {
+					h := string(crypto.Keccak256(el))
+					k, ok := want[h]
+					switch {
+					case !ok:
+					case k < 0:
+						dup++
+					default:
+						want[h] = -1
+						atomic.AddInt64(&got, 1)
+						lat = append(lat, float64(now.UnixNano()-atomic.LoadInt64(&sent[k]))/1e6)
+					}
+				})
+				if err != nil {
+					done <- err
+					return
 				}
-				want[h] = -1
-				got++
-				lat = append(lat, float64(now.UnixNano()-atomic.LoadInt64(&sent[k]))/1e6)
+				last = now
 			}
-			last = now
-		}
-		done <- nil
-	}()
+			done <- nil
+		}()
+	}
 	start := time.Now()
 	idx := 0
+	var rerr error
 	for i, p := range pkts {
 		if o.rate > 0 {
 			due := start.Add(time.Duration(float64(i*o.batch) / o.rate * 1e9))
@@ -156,16 +228,27 @@ func cmdLoad(o *opts) {
 			idx++
 		}
 		if err := a.send(1, p); err != nil {
-			emit(M{"event": "send_error", "error": err.Error(), "packet": i})
+			rerr = fmt.Errorf("packet %d: %w", i, err)
 			break
 		}
 	}
 	sendDur := time.Since(start)
-	var rerr error
-	select {
-	case rerr = <-done:
-	case <-time.After(60 * time.Second):
-		rerr = errors.New("timeout waiting for B")
+	deadline := time.After(60 * time.Second)
+	for range listeners {
+		select {
+		case err := <-done:
+			rerr = errors.Join(rerr, err)
+		case <-deadline:
+			rerr = errors.Join(rerr, errors.New("timeout waiting for the listeners"))
+		}
+	}
+	cpu, rss := 0.0, 0
+	if o.pid > 0 {
+		cpu, rss = procCPU(o.pid)-cpu0, procRSS(o.pid)
+	}
+	self := procCPU(os.Getpid()) - self0
+	if len(listeners) == 0 || rerr != nil {
+		last = time.Now()
 	}
 	dur := last.Sub(start)
 	sort.Float64s(lat)
@@ -173,22 +256,63 @@ func cmdLoad(o *opts) {
 		if len(lat) == 0 {
 			return -1
 		}
-		return math.Round(lat[int(f*float64(len(lat)-1))]*100) / 100
+		return math.Round(lat[int(f*float64(len(lat)-1))]*1000) / 1000
 	}
 	res := M{"event": "load", "n": o.n, "received": got, "dup": dup, "payload_size": o.size, "envelope_bytes": total, "batch": o.batch, "target": o.target, "ttl": o.ttl, "rate": o.rate,
+		"listeners": o.listeners, "idle": o.idle, "ntopics": o.nTopics, "prefill": o.prefill,
 		"seal_s": seal.Seconds(), "seal_per_s": float64(o.n) / seal.Seconds(), "send_s": sendDur.Seconds(), "total_s": dur.Seconds(),
 		"env_per_s": float64(got) / dur.Seconds(), "MB_per_s": float64(total) * float64(got) / float64(o.n) / dur.Seconds() / 1e6, "B_packets": packets,
-		"latency_ms": M{"min": q(0), "p50": q(.5), "p90": q(.9), "p99": q(.99), "max": q(1)}, "probe_cpu_s": procCPU(os.Getpid()) - self0}
+		"latency_ms": M{"min": q(0), "p50": q(.5), "p90": q(.9), "p99": q(.99), "max": q(1)}, "probe_cpu_s": self}
 	if o.pid > 0 {
-		res["relay_cpu_s"], res["relay_rss_kib"], res["relay_rss0_kib"] = procCPU(o.pid)-cpu0, procRSS(o.pid), rss0
-		res["relay_cpu_us_per_env"] = (procCPU(o.pid) - cpu0) / float64(o.n) * 1e6
+		res["relay_cpu_s"], res["relay_rss_kib"], res["relay_rss0_kib"] = cpu, rss, rss0
+		res["relay_cpu_us_per_env"] = cpu / float64(o.n) * 1e6
 	}
 	if rerr != nil {
 		res["error"] = rerr.Error()
 	}
 	emit(res)
+	for _, l := range listeners {
+		l.close(8)
+	}
 	a.close(8)
-	b.close(8)
+}
+
+// fill: -prefill envelopes into the pool, in packets of 100; returns when every listener has them.
+func fill(o *opts, a *conn, listeners []*conn) error {
+	o2 := *o
+	o2.batch = 100
+	o2.size = 256
+	done := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() {
+			n := 0
+			done <- l.receive(func([]byte) bool { n++; return n >= o.prefill })
+		}()
+	}
+	rss0 := procRSS(o.pid)
+	for left := o.prefill; left > 0; left -= 10000 {
+		pkts, _ := o2.batches(o2.makeEnvelopes(min(left, 10000)))
+		for _, p := range pkts {
+			if err := a.send(1, p); err != nil {
+				return err
+			}
+		}
+	}
+	deadline := time.After(60 * time.Second)
+	for range listeners {
+		select {
+		case err := <-done:
+			if err != nil {
+				return err
+			}
+		case <-deadline:
+			return errors.New("timeout waiting for the listeners to have the pool")
+		}
+	}
+	if o.pid > 0 {
+		emit(M{"event": "filled", "n": o.prefill, "relay_rss0_kib": rss0, "relay_rss_kib": procRSS(o.pid)})
+	}
+	return nil
 }
 
 // cmdHandshakes: N full connections (TCP + RLPx + Hello + status) against the enode
