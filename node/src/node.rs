@@ -27,6 +27,7 @@ use crate::identity::Identity;
 use crate::network::connection::{SHARES, Shell};
 use crate::network::dialer::Dialer;
 use crate::network::listener;
+use crate::network::outbox::Outboxes;
 use crate::profile::Profile;
 use crate::rooms::Rooms;
 use crate::service::{About, Service};
@@ -93,14 +94,16 @@ impl Node {
             listen_port: address.port(),
             capabilities: config.waku.capabilities,
         });
-        let shares = Arc::new(Semaphore::new(SHARES as usize));
+        let memory = || Arc::new(Semaphore::new(SHARES as usize));
         let engine_commands = commands.clone();
         let shell = Shell {
             local,
             clock,
             counters: counters.clone(),
             engine: commands,
-            shares,
+            shares: memory(),
+            frames: memory(),
+            outboxes: Outboxes::default(),
             stop: stopped.clone(),
             _alive: alive,
         };

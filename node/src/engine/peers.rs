@@ -118,7 +118,7 @@ impl Peers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::outbox::{Outgoing, Outgoings, outbox};
+    use crate::network::outbox::{Outboxes, Outgoing, Outgoings};
 
     fn key(byte: u8) -> ChatKey {
         ChatKey::from(k256::SecretKey::from_slice(&[byte; 32]).unwrap().public_key())
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn admit(peers: &mut Peers, peer: Peer) -> (Result<Admitted, Reason>, Outgoings) {
-        let (sender, receiver) = outbox();
+        let (sender, receiver) = Outboxes::default().open();
         (peers.admit(peer, sender), receiver)
     }
 

@@ -18,7 +18,7 @@ use proto::ChatKey;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use wire::p2p::{Capability, Hello, Reason, Shared};
 use wire::rlpx::{DownReason, Event, Input, Local, Output, Session};
@@ -26,7 +26,7 @@ use wire::waku::PeerId;
 
 use super::backoff::Ended;
 use super::handshakes::Slot;
-use super::outbox::{Outgoing, Outgoings, outbox};
+use super::outbox::{Outboxes, Outgoing, Outgoings};
 use super::pending::Pending;
 use crate::clock::{Alarm, Clock};
 use crate::counters::Counters;
@@ -42,6 +42,10 @@ pub(crate) struct Shell {
     pub(crate) engine: mpsc::Sender<Command>,
     /// Memory for packets on their way to the engine, in units of [`SHARE`].
     pub(crate) shares: Arc<Semaphore>,
+    /// Memory for long frames that are not whole yet, in units of [`SHARE`].
+    pub(crate) frames: Arc<Semaphore>,
+    /// The queues to the connections.
+    pub(crate) outboxes: Outboxes,
     /// Says when the node stops.
     pub(crate) stop: Stop,
     /// Held by every task: when the last one is gone, all have ended.
@@ -78,6 +82,7 @@ impl Shell {
             inbound,
             slot,
             up: None,
+            room: None,
             over: None,
         };
         connection.live().await;
@@ -97,6 +102,8 @@ struct Connection {
     inbound: bool,
     slot: Option<Slot>,
     up: Option<Up>,
+    /// Memory for a long frame, until the engine has what it held.
+    room: Option<OwnedSemaphorePermit>,
     over: Option<Over>,
 }
 
@@ -127,17 +134,19 @@ impl Connection {
         while self.over.is_none() {
             let wake = self.session.wake_at();
             let write_by = self.pending.deadline();
+            let lacking = self.lacking();
             tokio::select! {
                 biased;
                 () = &mut stopped => self.input(Input::Disconnect(Reason::Quitting)),
                 () = lost(&mut self.slot) => self.over = Some(Over::Displaced),
                 () = alarm.reach(wake) => self.input(Input::Tick),
                 () = reach(write_by) => self.over = Some(Over::SlowPeer),
-                read = receive(&mut self.reader, &mut self.session, self.shell.clock), if self.received.is_empty() => match read {
+                read = receive(&mut self.reader, &mut self.session, self.shell.clock), if lacking == 0 && self.received.is_empty() => match read {
                     Ok(0) => self.input(Input::Eof),
                     Ok(_) => {}
                     Err(_) => self.over = Some(Over::Transport),
                 },
+                room = Arc::clone(&self.shell.frames).acquire_many_owned(lacking), if lacking > 0 => self.room = room.ok(),
                 written = self.writer.write(self.pending.rest()), if !self.pending.is_empty() => match written {
                     Ok(n) => self.pending.wrote(n),
                     Err(_) => self.over = Some(Over::Transport),
@@ -149,6 +158,21 @@ impl Connection {
         // What it said before it ended the connection counts.
         while let Some((code, payload)) = self.received.pop_front() {
             self.pass_on(code, payload).await;
+        }
+    }
+
+    /// Returns the memory that has to be had before more is read of a long frame. A peer that announces one and does not
+    /// send it keeps others' long frames waiting, until its time is over, but takes no memory beyond what there is.
+    fn lacking(&mut self) -> u32 {
+        match self.session.awaited() {
+            LONG.. if self.room.is_none() => shares(self.session.awaited()),
+            LONG.. => 0,
+            _ => {
+                if self.received.is_empty() {
+                    self.room = None;
+                }
+                0
+            }
         }
     }
 
@@ -227,7 +251,7 @@ impl Connection {
         let Some(waku) = capabilities.iter().find(|shared| shared.capability.name == "waku") else {
             return self.input(Input::Disconnect(Reason::UselessPeer));
         };
-        let (outbox, outgoings) = outbox();
+        let (outbox, outgoings) = self.shell.outboxes.open();
         let (reply, answer) = oneshot::channel();
         let version = waku.capability.version;
         let client = hello.client_name.get(..CLIENT_NAME).unwrap_or(&hello.client_name).escape_ascii().to_string();
@@ -246,9 +270,9 @@ impl Connection {
     /// Hands a packet to the engine, once there is memory for it: until then this peer's bytes stay in the kernel.
     async fn pass_on(&mut self, code: u64, payload: Vec<u8>) {
         let Some(up) = &self.up else { return };
-        let shares = u32::try_from(payload.len().div_ceil(SHARE)).unwrap_or(u32::MAX).clamp(1, SHARES);
         let peer = up.id;
-        let Ok(share) = Arc::clone(&self.shell.shares).acquire_many_owned(shares).await else { return };
+        let shares = Arc::clone(&self.shell.shares).acquire_many_owned(shares(payload.len()));
+        let Ok(share) = shares.await else { return };
         if self.shell.engine.send(Command::Packet { peer, code, payload, _share: share }).await.is_err() {
             self.over = Some(Over::EngineGone);
         }
@@ -317,6 +341,11 @@ async fn lost(slot: &mut Option<Slot>) {
     }
 }
 
+/// The memory that so many bytes take.
+fn shares(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(SHARE)).unwrap_or(u32::MAX).clamp(1, SHARES)
+}
+
 async fn reach(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
@@ -330,7 +359,9 @@ const READ: usize = 64 * 1024;
 const FAREWELL: Duration = Duration::from_secs(1);
 /// A peer's name is kept and shown up to this length.
 const CLIENT_NAME: usize = 128;
-/// The unit of memory for packets on their way to the engine.
+/// A frame of at least so many bytes has to find memory before it is read.
+const LONG: usize = 256 * 1024;
+/// The unit of memory for long frames, and for packets on their way to the engine.
 const SHARE: usize = 1024;
-/// All of that memory: 64 MiB, four packets of the greatest size.
+/// All of that memory, for each of the two: 64 MiB, four packets of the greatest size.
 pub(crate) const SHARES: u32 = 64 * 1024;

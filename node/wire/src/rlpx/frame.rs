@@ -191,6 +191,15 @@ impl FrameReader {
         matches!(self.expecting, Expecting::Header) && self.received.len() == self.start
     }
 
+    /// Returns how many bytes the frame takes whose header is in and whose body is not; none between two frames.
+    #[must_use]
+    pub const fn awaited(&self) -> usize {
+        match self.expecting {
+            Expecting::Body { size } => padded(size) + TAG,
+            Expecting::Header | Expecting::Nothing(_) => 0,
+        }
+    }
+
     /// Returns the next message, or nothing until more bytes are there.
     ///
     /// # Errors

@@ -108,6 +108,15 @@ impl Session {
         }
     }
 
+    /// Returns how many bytes the frame takes of which not all are in, once its header has told.
+    #[must_use]
+    pub fn awaited(&self) -> usize {
+        match &self.phase {
+            Phase::AwaitHello { link } | Phase::Up { link, .. } => link.reader.awaited(),
+            Phase::AwaitAck { .. } | Phase::AwaitAuth { .. } | Phase::Down => 0,
+        }
+    }
+
     fn tick(&mut self, now: Instant) {
         if now >= self.deadline {
             let reason = match self.phase {
