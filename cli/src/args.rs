@@ -168,7 +168,7 @@ pub(crate) struct NodeArg {
 
 /// What to change. What is not given stays as it is.
 #[derive(Debug, Args)]
-#[group(id = "settings", required = true, multiple = true, args = ["min_pow", "interest"])]
+#[group(id = "settings", required = true, multiple = true, args = ["min_pow", "interest", "full_node"])]
 pub(crate) struct SetArgs {
     #[command(flatten)]
     pub(crate) node: NodeArg,
@@ -178,6 +178,13 @@ pub(crate) struct SetArgs {
     /// Take nothing below the new proof of work from this moment on.
     #[arg(long, requires = "min_pow")]
     pub(crate) at_once: bool,
+    /// Only ask for the new proof of work: what was enough before stays good.
+    #[arg(long, requires = "min_pow", conflicts_with = "at_once")]
+    pub(crate) ask_only: bool,
+    /// Take everything, whatever peers are asked for (true), or not (false). Peers that are connected are told of the end
+    /// only; to be sent everything by them, ask for it with `--interest full`.
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) full_node: Option<bool>,
     /// What peers are asked for: full, bloom:FILTER or topics:TOPIC,TOPIC... (a relay), chats, chats-bloom or full (a
     /// profile's node).
     #[arg(long)]

@@ -32,10 +32,13 @@ async fn leave(out: Output, LeaveArgs { profile, chat }: LeaveArgs) -> Result<()
     out.report(vec![("profile", json!(profile.name.to_string())), ("left", json!(chat))])
 }
 
-async fn set(out: Output, SetArgs { node, min_pow, at_once, interest }: SetArgs) -> Result<(), CliError> {
+async fn set(
+    out: Output,
+    SetArgs { node, min_pow, at_once, ask_only, interest, full_node }: SetArgs,
+) -> Result<(), CliError> {
     let (name, socket) = find(node)?;
     let mut client = client::node(&socket).await?;
-    client::prompt_answer(client.set(SetRequest { min_pow, at_once, interest })).await?;
+    client::prompt_answer(client.set(SetRequest { min_pow, at_once, ask_only, interest, full_node })).await?;
     let status = network::node_status(&mut client).await?;
     out.report(vec![("profile", json!(name)), ("waku", waku(&status))])
 }
@@ -93,6 +96,7 @@ fn waku(status: &NodeStatus) -> Value {
     json!({
         "capabilities": waku.capabilities,
         "interest": waku.interest,
+        "full_node": waku.full_node,
         "min_pow": waku.min_pow,
         "light_node": waku.light_node,
         "refuses_light_peers": waku.refuses_light_peers,

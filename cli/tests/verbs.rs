@@ -328,7 +328,13 @@ async fn settings_are_changed_by_profile_or_by_socket_and_shown_as_they_are_then
 
     let output = world.cardinal(&["node", "set", "--interest", "nonsense"], "").await;
     assert_eq!(assert_fails(&output, Fault::BadInput), "cardinal: say full\n");
-    for unclear in [&["node", "set"][..], &["node", "set", "--interest", "full", "--at-once"]] {
+    let output = world.cardinal(&["node", "set", "--full-node", "true", "--min-pow", "1", "--ask-only"], "").await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let set = node.set.lock().unwrap().last().cloned().unwrap();
+    assert_eq!((set.full_node, set.ask_only, set.at_once), (Some(true), true, false));
+
+    let both = ["node", "set", "--min-pow", "1", "--at-once", "--ask-only"];
+    for unclear in [&["node", "set"][..], &["node", "set", "--interest", "full", "--at-once"], &both] {
         assert_eq!(world.cardinal(unclear, "").await.status.code(), Some(2));
     }
 }

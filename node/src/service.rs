@@ -19,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status};
 use wire::p2p::Enode;
-use wire::waku::{self, Allowance};
+use wire::waku::{self, Allowance, Former};
 
 use crate::config::{Interest, Waku, check_interest, check_pow};
 use crate::counters::Counters;
@@ -75,7 +75,7 @@ impl Node for Service {
             envelopes_pooled: snapshot.pooled,
             messages_stored: snapshot.stored,
             counters,
-            waku: Some(waku_status(snapshot.settings)),
+            waku: Some(waku_status(snapshot.settings, snapshot.full_node)),
         }))
     }
 
@@ -168,17 +168,24 @@ impl Node for Service {
 
 impl Service {
     fn changes(&self, request: SetRequest) -> Result<Vec<Change>, Status> {
-        let SetRequest { min_pow, at_once, interest } = request;
+        let SetRequest { min_pow, at_once, ask_only, interest, full_node } = request;
         let mut changes = Vec::new();
         if let Some(pow) = min_pow {
             check_pow(pow).map_err(bad_input)?;
-            changes.push(Change::MinPow { pow, tolerate: !at_once });
+            let former = match (at_once, ask_only) {
+                (false, false) => Former::Tolerated,
+                (true, false) => Former::Refused,
+                (false, true) => Former::Kept,
+                (true, true) => return Err(bad_input("a minimum cannot end at once and stay good")),
+            };
+            changes.push(Change::MinPow { pow, former });
         }
         if let Some(interest) = interest {
             let interest: Interest = interest.parse().map_err(bad_input)?;
             check_interest(&interest, self.rooms.is_some()).map_err(bad_input)?;
             changes.push(Change::Interest(interest));
         }
+        changes.extend(full_node.map(Change::FullNode));
         Ok(changes)
     }
 
@@ -274,7 +281,7 @@ fn message_id(text: &str) -> Result<Option<MessageId>, Status> {
     Ok(Some(MessageId::from(bytes)))
 }
 
-fn waku_status(Waku { capabilities, interest, host }: Waku) -> WakuStatus {
+fn waku_status(Waku { capabilities, interest, host }: Waku, full_node: bool) -> WakuStatus {
     let bytes = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
     let ids = |nodes: Vec<ChatKey>| nodes.iter().map(|node| hex::encode(node.to_node_id())).collect();
     let rate_limits = |it: Allowance| RateLimits {
@@ -290,7 +297,8 @@ fn waku_status(Waku { capabilities, interest, host }: Waku) -> WakuStatus {
     };
     WakuStatus {
         topics,
-        takes_everything: matches!(host.interest, waku::Interest::Full | waku::Interest::Unsaid),
+        full_node,
+        takes_everything: full_node || matches!(host.interest, waku::Interest::Full | waku::Interest::Unsaid),
         capabilities: capabilities.iter().map(ToString::to_string).collect(),
         interest: interest.to_string(),
         min_pow: host.min_pow,

@@ -9,7 +9,7 @@ use proto::rpc::Fault;
 use proto::{ChatKey, EnvelopeHash, MessageId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use wire::p2p::Reason;
-use wire::waku::PeerId;
+use wire::waku::{Former, PeerId};
 
 use super::listener::Listening;
 use super::watchers::Happening;
@@ -136,11 +136,13 @@ pub(crate) enum Change {
     MinPow {
         /// The new value.
         pow: f64,
-        /// Whether the old value is good for 10 s more.
-        tolerate: bool,
+        /// What becomes of the old value.
+        former: Former,
     },
     /// What peers are asked for.
     Interest(Interest),
+    /// Whether everything is taken, whatever peers are asked for.
+    FullNode(bool),
 }
 
 /// How things stand.
@@ -156,6 +158,8 @@ pub(crate) struct Snapshot {
     pub(crate) stored: u64,
     /// The settings as they are.
     pub(crate) settings: Waku,
+    /// Whether everything is taken.
+    pub(crate) full_node: bool,
 }
 
 /// A chat that is followed from here on.

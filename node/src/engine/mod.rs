@@ -38,6 +38,7 @@ pub(crate) struct Engine {
     counters: Counters,
     host: Host,
     settings: Waku,
+    full_node: bool,
     peers: Peers,
     /// None for a relay.
     person: Option<Person>,
@@ -54,7 +55,7 @@ impl Engine {
     ) -> Self {
         settings.host.interest = said(&settings.interest, person.as_ref());
         let host = Host::new(settings.host.clone());
-        Self { clock, counters, host, settings, peers, person, watchers: Watchers::default() }
+        Self { clock, counters, host, settings, full_node: false, peers, person, watchers: Watchers::default() }
     }
 
     /// Runs until everybody who could command it has gone. Followers and waiting callers are let go when `stop` says so.
@@ -188,15 +189,19 @@ impl Engine {
     fn set(&mut self, change: Change) {
         match change {
             // What has not changed is not said again, unless it is to end a grace.
-            Change::MinPow { pow, tolerate } if pow == self.settings.host.min_pow && tolerate => {}
-            Change::MinPow { pow, tolerate } => {
+            Change::MinPow { pow, former: waku::Former::Tolerated } if pow == self.settings.host.min_pow => {}
+            Change::MinPow { pow, former } => {
                 self.settings.host.min_pow = pow;
-                let former = if tolerate { waku::Former::Tolerated } else { waku::Former::Refused };
                 self.host(waku::Input::MinPow { pow, former });
             }
             Change::Interest(interest) => {
                 self.settings.interest = interest;
                 self.say_interest();
+            }
+            Change::FullNode(full_node) if full_node == self.full_node => {}
+            Change::FullNode(full_node) => {
+                self.full_node = full_node;
+                self.host(waku::Input::FullNode(full_node));
             }
         }
     }
@@ -315,7 +320,8 @@ impl Engine {
             None => (Vec::new(), 0),
         };
         let pooled = u64::try_from(self.host.pool_len()).unwrap_or(u64::MAX);
-        Ok(Snapshot { peers: self.peers.list(), chats, pooled, stored, settings: self.settings.clone() })
+        let (peers, settings, full_node) = (self.peers.list(), self.settings.clone(), self.full_node);
+        Ok(Snapshot { peers, chats, pooled, stored, settings, full_node })
     }
 }
 
