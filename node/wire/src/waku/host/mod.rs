@@ -182,10 +182,8 @@ impl Host {
 
     /// Counts a packet against the rate limits.
     fn load(&mut self, now: Now, id: PeerId, len: usize) -> Load {
-        match (&mut self.limiter, self.peers.get(&id)) {
-            (Some(limiter), Some(peer)) => limiter.count(now.at, peer.address, &peer.node, len),
-            _ => Load::Within,
-        }
+        let Some(limiter) = &mut self.limiter else { return Load::Within };
+        self.peers.get(&id).map_or(Load::Within, |peer| limiter.count(now.at, peer.address, &peer.node, len))
     }
 
     fn post(&mut self, now: Now, envelope: &Envelope) {
