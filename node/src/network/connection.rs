@@ -301,14 +301,25 @@ impl Connection {
             drop(tokio::time::timeout(FAREWELL, farewell).await);
         }
         self.shell.counters.count("connection.ended", why);
-        let refused = matches!(&self.over, Some(Over::Session(DownReason::Theirs(reason)))
-            if reason.named() != Some(Reason::Quitting) && reason.named() != Some(Reason::Requested));
         tracing::debug!(address = %self.address, inbound = self.inbound, up = self.up.is_some(), why, "connection ended");
-        match (refused, &self.up) {
-            (true, _) => Ended::Refused,
-            (false, Some(_)) => Ended::Lost,
-            (false, None) => Ended::Failed,
+        ended(self.over.as_ref(), self.up.is_some())
+    }
+}
+
+/// How a connection ended that was up or not.
+fn ended(over: Option<&Over>, up: bool) -> Ended {
+    let refused = match over {
+        Some(Over::Session(DownReason::Theirs(reason))) => {
+            reason.named() != Some(Reason::Quitting) && reason.named() != Some(Reason::Requested)
         }
+        // It broke the rules, and would break them again at once.
+        Some(Over::Session(DownReason::Ours(reason))) => *reason == Reason::Subprotocol,
+        _ => false,
+    };
+    match (refused, up) {
+        (true, _) => Ended::Refused,
+        (false, true) => Ended::Lost,
+        (false, false) => Ended::Failed,
     }
 }
 
@@ -365,3 +376,23 @@ const LONG: usize = 256 * 1024;
 const SHARE: usize = 1024;
 /// All of that memory, for each of the two: 64 MiB, four packets of the greatest size.
 pub(crate) const SHARES: u32 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use wire::p2p::RemoteReason;
+
+    use super::*;
+
+    #[test]
+    fn whoever_refuses_or_is_refused_is_not_dialled_again_at_once() {
+        let of = |reason, up| ended(Some(&Over::Session(reason)), up);
+        let theirs = |reason: Reason| DownReason::Theirs(RemoteReason::decode(&[0xc1, reason as u8]));
+        assert_eq!(of(theirs(Reason::TooManyPeers), false), Ended::Refused);
+        assert_eq!(of(theirs(Reason::Subprotocol), true), Ended::Refused);
+        assert_eq!(of(DownReason::Ours(Reason::Subprotocol), true), Ended::Refused);
+        assert_eq!(of(DownReason::Ours(Reason::AlreadyConnected), true), Ended::Lost);
+        assert_eq!(of(theirs(Reason::Quitting), true), Ended::Lost);
+        assert_eq!(of(DownReason::Closed, false), Ended::Failed);
+        assert_eq!(ended(Some(&Over::SlowPeer), true), Ended::Lost);
+    }
+}
