@@ -105,6 +105,9 @@ pub(crate) struct BotArgs {
     /// Tell of messages of this identity too; without it a bot never hears itself.
     #[arg(long)]
     pub(crate) own: bool,
+    /// Options of `cardinal-node run` for the throw-away node, for example `-- --interest chats-bloom --light`.
+    #[arg(last = true, value_name = "OPTION", requires = "ephemeral", allow_hyphen_values = true)]
+    pub(crate) options: Vec<String>,
 }
 
 /// Options of `unlock`.

@@ -2,7 +2,6 @@
 //! node, everything on this machine and as children of this process.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -145,7 +144,8 @@ impl Network {
         Ok((Started { pid, client: client::node(&socket).await? }, enode))
     }
 
-    /// Starts a profile's node, which asks the key manager for its two keys, listens, and dials `peers`.
+    /// Starts a profile's node, which asks the key manager for its two keys. `options` say where it listens, whom it dials
+    /// and how it behaves.
     ///
     /// # Errors
     /// Its own reason not to start.
@@ -153,17 +153,13 @@ impl Network {
         &self,
         crew: &mut Crew,
         profile: &Profile,
-        listen: SocketAddr,
-        peers: &[String],
+        options: &[&str],
     ) -> Result<Started<Node>, CliError> {
         let mut command = process::command(self.node.as_os_str(), "run");
         command.arg("--dir").arg(profile.node_dir());
         command.arg("--socket").arg(&profile.node_socket);
         command.arg("--keymgr").arg(&profile.keymgr_socket);
-        command.arg("--listen").arg(listen.to_string()).arg("--until-stdin-closes");
-        for peer in peers {
-            command.args(["--peer", peer]);
-        }
+        command.arg("--until-stdin-closes").args(options);
         let name = format!("{}'s node", profile.name);
         let (Ready { .. }, pid) = crew.start(&name, command, &profile.node_socket, READY).await?;
         Ok(Started { pid, client: client::node(&profile.node_socket).await? })
@@ -254,6 +250,6 @@ struct ManifestCard {
 }
 
 /// A free port of this machine alone.
-pub(crate) const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(crate) const LOOPBACK: &str = "127.0.0.1:0";
 /// A service is ready within this, the key exports and the opening of the store included.
 const READY: Duration = Duration::from_secs(30);

@@ -48,7 +48,7 @@ async fn stay(out: Output, network: &Network, crew: &mut Crew, pin: &PinArgs) ->
     for name in PEOPLE {
         let profile = network.layout().profile(ProfileName::try_from(name)?);
         let mut manager = start_keymgr(out, network, crew, &profile, &mut pins, pin.last_try).await?;
-        let mut node = network.start_node(crew, &profile, network::LOOPBACK, std::slice::from_ref(&enode)).await?;
+        let mut node = network.start_node(crew, &profile, &["--listen", network::LOOPBACK, "--peer", &enode]).await?;
         // The node has its two keys: the PIN has done its work.
         answer(manager.client.lock(LockRequest {})).await?;
         let status = network::node_status(&mut node.client).await?;

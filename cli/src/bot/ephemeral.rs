@@ -26,7 +26,11 @@ pub(super) async fn start(crew: &mut Crew, folder: &Path, args: &BotArgs) -> Res
     let (pin, puk) = (Pin::random(&mut dice()), Puk::random(&mut dice()));
     network::provision(&mut manager, &pin, &puk, KeySource::Generated).await?;
     client::unlock(&mut manager, &pin, false, 0).await?;
-    let node = network.start_node(crew, &profile, args.listen, &args.peers).await?.client;
+    let listen = args.listen.to_string();
+    let mut options = vec!["--listen", &listen];
+    options.extend(args.peers.iter().flat_map(|peer| ["--peer", peer]));
+    options.extend(args.options.iter().map(String::as_str));
+    let node = network.start_node(crew, &profile, &options).await?.client;
     answer(manager.lock(LockRequest {})).await?;
     Ok(node)
 }

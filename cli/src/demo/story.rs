@@ -100,7 +100,7 @@ async fn start_node(
     person: &mut Person,
     relay: &str,
 ) -> Result<Started<Node>, CliError> {
-    let mut node = network.start_node(crew, &person.profile, LOOPBACK, &[relay.to_owned()]).await?;
+    let mut node = network.start_node(crew, &person.profile, &["--listen", LOOPBACK, "--peer", relay]).await?;
     let status = crate::network::node_status(&mut node.client).await?;
     hold(
         status.chat_fingerprint == person.chat_fingerprint,
