@@ -34,6 +34,7 @@ const GROUPS: &[&[Scenario]] = &[
     waku::confirmations::SCENARIOS,
     waku::limits::SCENARIOS,
     waku::hostile::SCENARIOS,
+    waku::chat::SCENARIOS,
     discovery::SCENARIOS,
     ratchet::SCENARIOS,
 ];

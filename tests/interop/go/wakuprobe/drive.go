@@ -54,7 +54,7 @@ type update struct {
 type order struct {
 	Topic     string  `json:"topic"` // hex or #name
 	Text      string  `json:"text"`
-	Size      int     `json:"size"` // random bytes instead of a text
+	Size      int     `json:"size"` // of a payload that says nothing, when there is neither a text nor a payload
 	N         int     `json:"n"`
 	TTL       uint32  `json:"ttl"`
 	ExpiresIn *int64  `json:"expires_in"` // seconds; the TTL when absent
@@ -251,7 +251,7 @@ func (c *conn) do(cmd *command) (interface{}, error) {
 		_, err := c.fd.Write(payload)
 		return nil, err
 	case "seal":
-		return c.o.seal(&cmd.order)
+		return c.o.seal(&cmd.order, payload)
 	case "messages": // envelopes in one packet
 		if cmd.Code == 0 {
 			cmd.Code = 1
@@ -284,7 +284,7 @@ func (c *conn) do(cmd *command) (interface{}, error) {
 }
 
 // seal makes envelopes; what the order leaves open is as the flags say.
-func (o *opts) seal(r *order) ([]M, error) {
+func (o *opts) seal(r *order, payload []byte) ([]M, error) {
 	oo := *o
 	if r.Topic != "" {
 		oo.topic = r.Topic
@@ -300,6 +300,9 @@ func (o *opts) seal(r *order) ([]M, error) {
 	}
 	if r.TTL == 0 {
 		r.TTL = 50
+	}
+	if r.Text == "" {
+		r.Text = string(payload)
 	}
 	oo.payload, oo.size, oo.ttl, oo.noSeal, oo.target = r.Text, r.Size, uint(r.TTL), true, 0
 	l := []M{}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use scenarios::peer::{Outcome, Scenario, World};
 use serde_json::{Value, json};
 
-use super::{PEERS, Prober, counted, node, pass, serves};
+use super::{PEERS, Prober, counted, list, node, pass, serves};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -234,7 +234,6 @@ fn what_does_not_decode_offends_nobody(world: &World) -> Outcome {
     // Nothing, a string, a list cut short, a list of a string, an envelope of four fields, a topic of five bytes, a
     // number with a leading zero, a nonce of nine bytes, an envelope with a sixth field, a good one before a bad one.
     let good = envelope.rlp.clone();
-    let long = |content: String| format!("f9{:04x}{content}", content.len() / 2);
     let (expiry, ttl, topic, data, nonce) = ("846b01c949", "32", "8401020304", "83646f67", "01");
     let payloads = [
         String::new(),
@@ -246,7 +245,7 @@ fn what_does_not_decode_offends_nobody(world: &World) -> Outcome {
         packet(&["85006b01c949", ttl, topic, data, nonce]),
         packet(&[expiry, ttl, topic, data, "89112233445566778899"]),
         packet(&[expiry, ttl, topic, data, nonce, nonce]),
-        long(good.clone() + "c3010203"),
+        list(&(good.clone() + "c3010203")),
     ];
     for payload in &payloads {
         peer.call("send", json!({"code": 1, "payload": payload}))?;
@@ -375,6 +374,5 @@ fn an_ignored_node_is_not_told_that_it_is(world: &World) -> Outcome {
 
 /// A Messages packet of one envelope with these fields, which take few bytes.
 fn packet(fields: &[&str]) -> String {
-    let list = |content: String| format!("{:02x}{content}", 0xc0 + content.len() / 2);
-    list(list(fields.concat()))
+    list(&list(&fields.concat()))
 }

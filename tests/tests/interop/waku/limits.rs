@@ -42,6 +42,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         group: "waku",
+        name: "a_peer_with_limits_is_sent_all_in_fewer_packets",
+        peers: PEERS,
+        shows: &["WAKU1-51", "WAKU1-52", "WU10-16"],
+        within: Duration::from_secs(60),
+        run: a_peer_with_limits_is_sent_all_in_fewer_packets,
+    },
+    Scenario {
+        group: "waku",
         name: "after_so_many_excesses_the_connection_ends",
         peers: PEERS,
         shows: &["WAKU1-46", "WAKU1-47", "WAKU1-48", "WAKU1-53", "WU10-11", "WU10-12", "WU10-13"],
@@ -198,6 +206,30 @@ fn after_so_many_excesses_the_connection_ends(world: &World) -> Outcome {
     let [mut from, mut to] = [Prober::dial(world, &relay, &[])?, Prober::dial(world, &relay, &[])?];
     flood(&mut from, &mut to, 30)?;
     serves(world, &relay)
+}
+
+fn a_peer_with_limits_is_sent_all_in_fewer_packets(world: &World) -> Outcome {
+    let relay = world.relay(&[])?;
+    let mut from = Prober::dial(world, &relay, &[])?;
+    // [4, [0, 5, 0]]: five packets a second.
+    let mut limited = Prober::dial(world, &relay, &["-rawstatus", "c6c504c3800580"])?;
+    let mut free = Prober::dial(world, &relay, &[])?;
+    let envelopes = from.seal(json!({"topic": "01020304", "size": 99, "target": 0.002, "n": 40}))?;
+    for envelope in &envelopes {
+        from.send(&[envelope])?;
+        free.gets(envelope)?;
+    }
+    let mut came = Vec::new();
+    let mut missing = envelopes.len();
+    while missing > 0 {
+        let packet = limited.messages()?;
+        missing -= packet["envelopes"].as_array().map_or(0, Vec::len);
+        came.push(packet["t"].as_u64().ok_or("no time")?);
+    }
+    assert!(came.len() < envelopes.len(), "{} packets", came.len());
+    let crowded = came.windows(6).find(|six| six[5] - six[0] < 1_000_000);
+    assert_eq!(crowded, None, "six packets within a second");
+    Ok(())
 }
 
 /// Sends so many packets at once, and sees that all of them arrive.

@@ -3,6 +3,7 @@
 //! Each scenario starts a relay of ours in one mode and as many [`Prober`]s as it needs. What must *not* arrive is shown
 //! by what arrives behind it: a node forwards in the order in which it takes envelopes in.
 
+pub(crate) mod chat;
 pub(crate) mod confirmations;
 pub(crate) mod hostile;
 pub(crate) mod limits;
@@ -62,4 +63,19 @@ fn serves(world: &World, relay: &Relay) -> Outcome {
 fn node(byte: u8) -> Outcome<(String, String)> {
     let key = k256::SecretKey::from_slice(&[byte; 32])?;
     Ok((hex::encode(key.to_bytes()), hex::encode(proto::ChatKey::from(key.public_key()).to_node_id())))
+}
+
+/// An RLP list with this content, all in hexadecimal digits.
+fn list(content: &str) -> String {
+    match content.len() / 2 {
+        len @ 0..56 => format!("{:02x}{content}", 0xc0 + len),
+        len @ 56..256 => format!("f8{len:02x}{content}"),
+        len => format!("f9{len:04x}{content}"),
+    }
+}
+
+fn hex_topic(text: &str) -> proto::Topic {
+    let mut bytes = [0; 4];
+    hex::decode_to_slice(text.trim_start_matches("0x"), &mut bytes).unwrap();
+    bytes.into()
 }

@@ -22,6 +22,7 @@ pub(super) struct Sealed {
     /// Its bytes, in hexadecimal digits.
     pub(super) rlp: String,
     pub(super) pow: f64,
+    pub(super) topic: String,
 }
 
 impl Prober {
@@ -106,6 +107,7 @@ impl Prober {
             hash: text(&it["hash"]),
             rlp: text(&it["rlp"]),
             pow: it["pow"].as_f64().unwrap_or(f64::INFINITY),
+            topic: text(&it["topic"]),
         };
         Ok(sealed.iter().map(one).collect())
     }
@@ -177,6 +179,11 @@ impl Prober {
         let packets = self.program.drain();
         packets.iter().filter(|line| line["name"] == "messages").for_each(|packet| self.note(packet));
         self.received.len()
+    }
+
+    /// The same, for what may take longer.
+    pub(super) fn messages_within(&mut self, within: Duration) -> Outcome<Value> {
+        Ok(self.program.wait_for("a packet messages", within, |line| line["name"] == "messages")?)
     }
 
     /// How often an envelope has come, among what was waited for.

@@ -6,7 +6,7 @@ use scenarios::peer::{Outcome, Scenario, World};
 use serde_json::{Value, json};
 use wire::waku::BloomFilter;
 
-use super::{PEERS, Prober, Sealed, counted, serves, set};
+use super::{PEERS, Prober, Sealed, counted, hex_topic, list, serves, set};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -121,11 +121,11 @@ fn a_status_may_hold_anything_in_any_order(world: &World) -> Outcome {
     let (pow, light, confirm) = ("ca80883fe0000000000000", "c20280", "c20301");
     let (topics, later) = ("c705c584aabbccdd", "c66384deadbeef");
     let statuses = [
-        list(&[]),
-        list(&[topics, confirm, light, pow]),
-        list(&[pow, light, confirm, topics]),
-        list(&[later, topics, later, pow]),
-        list(&[topics]),
+        list(""),
+        list(&[topics, confirm, light, pow].concat()),
+        list(&[pow, light, confirm, topics].concat()),
+        list(&[later, topics, later, pow].concat()),
+        list(topics),
     ];
     for (index, said) in statuses.iter().enumerate() {
         let mut to = Prober::dial(world, &relay, &["-rawstatus", said])?;
@@ -146,16 +146,4 @@ fn a_status_may_hold_anything_in_any_order(world: &World) -> Outcome {
     }
     assert_eq!(counted(world, &relay, "peer.dropped.bad-status")?, 0);
     serves(world, &relay)
-}
-
-/// An RLP list of items that take less than 56 bytes together.
-fn list(items: &[&str]) -> String {
-    let content = items.concat();
-    format!("{:02x}{content}", 0xc0 + content.len() / 2)
-}
-
-fn hex_topic(text: &str) -> proto::Topic {
-    let mut bytes = [0; 4];
-    hex::decode_to_slice(text, &mut bytes).unwrap();
-    bytes.into()
 }
