@@ -298,6 +298,13 @@ impl Engine {
                     person.acknowledged(hash).await?;
                 }
             }
+            // The network's relays confirm nothing by default. Its clients take such an envelope for sent, and so do we.
+            waku::Event::Unconfirmed { hash, .. } => {
+                self.counters.count("envelope", "unconfirmed");
+                if let Some(person) = &mut self.person {
+                    person.acknowledged(hash).await?;
+                }
+            }
             waku::Event::Rejected { .. } => self.counters.count("envelope", "rejected-by-peer"),
             waku::Event::Refused { why, count, .. } => self.counters.add("refused", why.name(), count.into()),
             waku::Event::NotPosted { why, .. } => {

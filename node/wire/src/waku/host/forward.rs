@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use proto::{EnvelopeHash, Instant};
 
-use super::{Host, Now, Output};
+use super::{Event, Host, Now, Output};
 use crate::rlp;
 use crate::waku::code;
 use crate::waku::confirm::BatchHash;
@@ -46,7 +46,7 @@ impl Host {
             }
             let pace = Pace::of(requirements);
             let held = std::mem::take(&mut peer.held);
-            let mut batch = Batch::new(*id);
+            let mut batch = Batch::new(*id, requirements.confirmations);
             let mut offer = |slot: Slot| {
                 let Some(entry) = self.pool.entry(slot) else { return };
                 if (entry.own || !light)
@@ -91,13 +91,15 @@ impl Host {
 /// A Messages packet in the making.
 struct Batch {
     to: PeerId,
+    /// The peer said that it confirms what it receives.
+    confirms: bool,
     body: Vec<u8>,
     own: Vec<EnvelopeHash>,
 }
 
 impl Batch {
-    fn new(to: PeerId) -> Self {
-        Self { to, body: Vec::new(), own: Vec::new() }
+    fn new(to: PeerId, confirms: bool) -> Self {
+        Self { to, confirms, body: Vec::new(), own: Vec::new() }
     }
 
     fn has_room_for(&self, entry: &Entry) -> bool {
@@ -106,7 +108,7 @@ impl Batch {
 
     fn add(&mut self, entry: &Entry, batches: &mut Batches, outputs: &mut VecDeque<Output>) {
         if !self.has_room_for(entry) {
-            std::mem::replace(self, Self::new(self.to)).send(batches, outputs);
+            std::mem::replace(self, Self::new(self.to, self.confirms)).send(batches, outputs);
         }
         self.body.extend_from_slice(entry.envelope.as_bytes());
         if entry.own {
@@ -119,11 +121,17 @@ impl Batch {
             return;
         }
         let payload = rlp::list_of(&self.body);
-        // Only envelopes of our own are waited for, so a relay hashes no batch.
-        if !self.own.is_empty() {
-            batches.sent(BatchHash::of(&payload), self.own);
+        let Self { to: peer, confirms, own, .. } = self;
+        if !confirms {
+            outputs.push_back(Output::Send { peer, code: code::MESSAGES, payload });
+            outputs.extend(own.into_iter().map(|hash| Output::Event(Event::Unconfirmed { hash, peer })));
+            return;
         }
-        outputs.push_back(Output::Send { peer: self.to, code: code::MESSAGES, payload });
+        // Only envelopes of our own are waited for, so a relay hashes no batch.
+        if !own.is_empty() {
+            batches.sent(BatchHash::of(&payload), own);
+        }
+        outputs.push_back(Output::Send { peer, code: code::MESSAGES, payload });
     }
 }
 

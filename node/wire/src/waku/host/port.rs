@@ -212,6 +212,13 @@ pub enum Event {
         /// The peer.
         peer: PeerId,
     },
+    /// An envelope that was posted here went out to a peer that confirms nothing: nobody will hear more of it.
+    Unconfirmed {
+        /// The envelope.
+        hash: EnvelopeHash,
+        /// The peer.
+        peer: PeerId,
+    },
     /// A peer said that it did not take an envelope that was posted here.
     Rejected {
         /// The envelope.

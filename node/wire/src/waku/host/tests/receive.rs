@@ -104,10 +104,30 @@ fn a_response_settles_the_batch_once() {
     assert!(solo.packet(1, code::BATCH_ACK, &crate::waku::confirm::batch_ack(&batch)).is_empty());
 }
 
+/// WAKU1-58: status-go confirms only when it is told to. What went out to such a peer is not waited for.
+#[test]
+fn what_goes_to_a_peer_that_confirms_nothing_is_told_when_it_goes() {
+    let mut solo = Solo::new(full());
+    solo.connect(1, &Options { confirmations: Some(false), ..Options::default() });
+    let (ours, theirs) = (fresh(topic(1), 1), fresh(topic(1), 2));
+    solo.connect(2, &options(&full()));
+    solo.packet(2, code::MESSAGES, &messages(&[&theirs]));
+    solo.give(Input::Post(ours.clone()));
+    let told = solo.settle();
+    let unconfirmed: Vec<&Event> = told
+        .iter()
+        .filter_map(|o| if let Output::Event(e @ Event::Unconfirmed { .. }) = o { Some(e) } else { None })
+        .collect();
+    assert_eq!(unconfirmed, [&Event::Unconfirmed { hash: ours.hash(), peer: PeerId(1) }]);
+    let [payload] = payloads(&told, 1, code::MESSAGES).try_into().unwrap();
+    let ack = crate::waku::confirm::batch_ack(&BatchHash::of(&payload));
+    assert!(solo.packet(1, code::BATCH_ACK, &ack).is_empty(), "it is settled");
+}
+
 #[test]
 fn a_confirmation_of_what_was_not_sent_to_that_peer_means_nothing() {
     let mut solo = Solo::new(full());
-    solo.connect(1, &Options::default());
+    solo.connect(1, &options(&full()));
     solo.connect(2, &Options { topics: Some(vec![]), ..Options::default() });
     solo.give(Input::Post(fresh(topic(1), 1)));
     let told = solo.settle();
