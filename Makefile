@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PURE = -p proto -p audit -p wire -p chat
 
-.PHONY: all build demo test interop bench check fmt clean setup
+.PHONY: all build demo test interop interop-live bench check fmt clean setup
 
 all: build
 
@@ -30,6 +30,12 @@ interop: setup
 	$(CARGO) build --release --locked --bins
 	$(INTEROP_TEST) --no-run
 	@./scripts/loopback $(INTEROP_TEST) --offline --quiet -- $(INTEROP)
+
+# Scenarios with live chat programs of others, named by PEER_CHAT and the other variables of docs/interop.md.
+interop-live: setup
+	$(CARGO) build --release --locked --bins
+	$(INTEROP_TEST) --no-run
+	@./scripts/loopback $(INTEROP_TEST) --offline --quiet -- $(or $(INTEROP),live)
 
 # What our code costs beside the peers that are there; BENCH="words" takes only rows whose name has one of them.
 bench: setup

@@ -11,6 +11,7 @@ pub mod place;
 pub mod program;
 pub mod said;
 pub mod scenario;
+pub mod transcript;
 pub mod world;
 
 pub use connection::Connection;

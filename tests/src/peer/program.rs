@@ -25,6 +25,7 @@ use serde_json::{Map, Value};
 use super::error::PeerError;
 use super::leash::Leash;
 use super::said::Said;
+use super::transcript::Transcript;
 
 /// A program that was started here.
 #[derive(Debug)]
@@ -69,19 +70,24 @@ impl Program {
         let (pid, said) = (child.id(), Arc::new(Mutex::new(Said::default())));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let leash = Leash::new(child);
+        let transcript = Transcript::of(&name, pid);
         let ((input, to_write), (to_take, lines), (loud, quiet)) = (channel(), sync_channel(UNREAD), channel());
         if let Some(stdin) = stdin {
-            thread::spawn(move || write(stdin, &to_write));
+            let transcript = transcript.clone();
+            thread::spawn(move || write(stdin, &to_write, &transcript));
         }
         if let Some(stdout) = stdout {
-            let said = Arc::clone(&said);
-            thread::spawn(move || read_values(stdout, &said, &to_take));
+            let (said, transcript) = (Arc::clone(&said), transcript.clone());
+            thread::spawn(move || read_values(stdout, &said, &transcript, &to_take));
         }
         if let Some(stderr) = stderr {
             let said = Arc::clone(&said);
             thread::spawn(move || {
                 let _loud: Sender<()> = loud;
-                each_line(stderr, &said, |_| true);
+                each_line(stderr, &said, |line| {
+                    transcript.note('!', line);
+                    true
+                });
             });
         }
         let waiting = VecDeque::new();
@@ -247,18 +253,22 @@ impl Drop for Program {
 
 /// Writes what comes, until the other end is dropped or the program listens no more. A program that does not read holds
 /// up this thread alone.
-fn write(mut stdin: ChildStdin, lines: &Receiver<Vec<u8>>) {
+fn write(mut stdin: ChildStdin, lines: &Receiver<Vec<u8>>, transcript: &Transcript) {
     while let Ok(line) = lines.recv() {
+        transcript.note('>', &line);
         if stdin.write_all(&line).and_then(|()| stdin.flush()).is_err() {
             return;
         }
     }
 }
 
-fn read_values(stream: impl Read, said: &Mutex<Said>, values: &SyncSender<Value>) {
-    each_line(stream, said, |line| match serde_json::from_slice(line) {
-        Ok(value) => values.send(value).is_ok(),
-        Err(_) => true,
+fn read_values(stream: impl Read, said: &Mutex<Said>, transcript: &Transcript, values: &SyncSender<Value>) {
+    each_line(stream, said, |line| {
+        transcript.note('<', line);
+        match serde_json::from_slice(line) {
+            Ok(value) => values.send(value).is_ok(),
+            Err(_) => true,
+        }
     });
 }
 

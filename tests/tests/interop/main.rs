@@ -12,6 +12,7 @@
 
 mod discovery;
 mod geth;
+mod live;
 mod ratchet;
 mod rlpx;
 mod waku;
@@ -37,6 +38,7 @@ const GROUPS: &[&[Scenario]] = &[
     waku::chat::SCENARIOS,
     discovery::SCENARIOS,
     ratchet::SCENARIOS,
+    live::SCENARIOS,
 ];
 
 /// The group that runs only when it is asked for.
@@ -62,5 +64,8 @@ fn is_wanted(scenario: &Scenario, wanted: &[String]) -> bool {
         return scenario.group != BY_HAND;
     }
     let name = format!("{}::{}", scenario.group, scenario.name);
-    wanted.iter().any(|wanted| wanted == scenario.group || (scenario.group != BY_HAND && name.contains(wanted)))
+    wanted.iter().any(|wanted| {
+        let by_hand = scenario.group == BY_HAND && !wanted.starts_with(BY_HAND);
+        wanted == scenario.group || (!by_hand && name.contains(wanted.as_str()))
+    })
 }
