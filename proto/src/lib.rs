@@ -5,6 +5,7 @@
 //! local APIs, the Unix sockets they run over, and the sealing of secrets that cross them.
 
 pub mod ask;
+pub mod curve;
 pub mod fingerprint;
 pub mod id;
 pub mod keccak;

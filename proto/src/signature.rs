@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
+use k256::ecdsa::SigningKey;
 
+use crate::curve;
 use crate::id::{ChatKey, Digest};
 
 /// `R(32) || S(32) || V(1)`, V being 0 or 1 on the wire of status-go (27 and 28 are refused there, and here).
@@ -34,17 +35,8 @@ impl RecoverableSignature {
     /// High S is accepted, as the peer does; V must be 0..=3.
     #[must_use]
     pub fn recover(&self, digest: &Digest) -> Option<ChatKey> {
-        let (rs, v) = self.0.split_at(64);
-        let mut id = RecoveryId::from_byte(*v.first()?)?;
-        let mut signature = Signature::from_slice(rs).ok()?;
-        let low = signature.normalize_s();
-        if low != signature {
-            // The twin of S belongs to the other point with the same X.
-            signature = low;
-            id = RecoveryId::new(!id.is_y_odd(), id.is_x_reduced());
-        }
-        let key = VerifyingKey::recover_from_prehash(digest.as_bytes(), &signature, id).ok()?;
-        Some(ChatKey::from(k256::PublicKey::from(&key)))
+        let (rs, [v]) = self.0.split_first_chunk::<64>()? else { return None };
+        curve::recover(rs, *v, digest)
     }
 
     /// Returns the 65 bytes.
@@ -70,6 +62,7 @@ impl fmt::Debug for RecoverableSignature {
 mod tests {
     use super::*;
     use crate::keccak256;
+    use k256::ecdsa::Signature;
 
     fn key() -> SigningKey {
         SigningKey::from_slice(&[7; 32]).unwrap()

@@ -14,6 +14,7 @@ use ctr::Ctr128BE;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use hmac::{Hmac, KeyInit, Mac};
 use k256::SecretKey;
+pub use proto::curve::agree;
 use proto::{ChatKey, Secret};
 use rand_core::CryptoRng;
 use sha2::{Digest, Sha256};
@@ -87,13 +88,6 @@ pub fn open_shared(shared: &Secret<32>, s2: &[u8], sealed: &[u8]) -> Result<Zero
     let mut plaintext = Zeroizing::new(ciphertext.to_vec());
     keys.cipher(iv).apply_keystream(&mut plaintext);
     Ok(plaintext)
-}
-
-/// Returns the X coordinate of `ours` times `theirs`, 32 bytes big-endian.
-#[must_use]
-pub fn agree(ours: &SecretKey, theirs: &ChatKey) -> Secret<32> {
-    let shared = k256::ecdh::diffie_hellman(ours.to_nonzero_scalar(), theirs.as_point().as_affine());
-    Secret::fill(|room| room.copy_from_slice(shared.raw_secret_bytes()))
 }
 
 /// Returns a private key drawn from `rng`: 32 bytes, again until they are a scalar of the curve (other than 0).
