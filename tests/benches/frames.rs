@@ -26,7 +26,7 @@ pub(crate) fn rows(bench: &mut Bench, geth: &Figures) -> Result<(), Trouble> {
         let ours = cost_us(|| pass(&mut writer, &mut reader, &payload));
         let peer = geth.figure(operation).map(mb_per_s);
         let row = Row::new(what, Unit::MbPerS).ours(mb_per_s(ours)).peer(peer, geth.name()).target(400.0);
-        bench.add(row.floor(mb_per_s(2.0 * (keccak_us(frame) + cipher_us(frame)))));
+        bench.add(row.floor(mb_per_s(2.0 * (keccak_us(frame) + cipher_us(frame)) + snappy_us(&payload)?)));
     }
     Ok(())
 }
@@ -62,6 +62,16 @@ fn cipher_us(len: usize) -> f64 {
     let key = Secret::<32>::fill(|room| room.fill(1));
     let mut cipher = Ctr128BE::<Aes256>::new(key.expose().into(), &[0; 16].into());
     cost_us(|| cipher.apply_keystream(&mut bytes))
+}
+
+/// Returns what compressing and decompressing costs.
+fn snappy_us(payload: &[u8]) -> Result<f64, Trouble> {
+    let (mut encoder, mut decoder) = (snap::raw::Encoder::new(), snap::raw::Decoder::new());
+    let mut block = vec![0; snap::raw::max_compress_len(payload.len())];
+    let len = encoder.compress(payload, &mut block)?;
+    let compress = cost_us(|| encoder.compress(payload, &mut block));
+    let (block, mut room) = (block.get(..len).unwrap_or(&[]).to_vec(), vec![0; payload.len()]);
+    Ok(compress + cost_us(|| decoder.decompress(&block, &mut room)))
 }
 
 fn mb_per_s(us: f64) -> f64 {

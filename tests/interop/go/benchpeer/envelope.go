@@ -44,9 +44,15 @@ func sealed() (raw []byte, key cipher.AEAD, signer []byte) {
 	return raw, key, crypto.FromECDSAPub(&identity.PublicKey)
 }
 
+// short returns an envelope of 400 bytes.
+func short() []byte {
+	raw, err := rlp.EncodeToBytes(&envelope{1_600_000_000, 10, [4]byte{1, 2, 3, 4}, random(380), 0x41a5})
+	must(err)
+	return raw
+}
+
 // envelopeDecode reads an envelope, names it by its hash and works out its proof of work.
-func envelopeDecode() func() error {
-	raw, _, _ := sealed()
+func envelopeDecode(raw []byte) func() error {
 	return func() error {
 		var e envelope
 		if err := rlp.DecodeBytes(raw, &e); err != nil {

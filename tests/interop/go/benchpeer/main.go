@@ -28,7 +28,8 @@ func main() {
 		"handshake":               handshake,
 		"frame-random":            func() func() error { return frames(random(frameLen)) },
 		"frame-text":              func() func() error { return frames(text(frameLen)) },
-		"envelope-decode":         envelopeDecode,
+		"envelope-decode-400":     func() func() error { return envelopeDecode(short()) },
+		"envelope-decode-558":     func() func() error { raw, _, _ := sealed(); return envelopeDecode(raw) },
 		"envelope-open-symmetric": envelopeOpen,
 	} {
 		figure, err := cost(operation())
