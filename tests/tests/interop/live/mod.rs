@@ -95,7 +95,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     live("bot_leaves_and_joins", BOT_AND_CHAT, INTEREST, |world| bot::leave_and_join(world, BOT)),
     live("bot_and_chat_without_a_relay", BOT_AND_CHAT, SPOKEN, bot::direct),
     live("bot_sees_its_peer_restart", BOT_AND_CHAT, RECONNECT, |world| bot::peer_restarts(world, BOT)),
-    live("bot_messages_expire_without_a_peer", BOT_AND_CHAT, SPOKEN, |world| bot::waits_for_a_peer(world, BOT)),
+    live("bot_messages_wait_for_a_peer", BOT_AND_CHAT, SPOKEN, |world| bot::waits_for_a_peer(world, BOT)),
 ];
 
 const BOT_AND_CHAT: &[Tool] = &[Tool::Node, Tool::Keymgr, Tool::Cardinal, CHAT];
