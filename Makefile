@@ -26,6 +26,7 @@ test: setup
 # Scenarios with real peers; INTEROP="words" takes only those of a group, or whose name has one of them.
 INTEROP_TEST = $(CARGO) test --release --workspace --locked --test interop
 interop: setup
+	@./scripts/announce $(TARGET)/release/cardinal
 	@./tests/interop/setup
 	$(CARGO) build --release --locked --bins
 	$(INTEROP_TEST) --no-run
