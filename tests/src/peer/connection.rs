@@ -136,14 +136,6 @@ impl Connection {
         }
     }
 
-    /// Sends bytes past the machine.
-    ///
-    /// # Errors
-    /// When the stream is broken.
-    pub fn raw(&mut self, bytes: &[u8]) -> Outcome {
-        Ok(self.stream.write_all(bytes)?)
-    }
-
     /// Returns what happens next.
     ///
     /// # Errors

@@ -101,7 +101,7 @@ impl Plan {
                 Err(missing) => return Verdict::Failed(missing.to_string()),
             }
         }
-        let world = Arc::new(World::new(self.place.clone(), scenario.within));
+        let world = Arc::new(World::new(self.place.clone()));
         let (tell, told) = channel();
         let inside = Arc::clone(&world);
         let thread = thread::spawn(move || {

@@ -1,8 +1,8 @@
-//! What a scenario has at hand: the programs it may start, and the time it has left.
+//! What a scenario has at hand: the programs it may start. None of them outlives it.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,27 +17,14 @@ use super::program::Program;
 #[derive(Debug)]
 pub struct World {
     place: Place,
-    until: Instant,
     leashes: Mutex<Vec<Leash>>,
 }
 
 impl World {
-    /// Returns the surroundings of a scenario that has so much time.
+    /// Returns the surroundings of a scenario.
     #[must_use]
-    pub fn new(place: Place, within: Duration) -> Self {
-        Self { place, until: Instant::now() + within, leashes: Mutex::new(Vec::new()) }
-    }
-
-    /// Returns where the programs are.
-    #[must_use]
-    pub const fn place(&self) -> &Place {
-        &self.place
-    }
-
-    /// Returns the time that is left.
-    #[must_use]
-    pub fn left(&self) -> Duration {
-        self.until.saturating_duration_since(Instant::now())
+    pub const fn new(place: Place) -> Self {
+        Self { place, leashes: Mutex::new(Vec::new()) }
     }
 
     /// Starts a program.
@@ -100,7 +87,7 @@ impl World {
     }
 
     /// Has a program ended when the scenario runs out of time.
-    pub fn hold(&self, program: &Program) {
+    fn hold(&self, program: &Program) {
         self.leashes.lock().unwrap_or_else(PoisonError::into_inner).push(program.leash());
     }
 
