@@ -57,7 +57,8 @@ pub(crate) fn keccak_us(len: usize) -> f64 {
     cost_us(|| proto::keccak256(&[&bytes]))
 }
 
-fn cipher_us(len: usize) -> f64 {
+/// Returns what encrypting so many bytes costs.
+pub(crate) fn cipher_us(len: usize) -> f64 {
     let mut bytes = vec![7; len];
     let key = Secret::<32>::fill(|room| room.fill(1));
     let mut cipher = Ctr128BE::<Aes256>::new(key.expose().into(), &[0; 16].into());

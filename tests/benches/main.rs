@@ -15,6 +15,7 @@ mod envelope;
 mod frames;
 mod geth;
 mod handshake;
+mod relay;
 mod row;
 mod table;
 
@@ -69,6 +70,7 @@ fn run() -> Result<(), Trouble> {
     handshake::rows(&mut bench, &geth)?;
     frames::rows(&mut bench, &geth)?;
     envelope::rows(&mut bench, &geth)?;
+    relay::rows(&mut bench).map_err(|trouble| -> Trouble { trouble })?;
     if bench.rows.is_empty() {
         return Err("no row has such a name".into());
     }

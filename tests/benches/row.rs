@@ -11,6 +11,10 @@ pub(crate) enum Unit {
     Ms,
     /// Megabytes (10^6) a second: the only unit of which more is better.
     MbPerS,
+    /// Memory: 1024 bytes.
+    KiB,
+    /// Memory: 1024 x 1024 bytes.
+    MiB,
 }
 
 impl Unit {
@@ -20,6 +24,8 @@ impl Unit {
             Self::Us => "us",
             Self::Ms => "ms",
             Self::MbPerS => "MB/s",
+            Self::KiB => "KiB",
+            Self::MiB => "MiB",
         }
     }
 

@@ -112,7 +112,8 @@ pub struct Relay {
     pub program: Program,
     /// Where it is and who.
     pub enode: Enode,
-    home: TempDir,
+    /// Its directory, which holds `state/` and `run/node.sock`.
+    pub home: TempDir,
 }
 
 impl Relay {
