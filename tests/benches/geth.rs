@@ -2,11 +2,13 @@
 //! (`tests/interop/go/benchpeer`) and measures them by getrusage.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::Bench;
+use crate::{Bench, Trouble};
 
 /// What the peer measured, by the names it gives its operations.
 #[derive(Debug, Default)]
@@ -29,17 +31,29 @@ impl Figures {
 
 /// Runs the peer, when it was built. Its rows have no peer otherwise, and the reason is said.
 pub(crate) fn figures(bench: &Bench) -> Figures {
-    let program = bench.target().join("interop/benchpeer");
-    match Command::new(&program).output() {
-        Err(error) => {
-            eprintln!("no go-ethereum in this run: {}: {error}", program.display());
+    match run(&bench.target().join("interop/benchpeer")) {
+        Ok(figures) => figures,
+        Err(why) => {
+            eprintln!("no go-ethereum in this run: {why}");
             Figures::default()
         }
-        Ok(out) => read(&out.stdout).unwrap_or_else(|| {
-            eprintln!("no go-ethereum in this run: {}", String::from_utf8_lossy(&out.stderr).trim_end());
-            Figures::default()
-        }),
     }
+}
+
+fn run(program: &Path) -> Result<Figures, Trouble> {
+    let told = |error| format!("{}: {error}", program.display());
+    let mut child = Command::new(program).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(told)?;
+    let deadline = Instant::now() + PATIENCE;
+    // What it prints fits into the pipe: it can end before it is read.
+    while child.try_wait()?.is_none() {
+        if Instant::now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            return Err("it took too long".into());
+        }
+        std::thread::sleep(POLL);
+    }
+    read(&child.wait_with_output()?.stdout).ok_or_else(|| "it printed no figures".into())
 }
 
 /// Reads `{"name": .., "figures": {operation: microseconds}}`.
@@ -51,3 +65,6 @@ fn read(json: &[u8]) -> Option<Figures> {
         figures: figures.iter().filter_map(|(name, figure)| Some((name.clone(), figure.as_f64()?))).collect(),
     })
 }
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(50);
