@@ -26,7 +26,6 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             "ACCT-17",
             "CLIENT-03",
             "CLIENT-05",
-            "CLIENT-33",
         ],
         within: Duration::from_secs(90),
         run: what_is_said_in_a_public_chat_opens_at_the_probe_and_the_other_way_round,

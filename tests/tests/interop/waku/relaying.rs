@@ -66,7 +66,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         group: "waku",
         name: "a_relay_dials_the_peer_it_is_told_of",
         peers: PEERS,
-        shows: &["WAKU1-02", "WAKU1-78", "CLIENT-11", "CLIENT-27"],
+        shows: &["WAKU1-02", "WAKU1-78", "CLIENT-27"],
         within: Duration::from_secs(60),
         run: a_relay_dials_the_peer_it_is_told_of,
     },
