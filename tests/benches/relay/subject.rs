@@ -50,7 +50,7 @@ impl Subjects {
         let generator = place.find(Tool::Probe)?;
         place.find(Tool::Node)?;
         let given = place.find(PEER);
-        let mut subjects = Self { world: World::new(place, HOUR), generator, peer: None };
+        let mut subjects = Self { world: World::new(place), generator, peer: None };
         match given {
             Err(why) => eprintln!("no peer of the relay in this run: {why}"),
             Ok(_) => {
@@ -158,7 +158,5 @@ const PEER_ARGUMENTS: [&str; 2] = ["-listen", "127.0.0.1:0"];
 /// The peer's pool knows no bound.
 const OURS_ARGUMENTS: [&str; 4] = ["--pool-envelopes", "2000000", "--pool-bytes", "4000000000"];
 const ROUNDS: usize = 3;
-/// Longer than all of it takes.
-const HOUR: Duration = Duration::from_secs(3600);
 /// For the greatest load on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);

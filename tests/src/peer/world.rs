@@ -87,7 +87,7 @@ impl World {
     }
 
     /// Has a program ended when the scenario runs out of time.
-    fn hold(&self, program: &Program) {
+    pub fn hold(&self, program: &Program) {
         self.leashes.lock().unwrap_or_else(PoisonError::into_inner).push(program.leash());
     }
 
