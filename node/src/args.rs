@@ -9,7 +9,7 @@ use node::{Config, Interest, Limits, Role, Waku};
 use proto::ChatKey;
 use proto::rpc::Fault;
 use wire::p2p::{Capability, Enode};
-use wire::waku::{self, Allowance, PoolLimits, Rate};
+use wire::waku::{self, Allowance, Confirmations, PoolLimits, Rate};
 
 /// A Status node: carries envelopes, and talks in public chats with a key that its key manager exports from a card.
 #[derive(Parser)]
@@ -89,9 +89,10 @@ struct WakuArgs {
     /// Take peers that are light nodes although this is one.
     #[arg(long, requires = "light")]
     accept_light_peers: bool,
-    /// Do not confirm what peers send.
-    #[arg(long)]
-    no_confirmations: bool,
+    /// Whose packets are confirmed: always, in-return (of peers that confirm ours; the rest are not told that this node
+    /// can) or never. A person's node confirms always, a relay in return.
+    #[arg(long, value_name = "WHOSE", value_parser = confirmations)]
+    confirmations: Option<Confirmations>,
     /// The largest packet that is taken; a longer one ends the connection.
     #[arg(long, value_name = "BYTES", default_value_t = defaults().max_packet)]
     max_packet: usize,
@@ -175,7 +176,7 @@ impl WakuArgs {
             min_pow: self.min_pow,
             light_node: self.light,
             refuse_light_peers: !self.accept_light_peers,
-            confirmations: !self.no_confirmations,
+            confirmations: self.confirmations.unwrap_or(role.host.confirmations),
             max_packet: self.max_packet,
             max_envelope: self.max_envelope,
             allowance,
@@ -234,6 +235,13 @@ fn capability(text: &str) -> Result<Capability, &'static str> {
     }
 }
 
+fn confirmations(text: &str) -> Result<Confirmations, &'static str> {
+    [Confirmations::Always, Confirmations::InReturn, Confirmations::Never]
+        .into_iter()
+        .find(|whose| whose.name() == text)
+        .ok_or("give always, in-return or never")
+}
+
 /// Over the options about peers.
 const WAKU: &str = "Waku";
 
@@ -268,21 +276,21 @@ mod tests {
         assert_eq!((&relay.waku.interest, &person.waku.interest), (&Interest::Full, &Interest::Chats));
         for config in [relay, person] {
             assert_eq!(config.waku.check(config.role.follows_chats()), Ok(()));
-            assert!(!config.waku.host.light_node && config.waku.host.confirmations);
+            assert!(!config.waku.host.light_node && config.waku.host.confirmations != Confirmations::Never);
         }
     }
 
     #[test]
     fn options_become_settings() {
         let options = "--capability waku/0 --interest topics:01020304 --min-pow 0.5 --light --accept-light-peers \
-                       --no-confirmations --packets-per-peer 5 --bytes-per-address 1048576 --excess-tolerance 3 \
+                       --confirmations never --packets-per-peer 5 --bytes-per-address 1048576 --excess-tolerance 3 \
                        --spare-address 10.0.0.1 --max-packet 2000 --max-envelope 1000 --status-within 7 --pool-envelopes 8 \
                        --pool-bytes 9000";
         let Waku { capabilities, interest, host } =
             parsed("relay", &options.split_whitespace().collect::<Vec<_>>()).unwrap().waku;
         assert_eq!((capabilities, interest.to_string()), (vec![Capability::WAKU_0], "topics:01020304".to_owned()));
         assert_eq!((host.min_pow, host.light_node, host.refuse_light_peers), (0.5, true, false));
-        assert_eq!((host.confirmations, host.max_packet, host.max_envelope), (false, 2000, 1000));
+        assert_eq!((host.confirmations, host.max_packet, host.max_envelope), (Confirmations::Never, 2000, 1000));
         let allowance = Allowance {
             per_peer: Rate { packets: 5, bytes: 0 },
             per_address: Rate { packets: 0, bytes: 1 << 20 },

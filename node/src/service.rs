@@ -304,7 +304,7 @@ fn waku_status(Waku { capabilities, interest, host }: Waku, full_node: bool) -> 
         min_pow: host.min_pow,
         light_node: host.light_node,
         refuses_light_peers: host.light_node && host.refuse_light_peers,
-        confirmations: host.confirmations,
+        confirmations: host.confirmations.name().to_owned(),
         max_packet: bytes(host.max_packet),
         max_envelope: bytes(host.max_envelope),
         rate_limits: host.allowance.map(rate_limits),

@@ -4,7 +4,7 @@
 //! of them make sense together.
 
 use wire::p2p::Capability;
-use wire::waku::{self, Allowance};
+use wire::waku::{self, Allowance, Confirmations};
 
 use super::Interest;
 
@@ -68,7 +68,9 @@ impl Waku {
     /// Returns the settings of a relay: a full node.
     #[must_use]
     pub fn relay() -> Self {
-        Self::interested(Interest::Full)
+        let mut relay = Self::interested(Interest::Full);
+        relay.host.confirmations = Confirmations::InReturn;
+        relay
     }
 
     /// Returns the settings of a person's node: its topics and nothing else.

@@ -86,7 +86,8 @@ impl Subjects {
     pub(super) fn start(&self, who: Who, confirmed: bool) -> Outcome<Running> {
         match who {
             Who::Ours => {
-                let quiet: &[&str] = if confirmed { &[] } else { &["--no-confirmations"] };
+                let quiet: &[&str] =
+                    if confirmed { &["--confirmations", "always"] } else { &["--confirmations", "never"] };
                 let Relay { program, enode, home } = self.world.relay(&[&OURS_ARGUMENTS, quiet].concat())?;
                 Ok(Running { program, enode, _home: Some(home) })
             }

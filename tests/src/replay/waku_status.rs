@@ -8,8 +8,8 @@ use proto::{ChatKey, Instant, Topic, Turn, UnixMillis};
 use wire::waku::code;
 use wire::waku::status::{Options, RateLimits, StatusError};
 use wire::waku::{
-    Allowance, BloomFilter, Config, DropReason, Former, Host, Input, Interest, Output, PeerId, Rate, Requirements,
-    Version, Wants,
+    Allowance, BloomFilter, Config, Confirmations, DropReason, Former, Host, Input, Interest, Output, PeerId, Rate,
+    Requirements, Version, Wants,
 };
 
 use super::Outcome;
@@ -63,7 +63,7 @@ fn host(case: Case<'_>, version: Version, expect: Case<'_>) -> Result<(), String
         interest,
         min_pow: config.double("min_pow")?,
         light_node: config.says("light"),
-        confirmations: config.says("confirmations"),
+        confirmations: if config.says("confirmations") { Confirmations::Always } else { Confirmations::Never },
         max_packet: max_size,
         max_envelope: max_size,
         allowance: Some(allowance(&theirs)),

@@ -18,7 +18,7 @@ pub mod status;
 
 pub use bloom::BloomFilter;
 pub use envelope::Envelope;
-pub use host::{Config, Event, Host, Input, Output};
+pub use host::{Config, Confirmations, Event, Host, Input, Output};
 pub use interest::{Former, Interest, TopicSet};
 pub use mail::{Completion, MailRequest, MessagesRequest};
 pub use peer::{Peer, PeerId};

@@ -22,6 +22,8 @@ pub struct Peer {
     pub(super) address: Option<IpAddr>,
     pub(super) trusted: bool,
     pub(super) ignored: bool,
+    /// We said that we confirm what it sends.
+    pub(super) confirmed: bool,
     pub(super) version: Version,
     pub(super) stage: Stage,
     pub(super) known: Known,
@@ -50,6 +52,7 @@ impl Peer {
             address,
             trusted: false,
             ignored: false,
+            confirmed: false,
             version,
             stage: Stage::AwaitingStatus { until: status_until },
             known: Known::default(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use k256::SecretKey;
 use proto::ChatKey;
-use wire::waku::{Allowance, Config, Interest, Rate};
+use wire::waku::{Allowance, Config, Confirmations, Interest, Rate};
 
 use super::super::case::Case;
 
@@ -21,7 +21,7 @@ pub(super) fn config(settings: Case<'_>, keys: &mut Keys) -> Result<Config, Stri
         min_pow: settings.double("min_pow")?,
         light_node: settings.says("light"),
         refuse_light_peers: settings.says("restrict_light"),
-        confirmations: settings.says("confirmations"),
+        confirmations: if settings.says("confirmations") { Confirmations::Always } else { Confirmations::Never },
         max_packet: max_size,
         max_envelope: max_size,
         allowance: settings.find("rate_limiter").map(|limits| allowance(limits, keys)).transpose()?,

@@ -11,7 +11,7 @@ use super::relay::Between;
 
 /// Who comes after it has expired hears what is said then, and not what was said before.
 pub(super) fn gone(world: &World, cast: Cast) -> Outcome {
-    let relay = Between::start_quiet(world, cast.relay)?;
+    let relay = Between::start(world, cast.relay)?;
     let mut alice = Chat::start(world, cast.alice, &relay.enode())?;
     let sent = alice.says(CHAT, "too early for you")?;
     alice.event("envelope_sent", |it| it["message_ids"].as_array().is_some_and(|ids| ids.contains(&json!(sent))))?;

@@ -15,20 +15,10 @@ pub(super) enum Between {
 impl Between {
     /// Starts it.
     pub(super) fn start(world: &World, tool: Tool) -> Outcome<Self> {
-        Self::start_with(world, tool, &[])
-    }
-
-    /// Starts one that confirms nothing. Behind a relay that says that it confirms, theirs or ours, their chats take no
-    /// message for sent, and post each again and again.
-    pub(super) fn start_quiet(world: &World, tool: Tool) -> Outcome<Self> {
-        Self::start_with(world, tool, if tool == Tool::Node { &["--no-confirmations"] } else { &[] })
-    }
-
-    fn start_with(world: &World, tool: Tool, options: &[&str]) -> Outcome<Self> {
         if tool == Tool::Node {
-            return Ok(Self::Ours(world.relay(options)?));
+            return Ok(Self::Ours(world.relay(&[])?));
         }
-        let (program, started) = world.peer(tool, options)?;
+        let (program, started) = world.peer(tool, &[])?;
         let enode = started["enode"].as_str().ok_or("a relay that does not say where it is")?.to_owned();
         Ok(Self::Theirs { enode, _program: program })
     }

@@ -26,6 +26,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         group: "waku",
+        name: "who_confirms_is_confirmed_in_return",
+        peers: PEERS,
+        shows: &["WAKU1-58"],
+        within: Duration::from_secs(60),
+        run: who_confirms_is_confirmed_in_return,
+    },
+    Scenario {
+        group: "waku",
         name: "without_confirmations_none_is_sent",
         peers: PEERS,
         shows: &["WAKU1-58"],
@@ -35,7 +43,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 fn every_packet_that_decodes_is_confirmed_and_what_was_refused_is_named(world: &World) -> Outcome {
-    let relay = world.relay(&["--min-pow", "0.002"])?;
+    let relay = world.relay(&["--min-pow", "0.002", "--confirmations", "always"])?;
     // Whether the other side confirms makes no difference.
     for flags in [&["-topics", "empty", "-confirm"][..], &["-topics", "empty"]] {
         let (mut peer, said) = Prober::greet(world, &relay, flags)?;
@@ -87,8 +95,25 @@ fn confirmations_are_not_passed_on(world: &World) -> Outcome {
     Ok(())
 }
 
+fn who_confirms_is_confirmed_in_return(world: &World) -> Outcome {
+    let relay = world.relay(&[])?;
+    let (mut confirming, said) = Prober::greet(world, &relay, &["-confirm"])?;
+    assert_eq!(said["confirmations"], false);
+    let update = confirming.packet("status-update")?;
+    assert_eq!(update["status"]["confirmations"], true);
+    let batch = confirming.send(&[])?;
+    assert_eq!(confirming.packet("batch-ack")?["batch"], batch.as_str());
+
+    let (mut silent, _) = Prober::greet(world, &relay, &[])?;
+    let envelope = confirming.seal_one(json!({"topic": "01020304", "size": 99, "target": 0.002}))?;
+    silent.send(&[])?;
+    confirming.send(&[&envelope])?;
+    assert_eq!(silent.next()?["name"], "messages", "it is neither told nor confirmed");
+    Ok(())
+}
+
 fn without_confirmations_none_is_sent(world: &World) -> Outcome {
-    let relay = world.relay(&["--no-confirmations"])?;
+    let relay = world.relay(&["--confirmations", "never"])?;
     let (mut from, said) = Prober::greet(world, &relay, &["-confirm"])?;
     assert_eq!(said["confirmations"], false);
     let mut to = Prober::dial(world, &relay, &["-confirm"])?;

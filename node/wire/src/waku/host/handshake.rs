@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use proto::ChatKey;
 
-use super::{Event, Host, Now, Output};
+use super::{Confirmations, Event, Host, Now, Output};
 use crate::waku::code;
 use crate::waku::peer::{Peer, PeerId, Stage};
 use crate::waku::refusal::{DropReason, Why};
@@ -14,9 +14,10 @@ impl Host {
     /// Says our status, and waits for the peer's.
     pub(super) fn greet(&mut self, now: Now, peer: PeerId, id: ChatKey, address: Option<IpAddr>, version: u32) {
         let version = if version == 0 { Version::V0 } else { Version::V1 };
+        let confirms = self.config.confirmations == Confirmations::Always;
         let mut options = Options {
             light_node: Some(self.config.light_node),
-            confirmations: Some(self.config.confirmations),
+            confirmations: Some(confirms),
             packet_limits: Some(RateLimits::default()),
             byte_limits: Some(RateLimits::default()),
             ..Options::default()
@@ -27,6 +28,7 @@ impl Host {
         }
         self.send(peer, code::STATUS, options.to_status(version));
         let mut known = Peer::new(id, address, version, now.at.after(self.config.status_timeout));
+        known.confirmed = confirms;
         known.trusted = self.config.trusted.contains(&id);
         known.ignored = self.config.ignored.contains(&id);
         self.peers.insert(peer, known);
@@ -42,6 +44,7 @@ impl Host {
                 if let Some(peer) = self.peers.get_mut(&id) {
                     peer.stage = Stage::Up(requirements);
                 }
+                self.confirm_in_return(id);
                 self.outputs.push_back(Output::Event(Event::Ready { peer: id }));
                 self.rescan(now, id);
             }
@@ -56,9 +59,22 @@ impl Host {
         let Stage::Up(requirements) = &mut peer.stage else { return };
         let applied =
             Options::from_update(peer.version, payload).and_then(|options| requirements.apply(&options, refuse_light));
+        self.confirm_in_return(id);
         self.rescan(now, id);
         if applied.is_err() {
             self.refused(id, Why::BadUpdate);
+        }
+    }
+
+    /// Promises confirmations to a peer that promised its own.
+    fn confirm_in_return(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(&id) else { return };
+        let promised = peer.requirements().is_some_and(|requirements| requirements.confirmations);
+        if promised && !peer.confirmed && self.config.confirmations == Confirmations::InReturn {
+            peer.confirmed = true;
+            let told = Options { confirmations: Some(true), ..Options::default() };
+            let payload = told.to_update(peer.version);
+            self.send(id, code::STATUS_UPDATE, payload);
         }
     }
 

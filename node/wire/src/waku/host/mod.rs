@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use proto::{EnvelopeHash, Instant, Turn};
 
-pub use self::port::{Config, Event, Input, Output};
+pub use self::port::{Config, Confirmations, Event, Input, Output};
 use self::receive::Admitted;
 use super::code;
 use super::confirm::{Response, read_batch_ack};

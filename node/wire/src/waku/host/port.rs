@@ -24,8 +24,8 @@ pub struct Config {
     pub light_node: bool,
     /// Whether a light node refuses peers that are light nodes.
     pub refuse_light_peers: bool,
-    /// Whether we confirm what we receive.
-    pub confirmations: bool,
+    /// Whose packets we confirm.
+    pub confirmations: Confirmations,
     /// The largest packet we take; a longer one ends the connection unread.
     pub max_packet: usize,
     /// The largest envelope we take, counted as 20 + data.
@@ -53,7 +53,7 @@ impl Default for Config {
             min_pow: 0.000_002,
             light_node: false,
             refuse_light_peers: true,
-            confirmations: true,
+            confirmations: Confirmations::Always,
             // The network's nodes put all they have for a peer into one packet, beyond their own limit of 1 MiB.
             max_packet: 10 << 20,
             max_envelope: 1 << 20,
@@ -64,6 +64,30 @@ impl Default for Config {
             pool: PoolLimits::default(),
             coalesce: Duration::from_millis(2),
             status_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Whose packets a host confirms, and what it says of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Confirmations {
+    /// Every peer's. The status says so.
+    Always,
+    /// Those of peers that confirm ours. The status says no, and an update tells such a peer otherwise. A chat of status-go
+    /// waits without end for what it is promised, and sends each message again; only a node that confirms can be told.
+    InReturn,
+    /// Nobody's.
+    Never,
+}
+
+impl Confirmations {
+    /// Returns the word for it: `always`, `in-return` or `never`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::InReturn => "in-return",
+            Self::Never => "never",
         }
     }
 }

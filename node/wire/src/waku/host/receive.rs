@@ -15,13 +15,14 @@ use crate::waku::pool::{Entry, Slot};
 use crate::waku::refusal::Why;
 
 impl Host {
-    /// Takes the envelopes of a Messages packet, each by itself, and confirms the packet when that is on.
+    /// Takes the envelopes of a Messages packet, each by itself, and confirms the packet to a peer that was promised so.
     pub(super) fn messages(&mut self, now: Now, id: PeerId, payload: &[u8]) {
         // Nothing of a packet counts unless all of it decodes.
         let Ok(list) = envelopes(payload) else {
             return self.refused(id, Why::MalformedMessages);
         };
-        let is_ignored = self.peers.get(&id).is_some_and(|peer| peer.ignored);
+        let (is_ignored, is_confirmed) =
+            self.peers.get(&id).map_or((false, false), |peer| (peer.ignored, peer.confirmed));
         let mut counts = BTreeMap::<Why, u32>::new();
         let mut failures = Vec::new();
         for fields in list {
@@ -39,7 +40,7 @@ impl Host {
             }
             if let Some(why) = refused {
                 *counts.entry(why).or_default() += 1;
-                if self.config.confirmations && why.is_told() && failures.len() < MAX_FAILURES {
+                if is_confirmed && why.is_told() && failures.len() < MAX_FAILURES {
                     failures.push(Failure { hash: fields.hash(), code: REFUSED, text: why.to_string().into_bytes() });
                 }
             } else if let Some(entry) = slot.and_then(|slot| self.pool.entry(slot)) {
@@ -48,7 +49,7 @@ impl Host {
                 self.outputs.push_back(Output::Event(event));
             }
         }
-        if self.config.confirmations {
+        if is_confirmed {
             let batch = BatchHash::of(payload);
             self.send(id, code::MESSAGE_RESPONSE, Response { batch, failures }.encode());
             self.send(id, code::BATCH_ACK, batch_ack(&batch));

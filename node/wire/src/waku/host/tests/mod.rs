@@ -32,7 +32,7 @@ fn full() -> Config {
 }
 
 fn options(config: &Config) -> Options {
-    Options { confirmations: Some(config.confirmations), ..Options::default() }
+    Options { confirmations: Some(config.confirmations == Confirmations::Always), ..Options::default() }
 }
 
 /// An envelope sent `ago_s` seconds before the start, with a little work.

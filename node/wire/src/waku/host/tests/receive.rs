@@ -76,10 +76,40 @@ fn every_packet_that_decodes_is_confirmed() {
     assert_eq!(refusals(&told), [(Why::MalformedMessages, 1)]);
     assert!(!told.iter().any(|o| matches!(o, Output::Send { .. } | Output::Drop { .. })));
 
-    let mut quiet = Solo::new(Config { confirmations: false, ..full() });
-    quiet.connect(1, &Options::default());
+    let mut quiet = Solo::new(Config { confirmations: Confirmations::Never, ..full() });
+    quiet.connect(1, &options(&full()));
     let told = quiet.packet(1, code::MESSAGES, &messages(&[&fresh(topic(1), 1)]));
     assert!(!told.iter().any(|o| matches!(o, Output::Send { .. })));
+}
+
+/// What a peer that says this status is sent.
+fn greeted(solo: &mut Solo, peer: u64, status: &Options) -> Vec<Output> {
+    let mut told = solo.give(Input::PeerUp { peer: PeerId(peer), id: key(peer as u8), address: None, version: 1 });
+    told.extend(solo.packet(peer, code::STATUS, &status.to_status(Version::V1)));
+    told
+}
+
+/// WAKU1-58: a peer that promises nothing is promised nothing, and one that does is told in an update, once.
+#[test]
+fn who_confirms_is_confirmed_in_return() {
+    let packet = messages(&[&fresh(topic(1), 1)]);
+    let promises = |promised| Options { confirmations: Some(promised), ..Options::default() };
+    let mut solo = Solo::new(Config { confirmations: Confirmations::InReturn, ..full() });
+    let told = greeted(&mut solo, 1, &promises(false));
+    let said = Options::from_status(Version::V1, &payloads(&told, 1, code::STATUS)[0]).unwrap();
+    assert_eq!(said.confirmations, Some(false));
+    assert!(payloads(&told, 1, code::STATUS_UPDATE).is_empty());
+    assert!(payloads(&solo.packet(1, code::MESSAGES, &packet), 1, code::BATCH_ACK).is_empty());
+
+    let told = greeted(&mut solo, 2, &promises(true));
+    assert_eq!(payloads(&told, 2, code::STATUS_UPDATE), [promises(true).to_update(Version::V1)]);
+    assert_eq!(payloads(&solo.packet(2, code::MESSAGES, &packet), 2, code::BATCH_ACK).len(), 1);
+    let told = solo.packet(2, code::STATUS_UPDATE, &promises(true).to_update(Version::V1));
+    assert!(payloads(&told, 2, code::STATUS_UPDATE).is_empty(), "it knows");
+
+    let told = solo.packet(1, code::STATUS_UPDATE, &promises(true).to_update(Version::V1));
+    assert_eq!(payloads(&told, 1, code::STATUS_UPDATE).len(), 1, "it may promise later");
+    assert_eq!(payloads(&solo.packet(1, code::MESSAGES, &packet), 1, code::BATCH_ACK).len(), 1);
 }
 
 /// WAKU1-61: a peer's answer settles each envelope of the batch once.
