@@ -40,7 +40,7 @@ interop-live: setup
 
 # What our code costs beside the peers that are there; BENCH="words" takes only rows whose name has one of them.
 bench: setup
-	@./scripts/bench-peer $(TARGET)/interop
+	@./tests/interop/setup bench
 	$(CARGO) build --release --locked --bins
 	$(CARGO) bench --workspace --locked --bench cardinal -- $(BENCH)
 
