@@ -2,6 +2,7 @@
 //!
 //! Invariant: only a trusted peer's envelopes and completions get in; nothing that came directly is pooled or forwarded.
 
+use super::receive::MAX_ENVELOPES;
 use super::{Event, Host, Output};
 use crate::rlp::{self, Malformed, Reader};
 use crate::waku::code;
@@ -82,7 +83,3 @@ fn envelopes(payload: &[u8]) -> Result<Vec<Envelope>, Malformed> {
     }
     Ok(envelopes)
 }
-
-/// The most envelopes in one packet: as many as there are when each has 160 bytes, which is hardly a message, and a packet
-/// the 10 MiB that no node goes beyond.
-const MAX_ENVELOPES: usize = 1 << 16;

@@ -139,7 +139,13 @@ fn envelopes(payload: &[u8]) -> Result<impl Iterator<Item = Fields<'_>>, Malform
     let mut list = outer.list()?;
     outer.finish()?;
     let mut check = list;
-    while !check.is_empty() {
+    for count in 0.. {
+        if check.is_empty() {
+            break;
+        }
+        if count == MAX_ENVELOPES {
+            return Err(Malformed { what: "too many envelopes" });
+        }
         Fields::decode(check.raw()?)?;
     }
     Ok(std::iter::from_fn(move || if list.is_empty() { None } else { Fields::decode(list.raw().ok()?).ok() }))
@@ -150,6 +156,10 @@ const SYNC_ALLOWANCE_S: u32 = 10;
 
 /// How long after its expiry an envelope is merely late.
 const VERY_OLD_S: u32 = 20;
+
+/// The most envelopes in one packet, because each takes a few microseconds from everybody else: as many as there are when
+/// each has 160 bytes, which is hardly a message, and a packet the 10 MiB that no node goes beyond.
+pub(super) const MAX_ENVELOPES: usize = 1 << 16;
 
 /// The most failures that are listed for one packet.
 const MAX_FAILURES: usize = 8_192;

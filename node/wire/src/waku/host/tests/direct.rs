@@ -116,14 +116,6 @@ fn what_does_not_decode_is_counted_and_survived() {
 fn envelopes_without_end_are_not_taken() {
     let mut solo = Solo::new(Config { trusted: vec![key(1)], ..full() });
     solo.connect(1, &Options::default());
-    let tiny = rlp::list(|w| {
-        w.uint(0).uint(0).bytes(&[1; 4]).bytes(&[]).uint(0);
-    });
-    let many = |count: usize| {
-        rlp::list(|w| {
-            w.raw(&tiny.repeat(count));
-        })
-    };
     assert_eq!(refusals(&solo.packet(1, code::P2P_MESSAGE, &many((1 << 16) + 1))), [(Why::MalformedDirect, 1)]);
     assert_eq!(events(solo.packet(1, code::P2P_MESSAGE, &many(1 << 16))).len(), 1);
 }

@@ -35,6 +35,16 @@ fn options(config: &Config) -> Options {
     Options { confirmations: Some(config.confirmations == Confirmations::Always), ..Options::default() }
 }
 
+/// A packet of so many envelopes that are as short as can be.
+fn many(count: usize) -> Vec<u8> {
+    let tiny = rlp::list(|w| {
+        w.uint(0).uint(0).bytes(&[1; 4]).bytes(&[]).uint(0);
+    });
+    rlp::list(|w| {
+        w.raw(&tiny.repeat(count));
+    })
+}
+
 /// An envelope sent `ago_s` seconds before the start, with a little work.
 fn sent(ago_s: i64, ttl_s: u32, topic: Topic, n: u8) -> Envelope {
     let sent = (START_MS / 1000).checked_add_signed(-ago_s).unwrap();

@@ -112,6 +112,15 @@ fn who_confirms_is_confirmed_in_return() {
     assert_eq!(payloads(&solo.packet(1, code::MESSAGES, &packet), 1, code::BATCH_ACK).len(), 1);
 }
 
+/// A packet of tiny envelopes holds nobody up for long.
+#[test]
+fn more_envelopes_than_any_packet_has_are_none() {
+    let mut solo = Solo::new(full());
+    solo.connect(1, &Options::default());
+    assert_eq!(refusals(&solo.packet(1, code::MESSAGES, &many((1 << 16) + 1))), [(Why::MalformedMessages, 1)]);
+    assert_eq!(refusals(&solo.packet(1, code::MESSAGES, &many(1 << 16))), [(Why::VeryOld, 1 << 16)]);
+}
+
 /// WAKU1-61: a peer's answer settles each envelope of the batch once.
 #[test]
 fn a_response_settles_the_batch_once() {
