@@ -3,14 +3,11 @@
 mod support;
 
 use node::Node;
-use support::raw::{DeafPeer, RawPeer};
+use support::raw::{DeafPeer, RawPeer, STATUS};
 use support::{Program, Relay};
 use wire::p2p::{Capability, Reason};
 use wire::rlpx::DownReason;
 use wire::waku::code;
-
-/// An empty status: every option at its default.
-const STATUS: &[u8] = &[0xc0];
 
 async fn counted(relay: &Node, name: &str, value: u64) {
     Program::of(relay)

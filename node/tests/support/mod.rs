@@ -316,4 +316,4 @@ impl Follower {
 }
 
 /// After so long a test has failed. It is no part of what is tested.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,6 +10,8 @@ use wire::rlpx::handshake::open_ack;
 use wire::rlpx::{DownReason, Event, FrameWriter, Initiator, Input, Local, NodeKey, Output, Progress, Session};
 use wire::waku::code;
 
+use super::PATIENCE;
+
 pub(crate) struct RawPeer {
     stream: TcpStream,
     session: Session,
@@ -112,7 +114,8 @@ impl RawPeer {
                     Output::Event(event) => return Some(event),
                 }
             }
-            match self.stream.read(&mut room).await {
+            let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut room)).await;
+            match read.expect("something comes") {
                 Ok(0) => self.clock.turn(|turn| self.session.handle(turn, Input::Eof)),
                 Ok(n) => self.clock.turn(|turn| self.session.handle(turn, Input::Bytes(&room[..n]))),
                 Err(_) => return None,
@@ -129,6 +132,9 @@ impl RawPeer {
         }
     }
 }
+
+/// A status that promises confirmations, so that a relay confirms in return; every other option is at its default.
+pub(crate) const STATUS: &[u8] = &[0xc3, 0xc2, 0x03, 0x01];
 
 /// A peer that talks and hardly listens: after handshake, hello and status it only pings.
 pub(crate) struct DeafPeer {
@@ -157,7 +163,7 @@ impl DeafPeer {
         let hello = Hello::ours(key.id(), "deaf", 0, &[Capability::WAKU_1]).encode();
         peer.stream.write_all(&peer.writer.seal(p2p::Message::HELLO, &hello).unwrap()).await.unwrap();
         peer.writer.compress(true);
-        let status = peer.writer.seal(BASE_LENGTH + code::STATUS, &[0xc0]).unwrap();
+        let status = peer.writer.seal(BASE_LENGTH + code::STATUS, STATUS).unwrap();
         peer.stream.write_all(&status).await.unwrap();
         peer
     }
