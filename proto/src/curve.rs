@@ -45,7 +45,7 @@ mod native {
         }
     }
 
-    /// Nothing never: every key and every point of k256 is one here.
+    /// Returns nothing only if the library refused a key or a point that k256 took, which none is known to be.
     pub(super) fn agree(ours: &SecretKey, theirs: &ChatKey) -> Option<Secret<32>> {
         let bytes = Zeroizing::new(<[u8; 32]>::from(ours.to_bytes()));
         let ours = Wiped(secp256k1::SecretKey::from_secret_bytes(*bytes).ok()?);

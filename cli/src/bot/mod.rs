@@ -227,7 +227,7 @@ Events are objects with \"event\". First comes `started` (identity_pk, identity_
   chat                      chat {id, name, active}: it was joined or left
   message                   chat, from, text, id, clock, timestamp (ms), whisper_timestamp (ms, of the envelope),
                             content_type, message_type, response_to, own
-  envelope_sent             message_ids: a peer has these messages of ours
+  envelope_sent             message_ids: these went out, and who confirms has confirmed
   envelope_expired          message_ids: nobody took them in two minutes; they are given up
   retrieve_error            error: events were lost, because nobody read them
 

@@ -39,6 +39,8 @@ pub(crate) struct Engine {
     host: Host,
     settings: Waku,
     full_node: bool,
+    /// A smaller proof of work than the one that peers are asked for is still good.
+    keeps_former_pow: bool,
     peers: Peers,
     /// None for a relay.
     person: Option<Person>,
@@ -55,7 +57,17 @@ impl Engine {
     ) -> Self {
         settings.host.interest = said(&settings.interest, person.as_ref());
         let host = Host::new(settings.host.clone());
-        Self { clock, counters, host, settings, full_node: false, peers, person, watchers: Watchers::default() }
+        Self {
+            clock,
+            counters,
+            host,
+            settings,
+            full_node: false,
+            keeps_former_pow: false,
+            peers,
+            person,
+            watchers: Watchers::default(),
+        }
     }
 
     /// Runs until everybody who could command it has gone. Followers and waiting callers are let go when `stop` says so.
@@ -188,10 +200,12 @@ impl Engine {
     /// Changes what peers are then told of in a Status Update.
     fn set(&mut self, change: Change) {
         match change {
-            // What has not changed is not said again, unless it is to end a grace.
-            Change::MinPow { pow, former: waku::Former::Tolerated } if pow == self.settings.host.min_pow => {}
+            // What has not changed is not said again, unless it is to end what a former one still admits.
+            Change::MinPow { pow, former: waku::Former::Tolerated }
+                if pow == self.settings.host.min_pow && !self.keeps_former_pow => {}
             Change::MinPow { pow, former } => {
                 self.settings.host.min_pow = pow;
+                self.keeps_former_pow = former == waku::Former::Kept;
                 self.host(waku::Input::MinPow { pow, former });
             }
             Change::Interest(interest) => {
@@ -299,12 +313,14 @@ impl Engine {
                 }
             }
             // The network's relays confirm nothing by default. Its clients take such an envelope for sent, and so do we.
-            waku::Event::Unconfirmed { hash, .. } => {
+            // Unless it is gone, because it took no more.
+            waku::Event::Unconfirmed { hash, peer } if self.peers.is_connected(peer) => {
                 self.counters.count("envelope", "unconfirmed");
                 if let Some(person) = &mut self.person {
                     person.acknowledged(hash).await?;
                 }
             }
+            waku::Event::Unconfirmed { .. } => {}
             waku::Event::Rejected { .. } => self.counters.count("envelope", "rejected-by-peer"),
             waku::Event::Refused { why, count, .. } => self.counters.add("refused", why.name(), count.into()),
             waku::Event::NotPosted { why, .. } => {

@@ -79,6 +79,11 @@ impl Peers {
         self.connected.get(&peer).map_or(Ok(()), |(_, outbox)| outbox.packet(code, payload))
     }
 
+    /// Returns whether packets still reach this peer.
+    pub(super) fn is_connected(&self, peer: PeerId) -> bool {
+        self.connected.contains_key(&peer)
+    }
+
     /// Returns the number of the node with this key, if it is connected.
     pub(super) fn number(&self, id: &ChatKey) -> Option<PeerId> {
         self.connected.iter().find(|(_, (peer, _))| peer.id == *id).map(|(number, _)| *number)

@@ -164,16 +164,20 @@ impl Connection {
     /// Returns the memory that has to be had before more is read of a long frame. A peer that announces one and does not
     /// send it keeps others' long frames waiting, until its time is over, but takes no memory beyond what there is.
     fn lacking(&mut self) -> u32 {
-        match self.session.awaited() {
-            LONG.. if self.room.is_none() => shares(self.session.awaited()),
-            LONG.. => 0,
-            _ => {
-                if self.received.is_empty() {
-                    self.room = None;
-                }
-                0
+        let awaited = self.session.awaited();
+        if awaited < LONG {
+            if self.received.is_empty() {
+                self.room = None;
             }
+            return 0;
         }
+        let wanted = shares(awaited);
+        if self.room.as_ref().is_some_and(|room| room.num_permits() >= wanted as usize) {
+            return 0;
+        }
+        // What is too little is given back first, so that nobody holds some while he waits for more.
+        self.room = None;
+        wanted
     }
 
     fn input(&mut self, input: Input<'_>) {
