@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use scenarios::peer::{Outcome, Scenario, World};
 use serde_json::{Value, json};
 
-use super::{PEERS, Prober, counted, list, node, pass, serves};
+use super::{PEERS, Prober, confirming, counted, list, node, pass, serves};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -100,7 +100,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 fn whoever_speaks_before_its_status_is_dropped_unheard(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut witness = Prober::dial(world, &relay, &[])?;
     let envelope = witness.seal_one(json!({"topic": "01020304", "size": 99, "target": 0.002}))?;
     for code in [1, 11, 22, 99, 127] {
@@ -116,7 +116,7 @@ fn whoever_speaks_before_its_status_is_dropped_unheard(world: &World) -> Outcome
 }
 
 fn whoever_says_no_status_is_dropped_after_a_while(world: &World) -> Outcome {
-    let relay = world.relay(&["--status-within", "2"])?;
+    let relay = confirming(world, &["--status-within", "2"])?;
     let mut silent = Prober::silent(world, &relay, &[])?;
     let since = Instant::now();
     let mut good = Prober::dial(world, &relay, &[])?;
@@ -132,7 +132,7 @@ fn whoever_says_no_status_is_dropped_after_a_while(world: &World) -> Outcome {
 }
 
 fn a_status_that_asks_the_impossible_ends_the_connection(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let too_many: Vec<String> = (0..10_001).map(|n| format!("{n:08x}")).collect();
     let (bloom, too_many) = ("ab".repeat(63), too_many.join(","));
     let bad: [&[&str]; 9] = [
@@ -164,7 +164,7 @@ fn a_status_that_asks_the_impossible_ends_the_connection(world: &World) -> Outco
 }
 
 fn a_bad_update_or_a_second_status_changes_nothing(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut peer = Prober::dial(world, &relay, &["-topics", "aabbccdd"])?;
     let topics: Vec<String> = (0..10_001).map(|n| format!("{n:08x}")).collect();
     for update in [json!({"topics": topics}), json!({"bloom": "ab".repeat(63)}), json!({"pow": -1.0})] {
@@ -190,7 +190,7 @@ fn a_bad_update_or_a_second_status_changes_nothing(world: &World) -> Outcome {
 }
 
 fn envelopes_out_of_their_time_or_without_work_stay_where_they_are(world: &World) -> Outcome {
-    let relay = world.relay(&["--min-pow", "0.001"])?;
+    let relay = confirming(world, &["--min-pow", "0.001"])?;
     let mut from = Prober::dial(world, &relay, &[])?;
     let mut to = Prober::dial(world, &relay, &[])?;
     let order = |more: Value| {
@@ -227,7 +227,7 @@ fn envelopes_out_of_their_time_or_without_work_stay_where_they_are(world: &World
 }
 
 fn what_does_not_decode_offends_nobody(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut peer = Prober::dial(world, &relay, &[])?;
     let mut witness = Prober::dial(world, &relay, &[])?;
     let envelope = peer.seal_one(json!({"topic": "01020304", "size": 9, "target": 0.002}))?;
@@ -264,7 +264,7 @@ fn what_does_not_decode_offends_nobody(world: &World) -> Outcome {
 }
 
 fn codes_that_mean_nothing_are_ignored(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     for version in ["0", "1"] {
         let mut peer = Prober::dial(world, &relay, &["-version", version])?;
         let before = counted(world, &relay, "refused.unknown-code")?;
@@ -285,7 +285,7 @@ fn codes_that_mean_nothing_are_ignored(world: &World) -> Outcome {
 }
 
 fn a_claim_of_sixteen_mebibytes_costs_nothing(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     serves(world, &relay)?;
     let before = relay.program.rss().ok_or("no memory")?;
     // An RLP list that claims 16 MiB - 1, an envelope that does, and a string in one.
@@ -319,7 +319,7 @@ fn a_claim_of_sixteen_mebibytes_costs_nothing(world: &World) -> Outcome {
 }
 
 fn garbage_behind_a_valid_hello_ends_the_connection_alone(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut good = Prober::dial(world, &relay, &[])?;
     for garbage in ["00".repeat(32), "ff".repeat(32), "a5".repeat(100_000)] {
         let mut peer = Prober::silent(world, &relay, &[])?;
@@ -335,7 +335,7 @@ fn garbage_behind_a_valid_hello_ends_the_connection_alone(world: &World) -> Outc
 
 fn packets_from_peer_to_peer_are_taken_from_trusted_nodes_and_never_forwarded(world: &World) -> Outcome {
     let (trusted, id) = node(0xb6)?;
-    let relay = world.relay(&["--trust", &id])?;
+    let relay = confirming(world, &["--trust", &id])?;
     let mut witness = Prober::dial(world, &relay, &[])?;
     let old = witness.seal_one(json!({"topic": "01020304", "size": 99, "expires_in": -1000}))?;
     let mut stranger = Prober::dial(world, &relay, &[])?;
@@ -356,7 +356,7 @@ fn packets_from_peer_to_peer_are_taken_from_trusted_nodes_and_never_forwarded(wo
 
 fn an_ignored_node_is_not_told_that_it_is(world: &World) -> Outcome {
     let (key, id) = node(0xc7)?;
-    let relay = world.relay(&["--ignore", &id])?;
+    let relay = confirming(world, &["--ignore", &id])?;
     let mut ignored = Prober::dial(world, &relay, &["-nodekey", &key])?;
     let mut witness = Prober::dial(world, &relay, &[])?;
     let envelope = ignored.seal_one(json!({"topic": "01020304", "size": 99, "target": 0.002}))?;

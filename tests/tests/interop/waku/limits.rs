@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use scenarios::peer::{Outcome, Scenario, World};
 use serde_json::json;
 
-use super::{PEERS, Prober, Sealed, counted, node, pass, serves, set, status};
+use super::{PEERS, Prober, Sealed, confirming, counted, node, pass, serves, set, status};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -59,7 +59,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 fn a_larger_envelope_is_refused_and_a_larger_packet_ends_the_connection(world: &World) -> Outcome {
-    let relay = world.relay(&["--max-envelope", "1000", "--max-packet", "4000"])?;
+    let relay = confirming(world, &["--max-envelope", "1000", "--max-packet", "4000"])?;
     let mut from = Prober::dial(world, &relay, &[])?;
     let mut to = Prober::dial(world, &relay, &[])?;
     // Messages are padded to multiples of 256: 512 + 28 + 20 is below the limit, 1024 + 28 + 20 above.
@@ -90,7 +90,7 @@ fn a_larger_envelope_is_refused_and_a_larger_packet_ends_the_connection(world: &
 
 fn by_default_ten_mebibytes_are_taken_and_no_more(world: &World) -> Outcome {
     // Work on envelopes of this size would take the probe long.
-    let relay = world.relay(&["--min-pow", "0"])?;
+    let relay = confirming(world, &["--min-pow", "0"])?;
     let mut from = Prober::dial(world, &relay, &[])?;
     let mut to = Prober::dial(world, &relay, &["-pow", "0"])?;
     // What a node of the network has for a peer may come in one packet that the network's nodes would not take.
@@ -115,7 +115,7 @@ fn by_default_ten_mebibytes_are_taken_and_no_more(world: &World) -> Outcome {
 }
 
 fn after_a_raise_less_work_is_taken_for_ten_seconds_more(world: &World) -> Outcome {
-    let relay = world.relay(&["--min-pow", "0.002"])?;
+    let relay = confirming(world, &["--min-pow", "0.002"])?;
     let mut from = Prober::dial(world, &relay, &[])?;
     let mut to = Prober::dial(world, &relay, &[])?;
     let mut weak = from.seal(json!({"topic": "01020304", "size": 99, "target": 0.002, "n": 100}))?;
@@ -154,7 +154,7 @@ fn after_a_raise_less_work_is_taken_for_ten_seconds_more(world: &World) -> Outco
 
 fn rate_limits_are_told_and_what_exceeds_them_is_counted_and_taken(world: &World) -> Outcome {
     let options = ["--packets-per-peer", "5", "--packets-per-address", "1000", "--bytes-per-peer", "2000000"];
-    let relay = world.relay(&[&options[..], &["--min-pow", "0"]].concat())?;
+    let relay = confirming(world, &[&options[..], &["--min-pow", "0"]].concat())?;
     let (mut from, said) = Prober::greet(world, &relay, &[])?;
     assert_eq!(said["packet_rate_limits"], json!([1000, 5, 0]));
     assert_eq!(said["bytes_rate_limits"], json!([0, 2_000_000, 0]));
@@ -177,7 +177,8 @@ fn rate_limits_are_told_and_what_exceeds_them_is_counted_and_taken(world: &World
 
 fn after_so_many_excesses_the_connection_ends(world: &World) -> Outcome {
     let (spared, spared_id) = node(0xa5)?;
-    let relay = world.relay(&["--packets-per-peer", "5", "--excess-tolerance", "10", "--spare-peer", &spared_id])?;
+    let relay =
+        confirming(world, &["--packets-per-peer", "5", "--excess-tolerance", "10", "--spare-peer", &spared_id])?;
     let mut witness = Prober::dial(world, &relay, &[])?;
     let mut white = Prober::dial(world, &relay, &["-nodekey", &spared])?;
     flood(&mut white, &mut witness, 30)?;
@@ -193,7 +194,7 @@ fn after_so_many_excesses_the_connection_ends(world: &World) -> Outcome {
     assert_eq!(counted(world, &relay, "peer.dropped.rate-limit")?, 1);
 
     // The limit of an address counts whoever is there.
-    let relay = world.relay(&["--packets-per-address", "8", "--excess-tolerance", "20"])?;
+    let relay = confirming(world, &["--packets-per-address", "8", "--excess-tolerance", "20"])?;
     let mut pair = [Prober::dial(world, &relay, &[])?, Prober::dial(world, &relay, &[])?];
     let envelopes = pair[0].seal(json!({"topic": "01020304", "size": 99, "target": 0.002, "n": 60}))?;
     for (index, envelope) in envelopes.iter().enumerate() {
@@ -202,14 +203,14 @@ fn after_so_many_excesses_the_connection_ends(world: &World) -> Outcome {
     let [first, second] = &mut pair;
     assert!(first.closed().or_else(|_| second.closed())? == Some(0x10));
     let relay =
-        world.relay(&["--packets-per-address", "8", "--excess-tolerance", "2", "--spare-address", "127.0.0.1"])?;
+        confirming(world, &["--packets-per-address", "8", "--excess-tolerance", "2", "--spare-address", "127.0.0.1"])?;
     let [mut from, mut to] = [Prober::dial(world, &relay, &[])?, Prober::dial(world, &relay, &[])?];
     flood(&mut from, &mut to, 30)?;
     serves(world, &relay)
 }
 
 fn a_peer_with_limits_is_sent_all_in_fewer_packets(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut from = Prober::dial(world, &relay, &[])?;
     // [4, [0, 5, 0]]: five packets a second.
     let mut limited = Prober::dial(world, &relay, &["-rawstatus", "c6c504c3800580"])?;

@@ -20,6 +20,11 @@ use self::prober::{Prober, SOON, Sealed};
 /// The programs that nearly every scenario needs.
 const PEERS: &[Tool] = &[Tool::Node, Tool::Cardinal, Tool::Probe];
 
+/// Starts a relay that confirms to everybody, so that a probe hears what became of its packets.
+fn confirming(world: &World, options: &[&str]) -> Outcome<Relay> {
+    world.relay(&[&["--confirmations", "always"], options].concat())
+}
+
 /// What `cardinal node status` says of a relay.
 fn status(world: &World, relay: &Relay) -> Outcome<Value> {
     cardinal(world, relay, &["status"])

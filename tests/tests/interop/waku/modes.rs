@@ -7,7 +7,7 @@ use scenarios::peer::{Outcome, Scenario, World};
 use serde_json::{Value, json};
 use wire::waku::BloomFilter;
 
-use super::{PEERS, Prober, counted, serves, status};
+use super::{PEERS, Prober, confirming, counted, serves, status};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -61,7 +61,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 fn a_full_node_says_so_with_every_bit_and_carries_every_topic(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let (mut from, said) = Prober::greet(world, &relay, &[])?;
     assert_eq!((&said["bloom_full"], &said["light_node"]), (&true.into(), &false.into()));
     assert_eq!((&said["keys"], &said["pow_requirement"]), (&json!([0, 1, 2, 3, 4, 6]), &0.000_002.into()));
@@ -77,7 +77,7 @@ fn a_full_node_says_so_with_every_bit_and_carries_every_topic(world: &World) -> 
 fn in_bloom_mode_a_relay_carries_what_lies_inside_its_filter(world: &World) -> Outcome {
     // Of the second one, whose bits share a byte, status-go's value has fewer bits than the specified one.
     let (inside, shared, outside) = ("aabbccdd", "00010200", "01020304");
-    let relay = world.relay(&["--interest", &format!("bloom:{inside},{shared}")])?;
+    let relay = confirming(world, &["--interest", &format!("bloom:{inside},{shared}")])?;
     let (mut from, said) = Prober::greet(world, &relay, &[])?;
     let topics = [[0xaa, 0xbb, 0xcc, 0xdd], [0, 1, 2, 0]].map(Topic::from);
     assert_eq!(said["bloom_filter"], hex::encode(BloomFilter::of_topics(topics).as_bytes()));
@@ -85,7 +85,7 @@ fn in_bloom_mode_a_relay_carries_what_lies_inside_its_filter(world: &World) -> O
 }
 
 fn with_a_topic_interest_a_relay_carries_these_topics_alone(world: &World) -> Outcome {
-    let relay = world.relay(&["--interest", "topics:aabbccdd,00010200"])?;
+    let relay = confirming(world, &["--interest", "topics:aabbccdd,00010200"])?;
     let (mut from, said) = Prober::greet(world, &relay, &[])?;
     assert_eq!(said["topic_interest"], json!(["0x00010200", "0xaabbccdd"]));
     assert_eq!(said["bloom_filter"], Value::Null);
@@ -93,7 +93,7 @@ fn with_a_topic_interest_a_relay_carries_these_topics_alone(world: &World) -> Ou
 
     // As many as a status may list.
     let topics: Vec<String> = (0..10_000).map(|n| format!("{n:08x}")).collect();
-    let relay = world.relay(&["--interest", &format!("topics:{}", topics.join(","))])?;
+    let relay = confirming(world, &["--interest", &format!("topics:{}", topics.join(","))])?;
     let (mut from, said) = Prober::greet(world, &relay, &[])?;
     assert_eq!(said["topic_interest"].as_array().map(Vec::len), Some(10_000));
     carries(world, &relay, &mut from, &["00000000", "0000270f"], "00002710")
@@ -115,7 +115,7 @@ fn carries(world: &World, relay: &scenarios::peer::Relay, from: &mut Prober, top
 }
 
 fn a_light_node_forwards_nothing_of_others(world: &World) -> Outcome {
-    let relay = world.relay(&["--light"])?;
+    let relay = confirming(world, &["--light"])?;
     let (mut from, said) = Prober::greet(world, &relay, &[])?;
     assert_eq!(said["light_node"], true);
     assert_eq!(status(world, &relay)?["waku"]["light_node"], true);
@@ -137,19 +137,19 @@ fn a_light_node_forwards_nothing_of_others(world: &World) -> Outcome {
 }
 
 fn two_light_nodes_part_unless_they_are_told_to_stay(world: &World) -> Outcome {
-    let relay = world.relay(&["--light"])?;
+    let relay = confirming(world, &["--light"])?;
     let mut light = Prober::dial(world, &relay, &["-light"])?;
     assert_eq!(light.closed()?, Some(0x10));
     assert_eq!(counted(world, &relay, "peer.dropped.bad-status")?, 1);
 
-    let relay = world.relay(&["--light", "--accept-light-peers"])?;
+    let relay = confirming(world, &["--light", "--accept-light-peers"])?;
     let mut light = Prober::dial(world, &relay, &["-light"])?;
     let envelope = light.seal_one(json!({"topic": "01020304", "size": 99, "target": 0.002}))?;
     light.send(&[&envelope])?;
     light.packet("batch-ack")?;
 
     // A full node has light peers.
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut light = Prober::dial(world, &relay, &["-light"])?;
     let mut from = Prober::dial(world, &relay, &[])?;
     from.send(&[&envelope])?;
@@ -166,7 +166,7 @@ fn the_highest_version_that_both_offer_is_spoken(world: &World) -> Outcome {
         (&["--capability", "waku/1"], &["-caps", "waku/0,waku/1,waku/2", "-version", "1"]),
     ];
     for (options, flags) in cases {
-        let relay = world.relay(options)?;
+        let relay = confirming(world, options)?;
         let (mut from, said) = Prober::greet(world, &relay, flags)?;
         // A status in the other version's shape has no keys here.
         assert!(said["keys"].as_array().is_some_and(|keys| keys.contains(&json!(0))), "{flags:?}: {said}");
@@ -178,7 +178,7 @@ fn the_highest_version_that_both_offer_is_spoken(world: &World) -> Outcome {
         to.gets(&envelope)?;
     }
     // Nothing in common: Whisper is not offered.
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut stranger = Prober::silent(world, &relay, &["-caps", "shh/6"])?;
     assert_eq!(stranger.closed()?, Some(3));
     serves(world, &relay)

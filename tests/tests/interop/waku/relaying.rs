@@ -7,7 +7,7 @@ use proto::ChatKey;
 use scenarios::peer::{Outcome, Scenario, World};
 use serde_json::json;
 
-use super::{PEERS, Prober, Sealed, serves, status};
+use super::{PEERS, Prober, Sealed, confirming, serves, status};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -73,7 +73,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 fn an_envelope_reaches_the_other_side_byte_for_byte_and_opens_there(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let (recipient, signer) = (SecretKey::from_slice(&[7; 32])?, SecretKey::from_slice(&[8; 32])?);
     let (to, sign) = (ChatKey::from(recipient.public_key()), ChatKey::from(signer.public_key()));
     let (symkey, privkey) = (hex::encode([9; 32]), hex::encode(recipient.to_bytes()));
@@ -104,7 +104,7 @@ fn an_envelope_reaches_the_other_side_byte_for_byte_and_opens_there(world: &Worl
 }
 
 fn nobody_gets_an_envelope_twice_or_back(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut senders = [Prober::dial(world, &relay, &[])?, Prober::dial(world, &relay, &[])?];
     let mut reader = Prober::dial(world, &relay, &[])?;
     let envelope = senders[0].seal_one(json!({"topic": "01020304", "size": 99, "target": 0.002}))?;
@@ -127,7 +127,7 @@ fn nobody_gets_an_envelope_twice_or_back(world: &World) -> Outcome {
 }
 
 fn what_has_expired_is_sent_to_nobody(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut from = Prober::dial(world, &relay, &[])?;
     let mut witness = Prober::dial(world, &relay, &[])?;
     let brief = from.seal_one(json!({"topic": "01020304", "size": 99, "target": 0.002, "ttl": 3}))?;
@@ -148,7 +148,7 @@ fn what_has_expired_is_sent_to_nobody(world: &World) -> Outcome {
 
 fn a_newcomer_gets_all_there_is_in_packets_below_a_mebibyte(world: &World) -> Outcome {
     // Work on envelopes of this size would take the probe long.
-    let relay = world.relay(&["--min-pow", "0"])?;
+    let relay = confirming(world, &["--min-pow", "0"])?;
     let mut from = Prober::dial(world, &relay, &[])?;
     let envelopes = from.seal(json!({"topic": "01020304", "size": 200_000, "n": 24}))?;
     // The network's nodes put all they have into one packet, and none of them would take it.
@@ -167,7 +167,7 @@ fn a_newcomer_gets_all_there_is_in_packets_below_a_mebibyte(world: &World) -> Ou
 }
 
 fn a_peer_gets_no_envelope_below_the_work_it_asks_for(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut from = Prober::dial(world, &relay, &[])?;
     let mut strict = Prober::dial(world, &relay, &["-pow", "0.02"])?;
     let mut lax = Prober::dial(world, &relay, &["-pow", "0.00001"])?;
@@ -187,7 +187,7 @@ fn a_peer_gets_no_envelope_below_the_work_it_asks_for(world: &World) -> Outcome 
 
 fn a_relay_dials_the_peer_it_is_told_of(world: &World) -> Outcome {
     let (mut dialled, enode) = Prober::listen(world, &[])?;
-    let relay = world.relay(&["--peer", &enode])?;
+    let relay = confirming(world, &["--peer", &enode])?;
     let up = dialled.up()?;
     assert_eq!(up["caps"], "[waku/0 waku/1]");
     dialled.say_status()?;

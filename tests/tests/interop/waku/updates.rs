@@ -6,7 +6,7 @@ use scenarios::peer::{Outcome, Scenario, World};
 use serde_json::{Value, json};
 use wire::waku::BloomFilter;
 
-use super::{PEERS, Prober, Sealed, counted, hex_topic, list, serves, set};
+use super::{PEERS, Prober, Sealed, confirming, counted, hex_topic, list, serves, set};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -41,7 +41,7 @@ const A: &str = "aabbccdd";
 const B: &str = "01020304";
 
 fn what_a_peer_changes_holds_from_then_on(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut from = Prober::dial(world, &relay, &[])?;
     for version in ["0", "1"] {
         let flags = ["-version", version, "-topics", A];
@@ -80,7 +80,7 @@ fn what_a_peer_changes_holds_from_then_on(world: &World) -> Outcome {
 }
 
 fn what_an_operator_changes_is_told_once_and_alone(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     for version in ["0", "1"] {
         let mut peer = Prober::dial(world, &relay, &["-version", version])?;
         let topics = format!("topics:{A},{B}");
@@ -115,7 +115,7 @@ fn what_an_operator_changes_is_told_once_and_alone(world: &World) -> Outcome {
 }
 
 fn a_status_may_hold_anything_in_any_order(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut from = Prober::dial(world, &relay, &[])?;
     // [key, value] pairs of waku/1: proof of work 0.5, light node, confirmations, topic interest, an option of later.
     let (pow, light, confirm) = ("ca80883fe0000000000000", "c20280", "c20301");
