@@ -5,7 +5,7 @@ use std::time::Duration;
 use scenarios::peer::{Outcome, Scenario, World};
 use serde_json::{Value, json};
 
-use super::{PEERS, Prober, Sealed, serves};
+use super::{PEERS, Prober, Sealed, confirming, serves};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
@@ -43,7 +43,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 fn every_packet_that_decodes_is_confirmed_and_what_was_refused_is_named(world: &World) -> Outcome {
-    let relay = world.relay(&["--min-pow", "0.002", "--confirmations", "always"])?;
+    let relay = confirming(world, &["--min-pow", "0.002"])?;
     // Whether the other side confirms makes no difference.
     for flags in [&["-topics", "empty", "-confirm"][..], &["-topics", "empty"]] {
         let (mut peer, said) = Prober::greet(world, &relay, flags)?;
@@ -75,7 +75,7 @@ fn every_packet_that_decodes_is_confirmed_and_what_was_refused_is_named(world: &
 }
 
 fn confirmations_are_not_passed_on(world: &World) -> Outcome {
-    let relay = world.relay(&[])?;
+    let relay = confirming(world, &[])?;
     let mut from = Prober::dial(world, &relay, &["-confirm"])?;
     let mut to = Prober::dial(world, &relay, &["-confirm"])?;
     let envelope = from.seal_one(json!({"topic": "01020304", "size": 99, "target": 0.002}))?;
@@ -97,17 +97,17 @@ fn confirmations_are_not_passed_on(world: &World) -> Outcome {
 
 fn who_confirms_is_confirmed_in_return(world: &World) -> Outcome {
     let relay = world.relay(&[])?;
-    let (mut confirming, said) = Prober::greet(world, &relay, &["-confirm"])?;
+    let (mut promising, said) = Prober::greet(world, &relay, &["-confirm"])?;
     assert_eq!(said["confirmations"], false);
-    let update = confirming.packet("status-update")?;
+    let update = promising.packet("status-update")?;
     assert_eq!(update["status"]["confirmations"], true);
-    let batch = confirming.send(&[])?;
-    assert_eq!(confirming.packet("batch-ack")?["batch"], batch.as_str());
+    let batch = promising.send(&[])?;
+    assert_eq!(promising.packet("batch-ack")?["batch"], batch.as_str());
 
     let (mut silent, _) = Prober::greet(world, &relay, &[])?;
-    let envelope = confirming.seal_one(json!({"topic": "01020304", "size": 99, "target": 0.002}))?;
+    let envelope = promising.seal_one(json!({"topic": "01020304", "size": 99, "target": 0.002}))?;
     silent.send(&[])?;
-    confirming.send(&[&envelope])?;
+    promising.send(&[&envelope])?;
     assert_eq!(silent.next()?["name"], "messages", "it is neither told nor confirmed");
     Ok(())
 }
