@@ -12,6 +12,7 @@ pub mod program;
 pub mod said;
 pub mod scenario;
 pub mod transcript;
+pub mod virtual_reader;
 pub mod world;
 
 pub use connection::Connection;
@@ -20,4 +21,5 @@ pub use leash::Leash;
 pub use place::{Place, Tool};
 pub use program::Program;
 pub use scenario::Scenario;
+pub use virtual_reader::VirtualReader;
 pub use world::{Relay, World};

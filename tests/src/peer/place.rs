@@ -15,6 +15,10 @@ pub enum Tool {
     Keymgr,
     /// Our command line.
     Cardinal,
+    /// Our software card.
+    Softcard,
+    /// pcscd with a virtual reader, in namespaces of its own.
+    Pcscd,
     /// `devp2p-peer` on the newest go-ethereum.
     Geth,
     /// `devp2p-peer` on go-ethereum 1.10.3, whose handshake is that of Status' fork.
@@ -36,6 +40,8 @@ impl Tool {
             Self::Node => "cardinal-node",
             Self::Keymgr => "cardinal-keymgr",
             Self::Cardinal => "cardinal",
+            Self::Softcard => "softcard",
+            Self::Pcscd => "pcscd",
             Self::Geth => "devp2p-peer",
             Self::Geth1103 => "devp2p-peer-1.10.3",
             Self::Probe => "wakuprobe",
@@ -49,7 +55,7 @@ impl Tool {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Node | Self::Keymgr | Self::Cardinal | Self::Probe => self.file(),
+            Self::Node | Self::Keymgr | Self::Cardinal | Self::Softcard | Self::Pcscd | Self::Probe => self.file(),
             Self::Geth => "go-ethereum 1.17",
             Self::Geth1103 => "go-ethereum 1.10.3",
             Self::Ethereumjs => "@ethereumjs/devp2p",
@@ -71,7 +77,7 @@ impl Tool {
     }
 
     const fn is_ours(self) -> bool {
-        matches!(self, Self::Node | Self::Keymgr | Self::Cardinal)
+        matches!(self, Self::Node | Self::Keymgr | Self::Cardinal | Self::Softcard)
     }
 }
 

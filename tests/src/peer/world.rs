@@ -27,6 +27,12 @@ impl World {
         Self { place, leashes: Mutex::new(Vec::new()) }
     }
 
+    /// Where the programs are.
+    #[must_use]
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Starts a program.
     ///
     /// # Errors
