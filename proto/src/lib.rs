@@ -12,6 +12,7 @@ pub mod keccak;
 pub mod path;
 pub mod pb;
 pub mod pin;
+pub mod place;
 pub mod purpose;
 #[cfg(feature = "rpc")]
 pub mod rpc;
@@ -30,6 +31,7 @@ pub use id::{CardId, ChatKey, Digest, EnvelopeHash, KeyUid, MessageId, Topic};
 pub use keccak::{Keccak256, keccak256};
 pub use path::{ExportPath, KeyPath};
 pub use pin::{Pin, Puk};
+pub use place::KeyPlace;
 pub use secret::Secret;
 pub use signature::RecoverableSignature;
 #[cfg(any(test, feature = "test-dice"))]
