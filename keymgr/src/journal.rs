@@ -44,12 +44,7 @@ impl<S: LogStore> Journal<S> {
         ask: impl FnOnce(&mut Recorded) -> Result<V, CardError>,
         done: impl FnOnce(&V) -> Outcome,
     ) -> Result<(V, u64), BrokerError> {
-        let exports = matches!(
-            request.operation,
-            audit::Operation::ExportPrivate(_)
-                | audit::Operation::ExportPublic(_)
-                | audit::Operation::ExportExtendedPublic(_)
-        );
+        let only_reads = request.operation.only_reads();
         let now = self.now();
         let mut recorded = self.log.intent(now, request, why.purpose.clone(), why.caller.clone(), self.policy)?;
         let entry = recorded.seq();
@@ -64,7 +59,7 @@ impl<S: LogStore> Journal<S> {
                 let reason = Text::lossy(&error.to_string());
                 let outcome = match &error {
                     _ if !recorded.is_spent() => Outcome::NotSent { reason },
-                    CardError::Status { status, .. } if exports => {
+                    CardError::Status { status, .. } if only_reads => {
                         Outcome::RefusedByCard { status: u16::from_be_bytes(status.to_bytes()) }
                     }
                     _ => Outcome::Failed { reason },

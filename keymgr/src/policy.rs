@@ -194,7 +194,7 @@ fn possible(asked: &Asked) -> Result<Operation, Reason> {
         Asked::ExtendedPublic(path) if path.is_master() => Err(Reason::ExtendedMaster),
         Asked::ExtendedPublic(path) if path.is_in_eip_1581() => Err(Reason::ExtendedSubtree),
         Asked::ExtendedPublic(path) => Ok(Operation::ExportExtendedPublic(path.clone())),
-        Asked::Unlock | Asked::Provision => Err(Reason::NoExport),
+        Asked::Unlock | Asked::Provision | Asked::Operation(_) => Err(Reason::NoExport),
     }
 }
 

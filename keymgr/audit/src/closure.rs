@@ -27,7 +27,8 @@ pub(crate) fn of<'a>(keys: impl Iterator<Item = &'a Key> + Clone) -> Vec<Implied
     let mut implied = Vec::new();
     for key in keys.clone() {
         match key.form {
-            Form::Public => {}
+            // LEE children need the chain code too, which never leaves; bytes of BIP-85 are the end of a one-way road.
+            Form::Public | Form::Lee | Form::Entropy => {}
             Form::Private => implied.push(follows(key, Form::Public, false)),
             Form::ExtendedPublic => {
                 let betrayed = keys.clone().any(|other| {

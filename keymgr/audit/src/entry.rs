@@ -4,6 +4,7 @@ use proto::{CardId, Fingerprint, KeyPath, KeyUid};
 use serde::{Deserialize, Serialize};
 
 use crate::line::{LineHash, LogId};
+use crate::operation::Operation;
 use crate::recorded::Request;
 use crate::text::{self, Blob, Purpose, Text};
 
@@ -165,6 +166,8 @@ pub enum Asked {
     Public(#[serde(with = "text::shown")] KeyPath),
     /// A public key with its chain code.
     ExtendedPublic(#[serde(with = "text::shown")] KeyPath),
+    /// Anything else that a card can do.
+    Operation(Operation),
 }
 
 /// Something that the manager refused.

@@ -4,13 +4,14 @@
 //! changed, removed or inserted line shows offline ([`verify()`]). Nothing here touches a file: a [`LogStore`] does.
 //!
 //! The one invariant: a [`Recorded`] exists only after its intent was written *and synced*, it belongs to one
-//! [`Request`], and it is spent once. Every card operation that makes, loads or exports a key asks for one, so no export
+//! [`Request`], and it is spent once. Every card operation that makes, loads, exports, uses or changes a key, or changes who may, asks for one, so no export
 //! compiles without a record on disk first (DESIGN promise 2).
 
 pub mod closure;
 pub mod entry;
 pub mod line;
 pub mod log;
+pub mod operation;
 pub mod recorded;
 mod replay;
 mod sentence;
@@ -21,7 +22,8 @@ pub mod verify;
 pub use entry::{Asked, Caller, ChannelOpened, Event, Intent, LogOpened, Outcome, Provisioning, Refusal, SeedOrigin};
 pub use line::{Head, Line, LineHash, LogId, NotAHead, When};
 pub use log::{Log, LogError, OpenError};
-pub use recorded::{NotRecorded, Operation, Recorded, Request};
+pub use operation::{Agreement, Bip85, DataSlot, Operation, Scheme, Signing};
+pub use recorded::{NotRecorded, Recorded, Request};
 pub use store::{HEAD_SUFFIX, LogStore, StoreError};
 pub use text::{Blob, Purpose, Text};
 pub use verify::{Bad, Report, What, read, verify};

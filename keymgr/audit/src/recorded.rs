@@ -1,8 +1,9 @@
 //! The receipt without which a card does nothing that concerns a key.
 
-use proto::{CardId, ExportPath, KeyPath, KeyUid};
+use proto::{CardId, KeyUid};
 use serde::{Deserialize, Serialize};
 
+use crate::operation::Operation;
 use crate::text;
 
 /// What a card is about to be asked, compared with `==` by the code that asks it.
@@ -17,24 +18,6 @@ pub struct Request {
     pub key_uid: Option<KeyUid>,
     /// What it shall do.
     pub operation: Operation,
-}
-
-/// The operations that need a record: a closed list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Operation {
-    /// INIT: PIN and PUK are set.
-    Init,
-    /// LOAD KEY: a seed that the host has seen goes in.
-    LoadKey,
-    /// GENERATE KEY: the card draws its own.
-    GenerateKey,
-    /// EXPORT KEY, P2 = 00: a private key comes out.
-    ExportPrivate(#[serde(with = "text::export_path")] ExportPath),
-    /// EXPORT KEY, P2 = 01: a public key comes out.
-    ExportPublic(#[serde(with = "text::shown")] KeyPath),
-    /// EXPORT KEY, P2 = 02: a public key and its chain code come out.
-    ExportExtendedPublic(#[serde(with = "text::shown")] KeyPath),
 }
 
 /// Proof that an intent is on disk. Only [`crate::Log::intent`] makes one; it is not `Clone`, and it is spent once.

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use crate::entry::{Asked, Caller, Event, Outcome, SeedOrigin};
-use crate::recorded::Operation;
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -39,20 +38,6 @@ impl fmt::Display for Event {
     }
 }
 
-/// Follows "asks the card".
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Init => f.write_str("to take PIN and PUK"),
-            Self::LoadKey => f.write_str("to take a seed"),
-            Self::GenerateKey => f.write_str("to generate a key"),
-            Self::ExportPrivate(path) => write!(f, "for the private key of {path}"),
-            Self::ExportPublic(path) => write!(f, "for the public key of {path}"),
-            Self::ExportExtendedPublic(path) => write!(f, "for the extended public key of {path}"),
-        }
-    }
-}
-
 /// Follows "refuses".
 impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,6 +47,7 @@ impl fmt::Display for Asked {
             Self::Private(path) => write!(f, "the private key of {path}"),
             Self::Public(path) => write!(f, "the public key of {path}"),
             Self::ExtendedPublic(path) => write!(f, "the extended public key of {path}"),
+            Self::Operation(operation) => write!(f, "to ask the card {operation}"),
         }
     }
 }

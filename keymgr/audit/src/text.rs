@@ -204,6 +204,16 @@ impl Fixed for proto::KeyUid {
     }
 }
 
+impl Fixed for proto::Digest {
+    fn bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+
+    fn of(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok()
+    }
+}
+
 /// A [`Fixed`] value in hexadecimal.
 pub(crate) mod hex_fixed {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

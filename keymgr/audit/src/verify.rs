@@ -9,7 +9,7 @@ use proto::{CardId, Fingerprint, KeyPath, KeyUid};
 use crate::closure::{self, Implied};
 use crate::entry::{Event, Intent, Outcome};
 use crate::line::{Head, Line};
-use crate::recorded::Operation;
+use crate::operation::Operation;
 use crate::replay::Replay;
 
 /// The first bad line of a log.
@@ -87,6 +87,10 @@ pub enum Form {
     Public,
     /// The public key with its chain code: every non-hardened child's public key follows from it.
     ExtendedPublic,
+    /// The nullifier and the viewing key that follow from the LEE key: both are secret, and neither gives another key.
+    Lee,
+    /// Secret bytes that follow from the private key (BIP-85). The key does not follow from them.
+    Entropy,
 }
 
 impl fmt::Display for Form {
@@ -95,6 +99,8 @@ impl fmt::Display for Form {
             Self::Private => "private key",
             Self::Public => "public key",
             Self::ExtendedPublic => "extended public key",
+            Self::Lee => "LEE nullifier and viewing keys",
+            Self::Entropy => "BIP-85 entropy",
         })
     }
 }
@@ -237,7 +243,10 @@ fn key_of(intent: &Intent) -> Option<Key> {
         Operation::ExportPrivate(path) => (path.as_path().clone(), Form::Private),
         Operation::ExportPublic(path) => (path.clone(), Form::Public),
         Operation::ExportExtendedPublic(path) => (path.clone(), Form::ExtendedPublic),
-        Operation::Init | Operation::LoadKey | Operation::GenerateKey => return None,
+        Operation::ExportLee(path) => (path.clone(), Form::Lee),
+        Operation::ExportBip85(entropy) => (entropy.path.clone(), Form::Entropy),
+        // A signature gives no key away, and ECDH only what two keys share. The words of a mnemonic are no card's key yet.
+        _ => return None,
     };
     Some(Key { key_uid: intent.request.key_uid, path, form })
 }
