@@ -7,13 +7,12 @@
 //! `len` of 4.0 is one too small. Status: 00 not initialised, else 10 | tries left | 20 with a LEE key.
 //! Nobody signs this answer: what it says of the key is a hint until a key was fetched inside the channel.
 
-use std::fmt;
-
 use proto::{CardId, KeyUid};
 
 use crate::certificate::Certificate;
 use crate::error::{CardError, Unsuitable};
 use crate::tlv::Reader;
+use crate::version::Version;
 
 /// An applet of generation 4.0 or newer, as it describes itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +45,7 @@ impl ApplicationInfo {
         if inside.tag() == Some(0x8F) {
             return Err(older_generation(inside)?.into());
         }
-        let version = Version(*inside.array(0x02)?);
+        let version = Version::new(*inside.array(0x02)?);
         let [status] = *inside.array(0x8C)?;
         let key_uid = match inside.value(0x8E)? {
             [] => None,
@@ -85,30 +84,7 @@ fn blank_older_generation(mut reader: Reader<'_>) -> Result<Unsuitable, CardErro
 fn older_generation(mut inside: Reader<'_>) -> Result<Unsuitable, CardError> {
     inside.array::<16>(0x8F)?;
     inside.value(0x80)?;
-    Ok(Unsuitable::Generation { version: Version(*inside.array(0x02)?) })
-}
-
-/// An applet's version word.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Version([u8; 2]);
-
-impl Version {
-    /// The first with secure channel v2.
-    pub const V4: Self = Self([4, 0]);
-}
-
-/// `4.0`
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [major, minor] = self.0;
-        write!(f, "{major}.{minor}")
-    }
-}
-
-impl fmt::Debug for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Version({self})")
-    }
+    Ok(Unsuitable::Generation { version: Version::new(*inside.array(0x02)?) })
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use proto::{Fingerprint, KeyPath};
 
-use crate::application_info::Version;
 use crate::status_word::StatusWord;
 use crate::transport::TransportError;
 use crate::trust::Untrusted;
+use crate::version::Version;
 
 /// A step with a card that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,14 @@ pub enum CardError {
     /// There is no record on disk of this very request, so nothing was asked of the card.
     #[error("nothing was asked of the card: {0}")]
     NotRecorded(#[from] audit::NotRecorded),
+    /// The card's applet does not know the command, or not this form of it. Nothing was sent.
+    #[error("applet {version} does not know {command}; nothing was sent to the card")]
+    Unsupported {
+        /// The command and its form.
+        command: &'static str,
+        /// The card's version.
+        version: Version,
+    },
     /// The caller asked for what never can be.
     #[error("{what}")]
     Misuse {

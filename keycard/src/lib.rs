@@ -23,6 +23,7 @@ mod status_word;
 mod tlv;
 mod transport;
 mod trust;
+mod version;
 
 #[cfg(test)]
 mod fake;
@@ -31,7 +32,7 @@ mod faults;
 #[cfg(test)]
 mod transcript;
 
-pub use application_info::{ApplicationInfo, Version};
+pub use application_info::ApplicationInfo;
 pub use card::{Blank, Card, Secured, Selected, Selection, Unlocked};
 pub use certificate::{Authority, Certificate};
 pub use command::export_key::ExtendedPublic;
@@ -45,3 +46,4 @@ pub use seed::{Mnemonic, Seed, SeedError};
 pub use status_word::StatusWord;
 pub use transport::{CardTransport, TransportError};
 pub use trust::{Trust, Untrusted};
+pub use version::{Feature, Version};
