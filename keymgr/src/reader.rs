@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use keycard::{CardTransport, TransportError};
 use proto::shell::dice;
-use softcard::SoftCard;
+use softcard::{Model, SoftCard};
 
 use crate::files::{self, StateError};
 
@@ -91,8 +91,9 @@ impl SoftReader {
         files::make_private_dir(dir)?;
         files::make_private_dir(&dir.join("cards"))?;
         let path = name.path(dir);
-        let card = SoftCard::create(&path, Box::new(dice())).map_err(|error| of_card(error, &path))?;
-        Ok((card.identity(), path))
+        let card = SoftCard::create(&path, Model::V4_0, Box::new(dice())).map_err(|error| of_card(error, &path))?;
+        let identity = card.identity().expect("applet 4.0 has a certificate from the start");
+        Ok((identity, path))
     }
 }
 

@@ -53,6 +53,9 @@ impl Applet {
 
     /// Answers one command that came over the wire.
     pub(crate) fn process(&mut self, command: &Command<'_>) -> Vec<u8> {
+        if self.memory.model().has_pairings() {
+            return plain(&Err(StatusWord::UNKNOWN_INS));
+        }
         match command.ins {
             SECURED => self.secured(command.data),
             open_secure_channel::INS => match open_secure_channel::handle(self, command) {

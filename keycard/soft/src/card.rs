@@ -10,10 +10,12 @@ use crate::apdu::Command;
 use crate::applet::Applet;
 use crate::command::select;
 use crate::file::{StateError, StateFile};
+use crate::identity::Identity;
 use crate::memory::Memory;
+use crate::model::Model;
 use crate::status::StatusWord;
 
-/// A software card with one Keycard instance of applet 4.0.
+/// A software card with one Keycard instance.
 ///
 /// Every answer is data and status word. When the card's memory cannot be written, the command answers 6F00, nothing has
 /// changed, and [`SoftCard::fault`] says why.
@@ -27,9 +29,9 @@ impl SoftCard {
     ///
     /// # Errors
     /// [`StateError::Exists`] when there is a card already, [`StateError::InUse`], [`StateError::Io`].
-    pub fn create(path: &Path, mut rng: Box<dyn CryptoRng + Send>) -> Result<Self, StateError> {
+    pub fn create(path: &Path, model: Model, mut rng: Box<dyn CryptoRng + Send>) -> Result<Self, StateError> {
         let file = StateFile::create(path)?;
-        let memory = Memory::blank(&mut *rng, Some(file));
+        let memory = Memory::blank(model, &mut *rng, Some(file));
         memory.write()?;
         Ok(Self::powered(memory, rng))
     }
@@ -37,8 +39,8 @@ impl SoftCard {
     /// Takes the card that is kept at `path`.
     ///
     /// # Errors
-    /// [`StateError::Missing`] (never a silent fresh start), [`StateError::Damaged`], [`StateError::InUse`],
-    /// [`StateError::Io`].
+    /// [`StateError::Missing`] (never a silent fresh start), [`StateError::Damaged`], [`StateError::Older`],
+    /// [`StateError::InUse`], [`StateError::Io`].
     pub fn load(path: &Path, rng: Box<dyn CryptoRng + Send>) -> Result<Self, StateError> {
         let file = StateFile::open(path)?;
         let memory = Memory::read(file)?;
@@ -47,10 +49,9 @@ impl SoftCard {
 
     /// Makes a blank card that is forgotten when dropped, for tests.
     ///
-    /// Of `rng` it takes 32 bytes for its identity key.
     #[must_use]
-    pub fn in_memory(mut rng: Box<dyn CryptoRng + Send>) -> Self {
-        let memory = Memory::blank(&mut *rng, None);
+    pub fn in_memory(model: Model, mut rng: Box<dyn CryptoRng + Send>) -> Self {
+        let memory = Memory::blank(model, &mut *rng, None);
         Self::powered(memory, rng)
     }
 
@@ -81,10 +82,22 @@ impl SoftCard {
         self.selected = false;
     }
 
-    /// Returns the identity public key that the card's certificate names, compressed.
+    /// Returns which release of the applet the card has.
     #[must_use]
-    pub fn identity(&self) -> [u8; 33] {
-        self.applet.memory.identity().public()
+    pub fn model(&self) -> Model {
+        self.applet.memory.model()
+    }
+
+    /// Returns the identity public key that the card's certificate names, compressed; nothing where there is none (2.2, 3.0).
+    #[must_use]
+    pub fn identity(&self) -> Option<[u8; 33]> {
+        self.applet.memory.identity().map(Identity::public)
+    }
+
+    /// Returns what the card answers to a reset (ISO 7816-3): protocol T=1 and nothing else to say.
+    #[must_use]
+    pub fn atr(&self) -> &'static [u8] {
+        &[0x3b, 0x80, 0x80, 0x01, 0x01]
     }
 
     /// Returns why the memory could not be written, if that is why the last command answered 6F00.
@@ -99,9 +112,13 @@ impl SoftCard {
         if !self.selected {
             return StatusWord::NOT_FOUND.to_bytes().to_vec();
         }
-        let mut answer = select::template(&self.applet.memory);
-        answer.extend_from_slice(&StatusWord::OK.to_bytes());
-        answer
+        match select::template(&self.applet.memory) {
+            Ok(mut answer) => {
+                answer.extend_from_slice(&StatusWord::OK.to_bytes());
+                answer.to_vec()
+            }
+            Err(status) => status.to_bytes().to_vec(),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The file that holds a card's memory: one line of JSON, mode 0600, written whole.
 //!
 //! ```text
-//! {"format":"cardinal-softcard/1","sha256":"<64 hex>","state":{...}}
+//! {"format":"cardinal-softcard/2","sha256":"<64 hex>","state":{...}}
 //! sha256 = SHA-256 of the state as this program writes it
 //! ```
 //!
@@ -35,6 +35,12 @@ pub enum StateError {
         path: PathBuf,
         /// What is wrong with it.
         what: &'static str,
+    },
+    /// A card of the form that knew no models: its keys cannot be carried over.
+    #[error("the software card at {} was made by an older version of this program: create a new one", path.display())]
+    Older {
+        /// The card's file.
+        path: PathBuf,
     },
     /// Another process holds this card.
     #[error("the software card at {} is in use{}: stop the other process first", path.display(), by(*.pid))]
@@ -76,6 +82,12 @@ struct Document<S> {
     state: S,
 }
 
+/// What is common to all forms of the file.
+#[derive(Deserialize)]
+struct Form {
+    format: String,
+}
+
 impl StateFile {
     /// Takes the place of a card that does not exist yet.
     pub(crate) fn create(path: &Path) -> Result<Self, StateError> {
@@ -102,11 +114,14 @@ impl StateFile {
             io::ErrorKind::InvalidData => self.damaged("it is too long"),
             _ => self.io("read", source),
         })?;
+        let form: Form = serde_json::from_slice(&bytes).map_err(|_| self.damaged("it is not the JSON of a card"))?;
+        match form.format.as_str() {
+            FORMAT => {}
+            FORMAT_OF_ONE_MODEL => return Err(StateError::Older { path: self.path.clone() }),
+            _ => return Err(self.damaged("its format is unknown")),
+        }
         let document: Document<State> =
             serde_json::from_slice(&bytes).map_err(|_| self.damaged("it is not the JSON of a card"))?;
-        if document.format != FORMAT {
-            return Err(self.damaged("its format is unknown"));
-        }
         if document.sha256 != digest(&document.state).map_err(|source| self.io("read", source))? {
             return Err(self.damaged("its checksum does not match"));
         }
@@ -158,6 +173,23 @@ pub(crate) mod hexadecimal {
         }
         from.deserialize_str(Digits)
     }
+
+    /// The same for bytes that are no secret.
+    pub(crate) mod plain {
+        use serde::de::{Deserialize, Error};
+        use serde::{Deserializer, Serializer};
+
+        pub(crate) fn serialize<S: Serializer, const N: usize>(bytes: &[u8; N], to: S) -> Result<S::Ok, S::Error> {
+            to.serialize_str(&hex::encode(bytes))
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>, const N: usize>(from: D) -> Result<[u8; N], D::Error> {
+            let mut bytes = [0; N];
+            let digits = String::deserialize(from)?;
+            hex::decode_to_slice(digits, &mut bytes).map_err(|_| D::Error::custom("not hexadecimal"))?;
+            Ok(bytes)
+        }
+    }
 }
 
 fn lock(path: &Path) -> Result<Lock, StateError> {
@@ -183,6 +215,7 @@ fn encode(value: &impl Serialize) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-const FORMAT: &str = "cardinal-softcard/1";
+const FORMAT: &str = "cardinal-softcard/2";
+const FORMAT_OF_ONE_MODEL: &str = "cardinal-softcard/1";
 /// A card's state takes less than 1,000 bytes.
 const MAX_BYTES: usize = 4096;

@@ -1,36 +1,36 @@
-//! The card's identity: a key of its own and the certificate that the public test CA gives every software card.
+//! The card's identity: a key of its own and the certificate that vouches for it: the public test CA's for a software card.
 //!
 //! ```text
 //! certificate(98) = identity public key, compressed(33) || r(32) || s(32) || v(1)
 //! r, s, v = recoverable ECDSA of the CA over SHA-256(identity public key)
 //! ```
 
-use k256::SecretKey;
 use k256::ecdsa::{Signature, SigningKey};
 use proto::Secret;
 use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::file::hexadecimal;
 use crate::key::draw;
 
 /// The identity key with its certificate. It outlives INIT and FACTORY RESET.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Identity {
-    key: SigningKey,
+    #[serde(with = "hexadecimal")]
+    key: Secret<32>,
+    #[serde(with = "hexadecimal::plain")]
     certificate: [u8; 98],
 }
 
 impl Identity {
-    /// Returns a fresh identity key. Of `rng` it takes 32 bytes, again for as long as they are no private key.
-    pub(crate) fn draw(rng: &mut dyn CryptoRng) -> Secret<32> {
+    /// Returns a fresh identity, certified by the test CA. Of `rng` it takes 32 bytes, again for as long as they are no
+    /// private key.
+    pub(crate) fn draw(rng: &mut dyn CryptoRng) -> Self {
+        let authority = SigningKey::from_slice(&TEST_CA).expect("the published key is one");
         let key = draw(rng);
-        Secret::fill(|room| room.copy_from_slice(key.to_bytes().as_slice()))
-    }
-
-    /// Returns the identity of this key, certified by the test CA; nothing when it is no private key.
-    pub(crate) fn certify(key: &Secret<32>) -> Option<Self> {
-        let key = SigningKey::from(SecretKey::from_slice(key.expose()).ok()?);
-        let authority = SigningKey::from_slice(&TEST_CA).ok()?;
-        let public = compressed(&key);
+        let public = compressed(&SigningKey::from(&key));
         let (signature, recovery) = authority.sign_prehash_recoverable(&Sha256::digest(public));
         let mut certificate = [0; 98];
         let (key_room, rest) = certificate.split_at_mut(public.len());
@@ -38,29 +38,35 @@ impl Identity {
         key_room.copy_from_slice(&public);
         signature_room.copy_from_slice(&signature.to_bytes());
         recovery_room.fill(recovery.to_byte());
-        Some(Self { key, certificate })
+        Self { key: Secret::fill(|room| room.copy_from_slice(key.to_bytes().as_slice())), certificate }
     }
 
-    /// Returns the identity public key, compressed.
+    /// Returns the public key that the certificate names, compressed.
     pub(crate) fn public(&self) -> [u8; 33] {
-        compressed(&self.key)
+        let mut bytes = [0; 33];
+        bytes.copy_from_slice(self.certificate.split_at(33).0);
+        bytes
     }
 
     pub(crate) fn certificate(&self) -> &[u8; 98] {
         &self.certificate
     }
 
-    /// Signs a hash; returns the signature in DER.
+    /// Signs a hash; returns the signature in DER, or nothing when the key is none.
     ///
     /// The applet does not normalise `s`, so half of its signatures are "high". Which half is up to one byte of `rng`.
-    pub(crate) fn sign(&self, hash: &[u8; 32], rng: &mut dyn CryptoRng) -> Vec<u8> {
-        let (low, _) = self.key.sign_prehash_recoverable(hash);
+    pub(crate) fn sign(&self, hash: &[u8; 32], rng: &mut dyn CryptoRng) -> Option<Vec<u8>> {
+        let (low, _) = SigningKey::from_slice(self.key.expose()).ok()?.sign_prehash_recoverable(hash);
         let mut coin = [0u8];
         rng.fill_bytes(&mut coin);
-        match Signature::from_scalars(low.r(), -low.s()) {
+        Some(match Signature::from_scalars(low.r(), -low.s()) {
             Ok(high) if coin[0] & 1 == 1 => high.to_der().as_bytes().to_vec(),
             _ => low.to_der().as_bytes().to_vec(),
-        }
+        })
+    }
+
+    pub(crate) fn duplicate(&self) -> Self {
+        Self { key: Secret::fill(|room| *room = *self.key.expose()), certificate: self.certificate }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The software card: an independent model of the Keycard applet, version 4.0.
+//! The software card: an independent model of the Keycard applet.
 //!
 //! It takes the bytes of a command and gives the bytes of the answer, as a card in a reader does, and keeps its memory in
 //! a file. It is written from the applet's recorded behaviour and shares no code with the `keycard` crate, so that each
@@ -21,8 +21,10 @@ mod file;
 mod identity;
 mod key;
 mod memory;
+mod model;
 mod pin;
 mod status;
 
 pub use card::SoftCard;
 pub use file::StateError;
+pub use model::{Model, NoSuchModel};

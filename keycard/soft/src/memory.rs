@@ -3,13 +3,15 @@
 //! The invariant: a change is made on a copy, the copy is written whole, and only then takes the place of the old one. So a
 //! command that fails, or whose change cannot be written, leaves the memory as it was.
 
+use k256::SecretKey;
 use proto::Secret;
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
 use crate::file::{StateError, StateFile, hexadecimal};
 use crate::identity::Identity;
-use crate::key::{MasterKey, Tree};
+use crate::key::{MasterKey, Tree, draw};
+use crate::model::Model;
 use crate::pin::OwnerPin;
 use crate::status::StatusWord;
 
@@ -17,14 +19,46 @@ use crate::status::StatusWord;
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
-    #[serde(with = "hexadecimal")]
-    identity: Secret<32>,
+    model: Model,
+    /// The key that the factory's certificate vouches for, on cards that have one.
+    identity: Option<Identity>,
+    /// What the first kind of channel keeps, on cards that speak it.
+    pairing: Option<Static>,
     owner: Option<Owner>,
 }
 
 impl State {
     fn with(&self, owner: Option<Owner>) -> Self {
-        Self { identity: Secret::fill(|room| *room = *self.identity.expose()), owner }
+        Self {
+            model: self.model,
+            identity: self.identity.as_ref().map(Identity::duplicate),
+            pairing: self.pairing.as_ref().map(Static::duplicate),
+            owner,
+        }
+    }
+}
+
+/// The static key of secure channel v1, in the SELECT answer of every card before 4.0.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Static {
+    #[serde(with = "hexadecimal")]
+    key: Secret<32>,
+}
+
+impl Static {
+    fn draw(rng: &mut dyn CryptoRng) -> Self {
+        let key = draw(rng);
+        Self { key: Secret::fill(|room| room.copy_from_slice(key.to_bytes().as_slice())) }
+    }
+
+    /// Returns the key; nothing when a damaged file has none.
+    pub(crate) fn key(&self) -> Option<SecretKey> {
+        SecretKey::from_slice(self.key.expose()).ok()
+    }
+
+    fn duplicate(&self) -> Self {
+        Self { key: Secret::fill(|room| *room = *self.key.expose()) }
     }
 }
 
@@ -95,30 +129,28 @@ impl Owner {
 /// The memory, and the file that holds it if there is one.
 pub(crate) struct Memory {
     state: State,
-    identity: Identity,
     file: Option<StateFile>,
     fault: Option<StateError>,
 }
 
 impl Memory {
-    /// Returns the memory of a card that was never initialised, with a fresh identity. Nothing is written.
-    pub(crate) fn blank(rng: &mut dyn CryptoRng, file: Option<StateFile>) -> Self {
-        loop {
-            let key = Identity::draw(rng);
-            if let Some(identity) = Identity::certify(&key) {
-                return Self { state: State { identity: key, owner: None }, identity, file, fault: None };
-            }
-        }
+    /// Returns the memory of a card that was never initialised, with a fresh identity where it has one. Nothing is written.
+    pub(crate) fn blank(model: Model, rng: &mut dyn CryptoRng, file: Option<StateFile>) -> Self {
+        let identity = model.has_identity().then(|| Identity::draw(rng));
+        let pairing = model.has_pairings().then(|| Static::draw(rng));
+        Self { state: State { model, identity, pairing, owner: None }, file, fault: None }
     }
 
     /// Returns the memory that `file` holds.
     pub(crate) fn read(file: StateFile) -> Result<Self, StateError> {
         let state = file.read()?;
-        if !state.owner.as_ref().is_none_or(Owner::is_sound) {
+        let has_key = state.pairing.as_ref().map(|channel| channel.key().is_some());
+        let sound =
+            state.owner.as_ref().is_none_or(Owner::is_sound) && has_key == state.model.has_pairings().then_some(true);
+        if !sound {
             return Err(file.damaged("its values are none a card writes"));
         }
-        let identity = Identity::certify(&state.identity).ok_or_else(|| file.damaged("its identity key is none"))?;
-        Ok(Self { state, identity, file: Some(file), fault: None })
+        Ok(Self { state, file: Some(file), fault: None })
     }
 
     /// Writes the memory as it is.
@@ -126,8 +158,17 @@ impl Memory {
         self.file.as_ref().map_or(Ok(()), |file| file.write(&self.state))
     }
 
-    pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
+    pub(crate) fn model(&self) -> Model {
+        self.state.model
+    }
+
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.state.identity.as_ref()
+    }
+
+    /// Returns what secure channel v1 keeps; nothing on 4.0.
+    pub(crate) fn pairing(&self) -> Option<&Static> {
+        self.state.pairing.as_ref()
     }
 
     /// Returns what INIT wrote, or nothing on a blank card.

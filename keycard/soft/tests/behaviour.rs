@@ -5,13 +5,13 @@ mod common;
 
 use common::{Client, DURESS, INIT, KEYCARD, LOAD_ABANDON, PIN, Place, dice};
 use sha2::{Digest, Sha256};
-use softcard::SoftCard;
+use softcard::{Model, SoftCard};
 
 const GET_STATUS: &str = "80f20000";
 
 #[test]
 fn only_the_keycard_instance_is_found() {
-    let mut client = Client::new(SoftCard::in_memory(dice(1)));
+    let mut client = Client::new(SoftCard::in_memory(Model::V4_0, dice(1)));
     for aid in [&[][..], &KEYCARD[..8], &KEYCARD[..1], &[0xd2, 0x76, 0, 0, 0x85, 1, 1], &[0xa0, 0, 0, 8, 4, 0, 1, 1, 2]]
     {
         assert_eq!(client.select(aid).sw, 0x6a82, "{aid:02x?}");
@@ -25,7 +25,7 @@ fn only_the_keycard_instance_is_found() {
 
 #[test]
 fn the_template_of_a_blank_card_has_the_length_byte_that_cards_have() {
-    let mut client = Client::new(SoftCard::in_memory(dice(1)));
+    let mut client = Client::new(SoftCard::in_memory(Model::V4_0, dice(1)));
     let template = client.select(&KEYCARD).data;
     assert_eq!(template.len(), 0x72);
     assert_eq!(hex::encode(&template[..16]), "a46f020204008c01008e008d011f8a62");
@@ -295,7 +295,7 @@ fn plain_commands_are_answered_6985_inside_an_open_channel_that_survives() {
 
 #[test]
 fn without_a_channel_commands_are_answered_6985_in_clear() {
-    let mut client = Client::new(SoftCard::in_memory(dice(1)));
+    let mut client = Client::new(SoftCard::in_memory(Model::V4_0, dice(1)));
     client.select(&KEYCARD);
     for command in [&[0x80, 0xf2, 0, 0][..], &[0x80, 0x18, 0, 0], &[0x80, 0x99, 0, 0], &[0x80, 0xfe, 0, 0]] {
         assert_eq!(client.card.transmit(command), [0x69, 0x85]);
@@ -304,7 +304,7 @@ fn without_a_channel_commands_are_answered_6985_in_clear() {
 
 #[test]
 fn open_checks_length_then_p1_p2_then_the_point() {
-    let mut client = Client::new(SoftCard::in_memory(dice(1)));
+    let mut client = Client::new(SoftCard::in_memory(Model::V4_0, dice(1)));
     client.select(&KEYCARD);
     let open = |p1: u8, p2: u8, data: &[u8]| {
         let mut command = vec![0x80, 0x10, p1, p2, u8::try_from(data.len()).unwrap()];

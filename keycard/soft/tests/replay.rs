@@ -11,7 +11,7 @@ use std::fs;
 
 use common::{Client, Place, Reply, dice};
 use serde_json::Value;
-use softcard::SoftCard;
+use softcard::{Model, SoftCard};
 
 /// How far a sequence was followed.
 enum End {
@@ -69,7 +69,7 @@ fn recordings_from_elsewhere_replay_as_far_as_the_commands_go() {
 }
 
 fn replay(sequence: &Value) -> End {
-    let mut client = Client::new(SoftCard::in_memory(dice(1)));
+    let mut client = Client::new(SoftCard::in_memory(Model::V4_0, dice(1)));
     for (number, step) in sequence["steps"].as_array().unwrap().iter().enumerate() {
         let differs = run(&mut client, step).err();
         let is_simulator = step["tags"].as_array().is_some_and(|tags| tags.iter().any(|t| t == "sim"));

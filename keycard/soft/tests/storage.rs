@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use common::{Client, DURESS, INIT, KEYCARD, LOAD_ABANDON, PIN, dice};
-use softcard::{SoftCard, StateError};
+use softcard::{Model, SoftCard, StateError};
 use tempfile::TempDir;
 
 fn folder() -> (TempDir, PathBuf) {
@@ -18,7 +18,7 @@ fn folder() -> (TempDir, PathBuf) {
 }
 
 fn create(path: &Path) -> Client {
-    let mut client = Client::new(SoftCard::create(path, dice(1)).unwrap());
+    let mut client = Client::new(SoftCard::create(path, Model::V4_0, dice(1)).unwrap());
     client.select(&KEYCARD);
     client.open();
     client
@@ -79,7 +79,7 @@ fn a_missing_file_is_no_fresh_card() {
     let (folder, path) = folder();
     assert!(matches!(refused(&path), StateError::Missing { .. }));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing was created");
-    assert!(SoftCard::create(&folder.path().join("no/such/folder"), dice(1)).is_err());
+    assert!(SoftCard::create(&folder.path().join("no/such/folder"), Model::V4_0, dice(1)).is_err());
 }
 
 #[test]
@@ -116,16 +116,35 @@ fn a_file_with_any_byte_changed_is_damaged() {
 }
 
 #[test]
+fn a_card_of_the_form_without_models_is_refused_by_name() {
+    let (_folder, path) = folder();
+    fs::write(&path, r#"{"format":"cardinal-softcard/1","sha256":"00","state":{"identity":"00","owner":null}}"#)
+        .unwrap();
+    assert!(matches!(refused(&path), StateError::Older { .. }));
+}
+
+#[test]
+fn a_card_stays_the_model_it_was_made() {
+    for model in Model::ALL {
+        let (_folder, path) = folder();
+        let identity = SoftCard::create(&path, model, dice(1)).unwrap().identity();
+        let card = SoftCard::load(&path, dice(2)).unwrap();
+        assert_eq!((card.model(), card.identity()), (model, identity));
+        assert_eq!(identity.is_some(), model >= Model::V3_1);
+    }
+}
+
+#[test]
 fn a_card_is_open_once() {
     let (_folder, path) = folder();
     let client = create(&path);
     assert!(matches!(refused(&path), StateError::InUse { .. }));
-    assert!(matches!(SoftCard::create(&path, dice(1)).err(), Some(StateError::InUse { .. })));
+    assert!(matches!(SoftCard::create(&path, Model::V4_0, dice(1)).err(), Some(StateError::InUse { .. })));
     drop(client);
     let client = load(&path);
     assert!(matches!(refused(&path), StateError::InUse { .. }));
     drop(client);
-    assert!(matches!(SoftCard::create(&path, dice(1)).err(), Some(StateError::Exists { .. })));
+    assert!(matches!(SoftCard::create(&path, Model::V4_0, dice(1)).err(), Some(StateError::Exists { .. })));
     load(&path);
 }
 

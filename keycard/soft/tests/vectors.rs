@@ -8,7 +8,7 @@ use k256::SecretKey;
 use k256::ecdsa::{RecoveryId, Signature, VerifyingKey};
 use proto::TestDice;
 use sha2::{Digest, Sha256};
-use softcard::SoftCard;
+use softcard::{Model, SoftCard};
 
 const PRIVATE: u8 = 0;
 const PUBLIC: u8 = 1;
@@ -184,7 +184,7 @@ const LEGAL_WINNER: &str = "b059400ce0f55498a5527667e77048bb482ff6daa16c37b4b9e8
 fn the_synthetic_session_is_byte_exact() {
     // Dice: identity; one-time key and coin of the channel that prepares the card; the same of the one that counts.
     let dice = TestDice::playing(&[&[3; 32][..], &[9; 32], &[0], &[2; 32], &[0]].concat());
-    let mut client = Client::new(SoftCard::in_memory(Box::new(dice)));
+    let mut client = Client::new(SoftCard::in_memory(Model::V4_0, Box::new(dice)));
     client.select(&KEYCARD);
     client.open();
     client.ok(INIT);
@@ -200,7 +200,7 @@ fn the_synthetic_session_is_byte_exact() {
         "044d4b6cd1361032ca9bd2aeb9d900aa4d45d9ead80ac9423374c451a7254d07662a3eada2d0fe208b6d257ceb0f064284662e857f57b66b54c198bd310ded36d0"
     );
     assert_eq!(
-        hex::encode(client.card.identity()),
+        hex::encode(client.card.identity().unwrap()),
         "02531fe6068134503d2723133227c867ac8fa6c83c537e9a44c3c5bdbdcb1fe337"
     );
     for (command, answer) in [
@@ -224,7 +224,7 @@ fn the_certificate_is_signed_by_the_test_authority() {
     client.select(&KEYCARD);
     let certificate = client.certificate.unwrap();
     let (public, signature) = certificate.split_at(33);
-    assert_eq!(public, client.card.identity());
+    assert_eq!(public, client.card.identity().unwrap());
     let authority = VerifyingKey::recover_from_prehash(
         &Sha256::digest(public),
         &Signature::from_slice(&signature[..64]).unwrap(),

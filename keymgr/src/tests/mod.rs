@@ -15,7 +15,7 @@ use audit::{Caller, Head, Log, LogId, LogStore, Report, StoreError, When};
 use keycard::{CardTransport, Mnemonic, TransportError, Trust};
 use proto::shell::dice;
 use proto::{CardId, ChatKey, Instant, KeyPath, Pin, Puk, UnixMillis};
-use softcard::SoftCard;
+use softcard::{Model, SoftCard};
 
 use crate::broker::{Broker, Enrolment, Rules};
 use crate::clock::Clock;
@@ -74,7 +74,7 @@ pub(crate) struct Seen {
 
 impl Reader {
     pub(crate) fn with_blank_card() -> Self {
-        let card = SoftCard::in_memory(Box::new(dice()));
+        let card = SoftCard::in_memory(Model::V4_0, Box::new(dice()));
         Self { card: Arc::new(Mutex::new(card)), seen: Arc::default() }
     }
 
@@ -100,7 +100,7 @@ impl Reader {
     }
 
     pub(crate) fn identity(&self) -> [u8; 33] {
-        self.card.lock().unwrap().identity()
+        self.card.lock().unwrap().identity().unwrap()
     }
 
     /// Says something to the card past everybody, as another program on the reader would.

@@ -36,6 +36,7 @@ pub(crate) fn handle(applet: &mut Applet, command: &Command<'_>) -> Answer {
     }
     let point = PublicKey::from_sec1_bytes(theirs).map_err(|_| StatusWord::WRONG_DATA)?;
 
+    let identity = applet.memory.identity().ok_or(StatusWord::CONDITIONS)?;
     let key = draw(&mut *applet.rng);
     let ours = key.public_key().to_sec1_point(false);
     let transcript: [u8; 32] = Sha256::new()
@@ -45,7 +46,7 @@ pub(crate) fn handle(applet: &mut Applet, command: &Command<'_>) -> Answer {
         .chain_update(ours.as_bytes())
         .finalize()
         .into();
-    let signature = applet.memory.identity().sign(&transcript, &mut *applet.rng);
+    let signature = identity.sign(&transcript, &mut *applet.rng).ok_or(StatusWord::INTERNAL)?;
     let shared = diffie_hellman(key.to_nonzero_scalar(), point.as_affine());
     applet.session = Some(Session::agree(shared.raw_secret_bytes(), salt));
     Ok(Zeroizing::new([ours.as_bytes(), &signature].concat()))

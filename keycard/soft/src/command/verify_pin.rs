@@ -51,12 +51,14 @@ mod tests {
     use super::check;
     use crate::applet::Applet;
     use crate::memory::{Memory, Owner, PinKind};
+    use crate::model::Model;
     use crate::pin::OwnerPin;
 
     /// Where a power cut would find the card: after the comparison, before the tries are given back.
     #[test]
     fn even_the_right_pin_pays_for_its_try_first() {
-        let mut applet = Applet::new(Memory::blank(&mut TestDice::seeded(7), None), Box::new(TestDice::seeded(8)));
+        let mut applet =
+            Applet::new(Memory::blank(Model::V4_0, &mut TestDice::seeded(7), None), Box::new(TestDice::seeded(8)));
         let pin = || OwnerPin::new(Secret::fill(|room| *room = *b"123456"), 3);
         let puk = OwnerPin::new(Secret::fill(|room| *room = *b"123456789012"), 5);
         let owner = Owner { main: pin(), duress: pin(), puk, active: PinKind::Main, key: None };

@@ -13,7 +13,7 @@ use k256::{PublicKey, SecretKey};
 use proto::TestDice;
 use rand_core::{CryptoRng, Rng};
 use sha2::{Digest, Sha256};
-use softcard::SoftCard;
+use softcard::{Model, SoftCard};
 
 pub(crate) const KEYCARD: [u8; 9] = [0xa0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x01, 0x01, 0x01];
 pub(crate) const PIN: &[u8; 6] = b"000000";
@@ -108,7 +108,7 @@ impl Client {
 
     /// A blank card, selected, with an open channel.
     pub(crate) fn open_blank(seed: u64) -> Self {
-        let mut client = Self::new(SoftCard::in_memory(dice(seed)));
+        let mut client = Self::new(SoftCard::in_memory(Model::V4_0, dice(seed)));
         assert_eq!(client.select(&KEYCARD).sw, 0x9000);
         assert_eq!(client.open().sw, 0x9000);
         client
