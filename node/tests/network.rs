@@ -4,11 +4,12 @@ mod support;
 
 use std::sync::atomic::Ordering;
 
-use node::NodeError;
+use node::{Node, NodeError};
 use proto::Fingerprint;
 use proto::rpc::Fault;
 use support::{Person, Program, Relay};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wire::waku::Confirmations;
 
 /// CLIENT-27: static peers are all there is.
 /// CLIENT-04: the relay forwards what neither end could send to the other directly.
@@ -111,6 +112,24 @@ async fn a_post_without_peers_is_not_acknowledged_and_says_why() {
     let relay = place.start().await;
     program.add_peer(&relay.enode().to_string()).await.unwrap();
     program.until("the message delivered", |s| s.counters.iter().any(|c| c.name == "message.delivered")).await;
+    node.stop().await.unwrap();
+    relay.stop().await.unwrap();
+}
+
+/// A relay that confirms nothing is how the network's relays are. What was written to it counts as sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_to_a_relay_that_confirms_nothing_is_sent_once_it_is_written() {
+    let mut config = Relay::new().config();
+    config.waku.host.confirmations = Confirmations::Never;
+    let relay = Node::start(config).await.unwrap();
+    let alice = Person::new(6);
+    let node = alice.start(&[&relay]).await;
+    let mut program = Program::of(&node).await;
+    program.until_ready(1).await;
+    program.post("demo", "hello", 10_000).await.unwrap();
+    let status = program.status().await;
+    let count = |name: &str| status.counters.iter().find(|c| c.name == name).map_or(0, |c| c.value);
+    assert_eq!(count("envelope.unconfirmed"), 1);
     node.stop().await.unwrap();
     relay.stop().await.unwrap();
 }
@@ -257,7 +276,7 @@ async fn state_that_is_missing_altogether_is_no_first_start() {
     let config = place.config();
     place.start().await.stop().await.unwrap();
     std::fs::remove_file(config.dir.join("nodekey")).unwrap();
-    assert_eq!(node::Node::start(config).await.unwrap_err().fault(), Fault::StateMissing);
+    assert_eq!(Node::start(config).await.unwrap_err().fault(), Fault::StateMissing);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -266,7 +285,7 @@ async fn a_profile_of_another_card_is_refused() {
     alice.start(&[]).await.stop().await.unwrap();
     let mut config = bob.config(&[]);
     config.dir = alice.state();
-    let error = node::Node::start(config).await.unwrap_err();
+    let error = Node::start(config).await.unwrap_err();
     assert_eq!(error.fault(), Fault::OtherKey);
     alice.start(&[]).await.stop().await.unwrap();
 }
@@ -276,7 +295,7 @@ async fn a_locked_card_is_waited_for_without_asking_for_a_key() {
     let alice = Person::new(12);
     alice.switches.locked.store(true, Ordering::SeqCst);
     let config = alice.config(&[]);
-    let starting = tokio::spawn(node::Node::start(config));
+    let starting = tokio::spawn(Node::start(config));
     while alice.switches.status_calls.load(Ordering::SeqCst) < 2 {
         tokio::task::yield_now().await;
     }
@@ -290,7 +309,7 @@ async fn a_locked_card_is_waited_for_without_asking_for_a_key() {
     if let node::Role::Chat { unlock_within, .. } = &mut config.role {
         *unlock_within = std::time::Duration::ZERO;
     }
-    assert_eq!(node::Node::start(config).await.unwrap_err().fault(), Fault::Locked);
+    assert_eq!(Node::start(config).await.unwrap_err().fault(), Fault::Locked);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -304,5 +323,5 @@ async fn a_key_manager_that_refuses_or_lies_or_is_not_there_stops_the_start() {
     let mut config = alice.config(&[]);
     config.role =
         node::Role::Chat { keymgr: alice.state().join("nothing.sock"), unlock_within: std::time::Duration::ZERO };
-    assert_eq!(node::Node::start(config).await.unwrap_err().fault(), Fault::NotRunning);
+    assert_eq!(Node::start(config).await.unwrap_err().fault(), Fault::NotRunning);
 }

@@ -40,6 +40,8 @@ pub(crate) enum Command {
         /// Its share of the memory for packets on their way, given back once it is handled.
         _share: OwnedSemaphorePermit,
     },
+    /// An envelope of ours was written to a peer that confirms nothing.
+    Written(EnvelopeHash),
     /// A connection that was up has ended.
     Down {
         /// Which peer.

@@ -157,6 +157,13 @@ impl Engine {
             Command::Packet { peer, code, payload, _share } => {
                 self.host(waku::Input::Packet { peer, code, payload });
             }
+            // The network's relays confirm nothing by default. Its clients take such an envelope for sent, and so do we.
+            Command::Written(hash) => {
+                self.counters.count("envelope", "unconfirmed");
+                if let Some(person) = &mut self.person {
+                    person.acknowledged(hash).await?;
+                }
+            }
             Command::Down { peer, why } => self.down(peer, why),
             Command::Dismiss(id) => {
                 if let Some(peer) = self.peers.number(&id) {
@@ -312,15 +319,7 @@ impl Engine {
                     person.acknowledged(hash).await?;
                 }
             }
-            // The network's relays confirm nothing by default. Its clients take such an envelope for sent, and so do we.
-            // Unless it is gone, because it took no more.
-            waku::Event::Unconfirmed { hash, peer } if self.peers.is_connected(peer) => {
-                self.counters.count("envelope", "unconfirmed");
-                if let Some(person) = &mut self.person {
-                    person.acknowledged(hash).await?;
-                }
-            }
-            waku::Event::Unconfirmed { .. } => {}
+            waku::Event::Unconfirmed { hash, peer } => self.peers.mark(peer, hash),
             waku::Event::Rejected { .. } => self.counters.count("envelope", "rejected-by-peer"),
             waku::Event::Refused { why, count, .. } => self.counters.add("refused", why.name(), count.into()),
             waku::Event::NotPosted { why, .. } => {

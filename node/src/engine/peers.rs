@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use proto::ChatKey;
+use proto::{ChatKey, EnvelopeHash};
 use tokio::sync::watch;
 use wire::p2p::Reason;
 use wire::waku::PeerId;
@@ -79,9 +79,11 @@ impl Peers {
         self.connected.get(&peer).map_or(Ok(()), |(_, outbox)| outbox.packet(code, payload))
     }
 
-    /// Returns whether packets still reach this peer.
-    pub(super) fn is_connected(&self, peer: PeerId) -> bool {
-        self.connected.contains_key(&peer)
+    /// Has it told when the last packet to a peer is written, with this envelope; never, when the peer is gone.
+    pub(super) fn mark(&self, peer: PeerId, envelope: EnvelopeHash) {
+        if let Some((_, outbox)) = self.connected.get(&peer) {
+            outbox.mark(envelope);
+        }
     }
 
     /// Returns the number of the node with this key, if it is connected.

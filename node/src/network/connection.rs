@@ -190,6 +190,8 @@ impl Connection {
                 let capability = up.capability;
                 self.input(Input::Send { capability, code, payload: &payload });
             }
+            // The packet before it is framed by now.
+            (Some(Outgoing::Mark(envelope)), _) => self.pending.mark(envelope),
             (Some(Outgoing::Disconnect(reason)), _) => self.input(Input::Disconnect(reason)),
             (Some(Outgoing::Packet { .. }), None) => {}
             // The engine let go of us without a word, because our outbox is full or because it has stopped.
@@ -220,6 +222,11 @@ impl Connection {
                 Ok(n) => self.pending.wrote(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => self.over = Some(Over::Transport),
+            }
+        }
+        while let Some(envelope) = self.pending.passed() {
+            if self.shell.engine.send(Command::Written(envelope)).await.is_err() {
+                self.over = Some(Over::EngineGone);
             }
         }
     }

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use proto::EnvelopeHash;
 use tokio::sync::mpsc;
 use wire::p2p::Reason;
 
@@ -20,6 +21,8 @@ pub(crate) enum Outgoing {
         /// Its payload.
         payload: Vec<u8>,
     },
+    /// Say when everything before this is written: an envelope of ours, which the peer will not confirm, is among it.
+    Mark(EnvelopeHash),
     /// Say goodbye and close.
     Disconnect(Reason),
 }
@@ -86,6 +89,7 @@ impl Outgoing {
     fn memory(&self) -> usize {
         match self {
             Self::Packet { payload, .. } => payload.len() + OVERHEAD,
+            Self::Mark(_) => OVERHEAD,
             Self::Disconnect(_) => 0,
         }
     }
@@ -103,6 +107,15 @@ impl Outbox {
             self.waiting.take(&ended.0);
         }
         Ok(())
+    }
+
+    /// Queues a mark behind the packet that the envelope is in.
+    pub(crate) fn mark(&self, envelope: EnvelopeHash) {
+        let mark = Outgoing::Mark(envelope);
+        self.waiting.add(&mark);
+        if let Err(ended) = self.queue.send(mark) {
+            self.waiting.take(&ended.0);
+        }
     }
 
     /// Queues the goodbye.

@@ -4,8 +4,10 @@
 //! room ([`WRITE_AHEAD`]); what the session answers of itself (pongs) has to be taken at once, and of that [`ANSWERS`]
 //! bytes may come while there is none. What was written is given up as soon as it is more than what waits.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
+use proto::EnvelopeHash;
 use tokio::time::Instant;
 
 /// Bytes on their way into a socket.
@@ -15,6 +17,11 @@ pub(super) struct Pending {
     /// Bytes taken since there was room.
     excess: usize,
     progress: Instant,
+    /// Bytes taken and bytes written in all.
+    taken_ever: u64,
+    written_ever: u64,
+    /// Envelopes, and how many bytes must have been written when they are.
+    marks: VecDeque<(u64, EnvelopeHash)>,
 }
 
 /// The peer makes us answer, and does not read the answers.
@@ -23,7 +30,15 @@ pub(super) struct Overfull;
 
 impl Pending {
     pub(super) fn new() -> Self {
-        Self { bytes: Vec::new(), written: 0, excess: 0, progress: Instant::now() }
+        Self {
+            bytes: Vec::new(),
+            written: 0,
+            excess: 0,
+            progress: Instant::now(),
+            taken_ever: 0,
+            written_ever: 0,
+            marks: VecDeque::new(),
+        }
     }
 
     /// Takes a frame.
@@ -40,7 +55,18 @@ impl Pending {
             }
         }
         self.bytes.extend_from_slice(frame);
+        self.taken_ever += frame.len() as u64;
         Ok(())
+    }
+
+    /// Has it told when all that was taken until now is written.
+    pub(super) fn mark(&mut self, envelope: EnvelopeHash) {
+        self.marks.push_back((self.taken_ever, envelope));
+    }
+
+    /// Returns the next envelope that was written.
+    pub(super) fn passed(&mut self) -> Option<EnvelopeHash> {
+        self.marks.pop_front_if(|(end, _)| *end <= self.written_ever).map(|(_, envelope)| envelope)
     }
 
     /// Returns what is to be written.
@@ -51,6 +77,7 @@ impl Pending {
     /// Notes that so many bytes of it were written.
     pub(super) fn wrote(&mut self, n: usize) {
         self.written += n;
+        self.written_ever += n as u64;
         self.progress = Instant::now();
         if self.written > IDLE_BUFFER && self.written >= self.rest().len() {
             self.bytes = self.rest().to_vec();
@@ -90,6 +117,24 @@ mod tests {
     use super::*;
 
     const PONG: [u8; 64] = [7; 64];
+
+    /// WAKU1-58: an envelope that nobody confirms counts as sent when its last byte is written, and not before.
+    #[test]
+    fn an_envelope_has_passed_when_its_last_byte_is_written() {
+        let (first, second) = (EnvelopeHash::from([1; 32]), EnvelopeHash::from([2; 32]));
+        let mut pending = Pending::new();
+        pending.push(&PONG).unwrap();
+        pending.mark(first);
+        pending.push(&PONG).unwrap();
+        pending.mark(second);
+        assert_eq!(pending.passed(), None);
+        pending.wrote(PONG.len() - 1);
+        assert_eq!(pending.passed(), None);
+        pending.wrote(1);
+        assert_eq!((pending.passed(), pending.passed()), (Some(first), None));
+        pending.wrote(PONG.len());
+        assert_eq!((pending.passed(), pending.passed()), (Some(second), None));
+    }
 
     #[test]
     fn a_peer_that_always_leaves_something_unread_makes_nothing_grow() {
