@@ -18,6 +18,7 @@ use proto::rpc::Fault;
 use proto::rpc::api::{ChatLine, PeerGone, PeerStatus, node_event};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use programs::{assert_gone, cardinal, children_of};
 use world::{FakeNode, Happenings, World, text};
@@ -179,6 +180,28 @@ async fn a_throw_away_identity_and_a_profile_exclude_each_other() {
     for args in [["bot", "--ephemeral", "--profile=alice"], ["bot", "--listen=127.0.0.1:0", "--own"]] {
         assert_eq!(world.cardinal(&args, "").await.status.code(), Some(2), "{args:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_a_bot_whose_output_nobody_reads() {
+    let world = World::with_profiles(&["alice"]);
+    FakeNode::default().serve(&world.socket("alice", "node"));
+    let mut command = tokio::process::Command::from(world.command(&cardinal()));
+    let command = command.arg("bot").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    // Each line is refused in one of its own: many more than the pipe and the bot take.
+    stdin.write_all("{\n".repeat(10_000).as_bytes()).await.unwrap();
+    let full = async {
+        while rustix::io::ioctl_fionread(&stdout).unwrap() < 60_000 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, full).await.unwrap();
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await;
+    assert_eq!(ended.unwrap().unwrap().code(), Some(143));
 }
 
 /// A bot that is driven line by line.

@@ -7,6 +7,7 @@ mod act;
 mod command;
 mod ephemeral;
 mod event;
+mod teller;
 
 use std::pin::Pin;
 use std::time::Instant;
@@ -30,6 +31,7 @@ use crate::signals::Signals;
 
 use act::Failed;
 use command::{Command, Request};
+use teller::Teller;
 
 /// Serves stdin until it ends, or until `quit`. However it ends, what it started is stopped and removed.
 ///
@@ -38,31 +40,35 @@ use command::{Command, Request};
 pub(crate) async fn run(out: Output, args: BotArgs) -> Result<(), CliError> {
     let began = Instant::now();
     let mut signals = Signals::listen()?;
+    let mut teller = Teller::start(out)?;
     let mut crew = Crew::new(false);
     let mut folder = None;
     let served = tokio::select! {
-        served = serve(out, &args, &mut crew, &mut folder, began) => served,
+        served = serve(&mut teller, &args, &mut crew, &mut folder, began) => served,
         signal = signals.received() => Err(signal),
     };
     crew.stop().await;
     let removed = folder.map_or(Ok(()), Folder::remove);
     let ended = served.and(removed);
     match &ended {
-        Ok(()) | Err(CliError::Interrupted { .. }) => out.object(&json!({ "event": "stopped" }))?,
+        Ok(()) | Err(CliError::Interrupted { .. }) => teller.tell_last(&json!({ "event": "stopped" })).await?,
         // Nobody is there to be told.
         Err(CliError::BrokenPipe) => {}
-        Err(error) => out.object(&json!({
-            "event": "fatal",
-            "error": error.to_string(),
-            "fault": error.fault().map(Fault::name),
-            "code": error.exit_code(),
-        }))?,
+        Err(error) => {
+            let fatal = json!({
+                "event": "fatal",
+                "error": error.to_string(),
+                "fault": error.fault().map(Fault::name),
+                "code": error.exit_code(),
+            });
+            teller.tell_last(&fatal).await?;
+        }
     }
     ended
 }
 
 async fn serve(
-    out: Output,
+    teller: &mut Teller,
     args: &BotArgs,
     crew: &mut Crew,
     folder: &mut Option<Folder>,
@@ -79,8 +85,9 @@ async fn serve(
         node
     };
     let events = watch(&mut node).await?;
-    let bot = Bot { out, node, events, own: args.own, began };
-    out.object(&started(&mut bot.node.clone(), began).await?)?;
+    let bot = Bot { teller, node, events, own: args.own, began };
+    let who = started(&mut bot.node.clone(), began).await?;
+    bot.teller.tell(&who).await?;
     tokio::select! {
         held = bot.hold() => held,
         lost = crew.lost() => Err(lost),
@@ -117,8 +124,8 @@ fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-struct Bot {
-    out: Output,
+struct Bot<'t> {
+    teller: &'t mut Teller,
     node: Node,
     events: Streaming<NodeEvent>,
     own: bool,
@@ -128,7 +135,7 @@ struct Bot {
 /// A command that is being done; it ends with its reply.
 type Work = Pin<Box<dyn Future<Output = Value> + Send>>;
 
-impl Bot {
+impl Bot<'_> {
     async fn hold(mut self) -> Result<(), CliError> {
         let mut lines = Lines::of_stdin();
         let mut work: Option<Work> = None;
@@ -138,13 +145,13 @@ impl Bot {
                 line = lines.next(), if work.is_none() => match line.map(|line| line.map(|it| command::parse(&it))) {
                     Ok(None) => return Ok(()),
                     Ok(Some(Ok(Request { id, command: Command::Quit {} }))) => {
-                        return self.out.object(&json!({ "id": id, "cmd": "quit", "ok": true, "us": 0 }));
+                        return self.teller.tell(&json!({ "id": id, "cmd": "quit", "ok": true, "us": 0 })).await;
                     }
                     Ok(Some(Ok(request))) => work = Some(Box::pin(work_on(self.node.clone(), request, self.began))),
-                    Ok(Some(Err(refused))) => self.out.object(&refused.reply())?,
-                    Err(bad) => self.out.object(&json!({ "ok": false, "us": 0, "error": bad.to_string() }))?,
+                    Ok(Some(Err(refused))) => self.teller.tell(&refused.reply()).await?,
+                    Err(bad) => self.teller.tell(&json!({ "ok": false, "us": 0, "error": bad.to_string() })).await?,
                 },
-                reply = done(&mut work) => self.out.object(&reply)?,
+                reply = done(&mut work) => self.teller.tell(&reply).await?,
             }
         }
     }
@@ -153,7 +160,7 @@ impl Bot {
         match event {
             Ok(Some(event)) => {
                 if let Some(told) = event::told(event, self.own) {
-                    self.out.object(&told)?;
+                    self.teller.tell(&told).await?;
                 }
                 Ok(())
             }
@@ -162,7 +169,7 @@ impl Bot {
             Err(status) if status.code() == Code::ResourceExhausted => {
                 self.events = watch(&mut self.node).await?;
                 let error = "events were not read in time and are lost; `messages` has the messages among them";
-                self.out.object(&json!({ "event": "retrieve_error", "error": error }))
+                self.teller.tell(&json!({ "event": "retrieve_error", "error": error })).await
             }
             Err(status) => Err(status.into()),
         }
