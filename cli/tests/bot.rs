@@ -186,7 +186,7 @@ async fn a_throw_away_identity_and_a_profile_exclude_each_other() {
 async fn a_signal_ends_a_bot_whose_output_nobody_reads() {
     let world = World::with_profiles(&["alice"]);
     FakeNode::default().serve(&world.socket("alice", "node"));
-    let mut command = tokio::process::Command::from(world.command(&cardinal()));
+    let mut command = tokio::process::Command::from(world.command(cardinal()));
     let command = command.arg("bot").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
