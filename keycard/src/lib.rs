@@ -44,6 +44,6 @@ pub use error::{CardError, Failed, Lost, Unsuitable};
 pub use opening::Opening;
 pub use seed::{Mnemonic, Seed, SeedError};
 pub use status_word::StatusWord;
-pub use transport::{CardTransport, TransportError};
+pub use transport::{CardTransport, NoService, TransportError};
 pub use trust::{Trust, Untrusted};
 pub use version::{Feature, Version};

@@ -21,28 +21,95 @@ pub trait CardTransport {
     /// # Errors
     /// [`TransportError`] when the card could not be reset.
     fn reset(&mut self) -> Result<(), TransportError>;
+
+    /// Whether the card that heard the last command is still there, as far as can be told without asking it. A transport
+    /// that cannot tell says yes.
+    fn is_there(&mut self) -> bool {
+        true
+    }
 }
 
 /// No answer from the card.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// The reader is empty, or the card was drawn.
+    /// The reader is empty, or the card in it does not come up.
     #[error("no card answers in this reader; insert it and try again")]
     NoCard,
-    /// The reader, its driver, or the store of a software card failed.
-    #[error("the reader failed: {source}")]
+    /// The card was drawn while it was in use. It may have carried the last command out all the same.
+    #[error("the card was drawn while it was in use; insert it and try again")]
+    Removed,
+    /// Somebody else reset the card: its channel and its validated PIN are gone.
+    #[error("another program reset the card while it was in use; end that program and try again")]
+    Reset,
+    /// No reader that fits is there, or it was unplugged.
+    #[error("{what}; `cardinal doctor` says what is there")]
+    NoReader {
+        /// Which one is missing.
+        what: String,
+    },
+    /// Several readers fit.
+    #[error("{}: name one of them", several(.readers))]
+    Ambiguous {
+        /// Their names.
+        readers: Vec<String>,
+    },
+    /// The reader's service does not run, or does not let us in.
+    #[error("{0}; `cardinal doctor` says how to mend it")]
+    Service(#[from] NoService),
+    /// Another program holds the reader.
+    #[error("another program holds the reader; end it, `cardinal doctor` names it, and try again")]
+    Held,
+    /// A command was not answered within its time. The reader is given up.
+    #[error("the reader did not answer within {seconds} s; unplug it, plug it in again and try again")]
+    Hung {
+        /// The time that it had.
+        seconds: u64,
+    },
+    /// The reader or its driver failed.
+    #[error("the reader failed: {source}; unplug it, plug it in again and try again")]
     Reader {
+        /// What it said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store of a software card failed.
+    #[error("the software card failed: {source}")]
+    Store {
         /// What it said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
+/// Why the service of all readers cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoService {
+    /// Its client library is not on this computer.
+    #[error("libpcsclite, through which programs reach card readers, is not installed")]
+    Library,
+    /// It does not run.
+    #[error("pcscd, which speaks to card readers, does not run")]
+    Stopped,
+    /// It refuses this user.
+    #[error("pcscd does not let this user use card readers")]
+    Denied,
+}
+
+fn several(readers: &[String]) -> String {
+    format!("there is a card in each of {}", readers.join(", "))
+}
+
 impl TransportError {
     /// Returns the failure of a reader.
     pub fn reader(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Reader { source: source.into() }
+    }
+
+    /// Returns the failure of a software card's store.
+    pub fn store(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Store { source: source.into() }
     }
 }
 

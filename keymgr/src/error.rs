@@ -1,7 +1,7 @@
 //! Why the broker did not do what it was asked, with one cause ([`Fault`]) for each way to act on it.
 
 use audit::{LogError, StoreError};
-use keycard::{CardError, TransportError, Unsuitable};
+use keycard::{CardError, NoService, TransportError, Unsuitable};
 use proto::rpc::Fault;
 use proto::{CardId, Fingerprint};
 
@@ -184,14 +184,28 @@ impl Mismatch {
 
 fn of_card(error: &CardError) -> Fault {
     match error {
-        CardError::Transport(TransportError::Reader { .. }) => Fault::DiskFull,
-        CardError::Transport(_) => Fault::NoCard,
-        CardError::Unsuitable(Unsuitable::NoApplet | Unsuitable::NotPersonalised) => Fault::NoCard,
+        CardError::Transport(error) => of_transport(error),
+        CardError::Unsuitable(Unsuitable::NoApplet | Unsuitable::NotPersonalised) => Fault::NoApplet,
         CardError::Untrusted(_) => Fault::UnknownAuthority,
         CardError::OtherKey { .. } => Fault::OtherKey,
         CardError::NotRecorded(_) => Fault::LogUnwritable,
         CardError::Misuse { .. } => Fault::BadInput,
         _ => Fault::BadCardAnswer,
+    }
+}
+
+/// Returns the cause of a transport that gave no answer.
+pub(crate) const fn of_transport(error: &TransportError) -> Fault {
+    match error {
+        TransportError::Store { .. } => Fault::DiskFull,
+        TransportError::NoReader { .. } => Fault::NoReader,
+        TransportError::Ambiguous { .. } => Fault::Ambiguous,
+        TransportError::Service(NoService::Library) => Fault::NoPcscd,
+        TransportError::Service(NoService::Denied) => Fault::ReaderDenied,
+        TransportError::Service(_) => Fault::PcscdStopped,
+        TransportError::Held => Fault::ReaderHeld,
+        TransportError::Reader { .. } | TransportError::Hung { .. } => Fault::ReaderFailed,
+        _ => Fault::NoCard,
     }
 }
 

@@ -107,11 +107,10 @@ impl CardTransport for SoftReader {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
         let answer = self.0.transmit(command);
         match self.0.fault() {
-            Some(softcard::StateError::Io { path, source, .. }) => Err(TransportError::reader(format!(
-                "{}: {source}; check the rights and the free space",
-                path.display()
-            ))),
-            Some(fault) => Err(TransportError::reader(fault.to_string())),
+            Some(softcard::StateError::Io { path, source, .. }) => {
+                Err(TransportError::store(format!("{}: {source}; check the rights and the free space", path.display())))
+            }
+            Some(fault) => Err(TransportError::store(fault.to_string())),
             None => Ok(answer),
         }
     }

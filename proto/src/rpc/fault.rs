@@ -60,6 +60,16 @@ faults! {
     DiskFull = 34, "disk-full", ResourceExhausted, "the disk is full or not writable";
     NotAcknowledged = 40, "not-acknowledged", DeadlineExceeded, "no peer acknowledged the message in time";
     BadInput = 41, "bad-input", InvalidArgument, "the input is malformed";
+    NoPcscd = 50, "no-pcscd", Unavailable, "pcscd, which speaks to card readers, is not installed";
+    PcscdStopped = 51, "pcscd-stopped", Unavailable, "pcscd, which speaks to card readers, does not answer";
+    ReaderDenied = 52, "reader-denied", PermissionDenied, "this user may not use card readers";
+    NoDriver = 53, "no-driver", Unavailable, "the driver of the card reader is not installed";
+    NoReader = 54, "no-reader", Unavailable, "there is no such card reader";
+    ReaderHeld = 55, "reader-held", Unavailable, "another program holds the card reader";
+    ReaderFailed = 56, "reader-failed", Unavailable, "the card reader failed, or does not answer";
+    ForeignCard = 57, "foreign-card", FailedPrecondition, "the card in the reader is no Keycard";
+    NoApplet = 58, "no-applet", FailedPrecondition, "the Keycard applet is not on the card, or not ready for use";
+    Ambiguous = 59, "ambiguous", FailedPrecondition, "several readers or cards fit; name one of them";
 }
 
 impl Fault {
