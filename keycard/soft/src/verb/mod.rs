@@ -1,0 +1,4 @@
+//! The verbs of the program, one file each.
+
+pub(crate) mod create;
+pub(crate) mod serve;
