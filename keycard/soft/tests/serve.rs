@@ -2,6 +2,8 @@
 //!
 //! What the real pcscd and vpcd make of it is shown with other programs that nobody here wrote.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
