@@ -24,9 +24,17 @@ pub enum BrokerError {
     /// The card's PIN is not validated.
     #[error("the card is locked; run `cardinal unlock`")]
     Locked,
-    /// The policy says no.
+    /// The policy says no, whatever its rules are.
     #[error("refused: {0}")]
     Refused(#[from] Reason),
+    /// The policy says no, and a rule could allow it.
+    #[error("refused: {reason}; to allow it, add this rule to policy.toml (a line each) and start again: {rule}")]
+    Unlisted {
+        /// Why.
+        reason: Reason,
+        /// The rule, in one line.
+        rule: String,
+    },
     /// The log cannot be written, so nothing is handed on.
     #[error("nothing was exported: {}", unwritten(.0))]
     Log(#[from] LogError),
@@ -152,7 +160,7 @@ impl BrokerError {
             Self::Pin(PinRefused::Blocked) => Fault::PinBlocked,
             Self::Mismatch(mismatch) => mismatch.fault(),
             Self::Locked => Fault::Locked,
-            Self::Refused(_) => Fault::Refused,
+            Self::Refused(_) | Self::Unlisted { .. } => Fault::Refused,
             Self::Log(_) => Fault::LogUnwritable,
             Self::CutOff { cause, .. } => cause.fault(),
             Self::State(error) => error.fault(),

@@ -10,7 +10,7 @@ use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, Secret};
 use crate::broker::Broker;
 use crate::error::{BrokerError, Mismatch};
 use crate::journal::Why;
-use crate::policy::Decision;
+use crate::policy::{Decision, Policy};
 
 /// A private key on its way to the caller.
 pub struct SealedKey {
@@ -61,12 +61,18 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.public_key(operation, extended, why).inspect_err(|error| self.after(error))
     }
 
-    fn decide(&mut self, asked: Asked, why: &Why) -> Result<Operation, BrokerError> {
+    /// Returns the operation that the policy allows.
+    pub(crate) fn decide(&mut self, asked: Asked, why: &Why) -> Result<Operation, BrokerError> {
         match self.rules.policy.decide(why.caller.uid, &asked, &why.purpose) {
             Decision::Allowed(operation) => Ok(operation),
             Decision::Refused(reason) => {
                 tracing::info!(%asked, purpose = %why.purpose, "refused: {reason}");
-                Err(self.refused(asked, why, reason.into()))
+                let rule = Policy::rule_for(why.caller.uid, &asked, &why.purpose);
+                let error = match rule {
+                    Some(rule) => BrokerError::Unlisted { reason, rule: rule.trim_end().replace('\n', "  ") },
+                    None => reason.into(),
+                };
+                Err(self.refused(asked, why, error))
             }
         }
     }
