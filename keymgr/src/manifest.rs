@@ -5,6 +5,11 @@
 //! label = "alice"
 //! identity = "<66 hexadecimal digits>"
 //! generation = "v2"
+//!
+//! [[card]]
+//! label = "old"
+//! instance = "<32 hexadecimal digits>"    # a card of applet 2.x or 3.x, which is named by its instance UID
+//! generation = "v1"
 //! ```
 
 use std::collections::BTreeSet;
@@ -37,6 +42,8 @@ pub struct Named {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Generation {
+    /// Applets 2.x and 3.x: a static channel key and a pairing secret.
+    V1,
     /// Applet 4.0: certificate and a signed opening.
     V2,
 }
@@ -46,6 +53,7 @@ impl Generation {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::V1 => "v1",
             Self::V2 => "v2",
         }
     }
@@ -64,6 +72,18 @@ pub enum ManifestError {
     /// An identity that is no public key.
     #[error("the identity of {label:?} is no compressed public key (66 hexadecimal digits)")]
     Identity {
+        /// The card.
+        label: String,
+    },
+    /// An instance UID that is none.
+    #[error("the instance of {label:?} is no instance UID (32 hexadecimal digits)")]
+    Instance {
+        /// The card.
+        label: String,
+    },
+    /// A name of the other generation.
+    #[error("{label:?} needs an identity for generation v2, or an instance for generation v1")]
+    Generation {
         /// The card.
         label: String,
     },
@@ -103,24 +123,33 @@ impl Manifest {
         #[serde(deny_unknown_fields)]
         struct Entry {
             label: String,
-            identity: String,
+            identity: Option<String>,
+            instance: Option<String>,
             generation: Generation,
         }
         let document: Document =
             toml::from_str(text).map_err(|error| ManifestError::Malformed(error.message().to_owned()))?;
-        let (mut labels, mut identities) = (BTreeSet::new(), BTreeSet::new());
+        let (mut labels, mut ids) = (BTreeSet::new(), BTreeSet::new());
         let mut cards = Vec::new();
-        for Entry { label, identity, generation } in document.card {
+        for Entry { label, identity, instance, generation } in document.card {
             if !(1..=64).contains(&label.len()) || label.chars().any(char::is_control) {
                 return Err(ManifestError::Label);
             }
-            let key = hex::decode(&identity).ok().and_then(|bytes| <[u8; 33]>::try_from(bytes).ok());
-            let key = key.filter(|key| proto::ChatKey::try_from(key.as_slice()).is_ok());
-            let Some(key) = key else { return Err(ManifestError::Identity { label }) };
-            if !labels.insert(label.clone()) || !identities.insert(key) {
+            let card = match (generation, identity, instance) {
+                (Generation::V2, Some(digits), None) => identity_of(&digits),
+                (Generation::V1, None, Some(digits)) => instance_of(&digits),
+                _ => return Err(ManifestError::Generation { label }),
+            };
+            let Some(card) = card else {
+                return Err(match generation {
+                    Generation::V1 => ManifestError::Instance { label },
+                    Generation::V2 => ManifestError::Identity { label },
+                });
+            };
+            if !labels.insert(label.clone()) || !ids.insert(card) {
                 return Err(ManifestError::Twice { label });
             }
-            cards.push(Named { label, card: CardId::Identity(key), generation });
+            cards.push(Named { label, card, generation });
         }
         Ok(Self { cards })
     }
@@ -130,6 +159,16 @@ impl Manifest {
     pub fn find(&self, card: &CardId) -> Option<&Named> {
         self.cards.iter().find(|named| named.card == *card)
     }
+}
+
+fn identity_of(digits: &str) -> Option<CardId> {
+    let key: [u8; 33] = hex::decode(digits).ok()?.try_into().ok()?;
+    proto::ChatKey::try_from(key.as_slice()).ok()?;
+    Some(CardId::Identity(key))
+}
+
+fn instance_of(digits: &str) -> Option<CardId> {
+    Some(CardId::Instance(hex::decode(digits).ok()?.try_into().ok()?))
 }
 
 const MAX_BYTES: usize = 1 << 20;
@@ -154,6 +193,14 @@ mod tests {
     }
 
     #[test]
+    fn a_card_of_3_x_is_found_by_its_instance_uid() {
+        let uid = "07".repeat(16);
+        let manifest = Manifest::parse(&entry("old", &uid, "v1").replace("identity", "instance")).unwrap();
+        let named = manifest.find(&CardId::Instance([7; 16])).unwrap();
+        assert_eq!((named.label.as_str(), named.generation), ("old", Generation::V1));
+    }
+
+    #[test]
     fn what_is_no_manifest_is_named() {
         let cases = [
             ("card = 1".to_owned(), "invalid type"),
@@ -162,7 +209,9 @@ mod tests {
             (entry("a\nb", KEY, "v2"), "label"),
             (entry("alice", &KEY[2..], "v2"), "66 hexadecimal"),
             (entry("alice", &KEY.replacen("02", "07", 1), "v2"), "66 hexadecimal"),
-            (entry("alice", KEY, "v1"), "unknown variant"),
+            (entry("alice", KEY, "v3"), "unknown variant"),
+            (entry("alice", KEY, "v1"), "an instance for generation v1"),
+            (entry("alice", KEY, "v1").replace("identity", "instance"), "32 hexadecimal"),
             (entry("alice", KEY, "v2") + &entry("bob", KEY, "v2"), "twice"),
         ];
         for (text, want) in cases {
