@@ -42,7 +42,7 @@ macro_rules! faults {
 faults! {
     WrongPin = 10, "wrong-pin", PermissionDenied, "wrong PIN; the message says how many tries are left";
     LastTry = 11, "last-try", FailedPrecondition, "only one PIN try is left; repeat with --last-try to spend it";
-    PinBlocked = 12, "pin-blocked", FailedPrecondition, "the PIN is blocked; only the PUK unblocks it";
+    PinBlocked = 12, "pin-blocked", FailedPrecondition, "the PIN is blocked; `cardinal card recover` says the way out";
     OtherKey = 13, "other-key", FailedPrecondition, "the card holds another key, or is another card, than last time";
     BadCardAnswer = 14, "bad-card-answer", DataLoss, "the card answered something a Keycard does not answer";
     UnknownAuthority = 15, "unknown-ca", FailedPrecondition, "the card's certificate is signed by an authority that is not trusted";
@@ -53,11 +53,20 @@ faults! {
     Refused = 20, "refused", PermissionDenied, "the key manager's policy refuses this";
     LogUnwritable = 21, "log-unwritable", ResourceExhausted, "the export log cannot be written, so nothing was exported";
     LogBad = 22, "log-bad", DataLoss, "the export log does not verify";
+    WrongPuk = 23, "wrong-puk", PermissionDenied, "wrong PUK; the message says how many tries are left";
+    PukBlocked = 24, "puk-blocked", FailedPrecondition, "the PUK is blocked too; only a factory reset helps";
+    NotPaired = 25, "not-paired", FailedPrecondition, "this computer has no pairing with the card; run `cardinal card pair`";
+    WrongPairing = 26, "wrong-pairing", PermissionDenied, "the card does not take this pairing or its password";
+    NoSlot = 27, "no-slot", ResourceExhausted, "all pairing slots of the card are taken";
+    Unvouched = 28, "unvouched", FailedPrecondition, "nobody vouched for the card or its channel; the message says what to confirm";
+    Unsupported = 29, "unsupported", Unimplemented, "the card's applet cannot do this";
     InUse = 30, "in-use", AlreadyExists, "it runs already, or the profile is in use";
     StateMissing = 31, "state-missing", NotFound, "a state file that should exist is missing";
     StateDamaged = 32, "state-damaged", DataLoss, "a state file is damaged";
     NotRunning = 33, "not-running", Unavailable, "the service is not running";
     DiskFull = 34, "disk-full", ResourceExhausted, "the disk is full or not writable";
+    CardBlank = 37, "card-blank", FailedPrecondition, "the card is not initialised; run `cardinal card init`";
+    NoKey = 38, "no-key", FailedPrecondition, "there is no key on the card; run `cardinal card key`";
     NotAcknowledged = 40, "not-acknowledged", DeadlineExceeded, "no peer acknowledged the message in time";
     BadInput = 41, "bad-input", InvalidArgument, "the input is malformed";
     NoPcscd = 50, "no-pcscd", Unavailable, "pcscd, which speaks to card readers, is not installed";
