@@ -95,6 +95,8 @@ pub enum CardId {
     Instance([u8; 16]),
     /// Applet 4.0: the compressed identity public key of its certificate.
     Identity([u8; 33]),
+    /// A card without the applet: the diversification data of its security domain (GlobalPlatform).
+    Chip([u8; 10]),
 }
 
 impl fmt::Debug for CardId {
@@ -103,12 +105,13 @@ impl fmt::Debug for CardId {
     }
 }
 
-/// `instance:` or `identity:` and the whole value in lower-case hexadecimal.
+/// `instance:`, `identity:` or `chip:` and the whole value in lower-case hexadecimal.
 impl fmt::Display for CardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Instance(uid) => write!(f, "instance:{}", hex::encode(uid)),
             Self::Identity(key) => write!(f, "identity:{}", hex::encode(key)),
+            Self::Chip(data) => write!(f, "chip:{}", hex::encode(data)),
         }
     }
 }
@@ -117,12 +120,13 @@ impl std::str::FromStr for CardId {
     type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
-        const WHAT: NotAnId = NotAnId { what: "a card id (identity: or instance: and hexadecimal digits)" };
+        const WHAT: NotAnId = NotAnId { what: "a card id (identity:, instance: or chip: and hexadecimal digits)" };
         let (kind, digits) = text.split_once(':').ok_or(WHAT)?;
         let bytes = hex::decode(digits).map_err(|_| WHAT)?;
         match kind {
             "instance" => bytes.try_into().map(Self::Instance).map_err(|_| WHAT),
             "identity" => bytes.try_into().map(Self::Identity).map_err(|_| WHAT),
+            "chip" => bytes.try_into().map(Self::Chip).map_err(|_| WHAT),
             _ => Err(WHAT),
         }
     }
@@ -214,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_card_id_reads_back_what_it_prints() {
-        for id in [CardId::Instance([7; 16]), CardId::Identity([2; 33])] {
+        for id in [CardId::Instance([7; 16]), CardId::Identity([2; 33]), CardId::Chip([9; 10])] {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         assert!("identity:00".parse::<CardId>().is_err());

@@ -22,7 +22,7 @@ pub mod verify;
 pub use entry::{Asked, Caller, ChannelOpened, Event, Intent, LogOpened, Outcome, Provisioning, Refusal, SeedOrigin};
 pub use line::{Head, Line, LineHash, LogId, NotAHead, When};
 pub use log::{Log, LogError, OpenError};
-pub use operation::{Agreement, Bip85, DataSlot, Operation, Scheme, Signing};
+pub use operation::{Agreement, Bip85, DataSlot, LoadFile, Operation, Scheme, Signing};
 pub use recorded::{NotRecorded, Recorded, Request};
 pub use store::{HEAD_SUFFIX, LogStore, StoreError};
 pub use text::{Blob, Purpose, Text};

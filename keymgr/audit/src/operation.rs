@@ -6,7 +6,7 @@ use std::fmt;
 use proto::{Digest, ExportPath, Fingerprint, KeyPath, KeyPlace};
 use serde::{Deserialize, Serialize};
 
-use crate::text;
+use crate::text::{self, Blob};
 
 /// What a card is asked to do: a closed list. It displays as what follows "asks the card".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,21 @@ pub enum Operation {
     StoreData(DataSlot),
     /// FACTORY RESET: everything is erased.
     FactoryReset,
+    /// DELETE, LOAD and INSTALL: the applets of a package, and all that they hold, are replaced by those of a file.
+    InstallApplet(LoadFile),
+    /// STORE DATA of the Ident applet: an identity key that the host has drawn, and its certificate, go in.
+    Personalise(#[serde(with = "text::hex_fixed")] [u8; 33]),
+}
+
+/// A package of applets, ready to be loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadFile {
+    /// The package's application identifier.
+    pub package: Blob<16>,
+    /// SHA-256 of what is loaded.
+    #[serde(with = "text::hex_fixed")]
+    pub sha256: Digest,
 }
 
 /// What a card is asked to sign, with which key.
@@ -162,7 +177,9 @@ impl Operation {
             | Self::Pair
             | Self::Unpair(_)
             | Self::StoreData(_)
-            | Self::FactoryReset => false,
+            | Self::FactoryReset
+            | Self::InstallApplet(_)
+            | Self::Personalise(_) => false,
         }
     }
 }
@@ -202,6 +219,10 @@ impl fmt::Display for Operation {
             Self::Unpair(slot) => return write!(f, "to forget the pairing of slot {slot}"),
             Self::StoreData(slot) => return write!(f, "to store data in its {slot} slot"),
             Self::FactoryReset => "to erase everything",
+            Self::InstallApplet(LoadFile { package, sha256 }) => {
+                return write!(f, "to replace the package {package} by the file {sha256}");
+            }
+            Self::Personalise(identity) => return write!(f, "to take the identity key {}", hex::encode(identity)),
         })
     }
 }
@@ -253,6 +274,12 @@ mod tests {
             format!(r#"{{"sign":{{"key":"current/1","makes_current":true,"scheme":"ecdsa","digest":"{ab}"}}}}"#);
         let told = format!("to sign {ab} with current/1 (ECDSA), which becomes its current key");
         let cash = (format!(r#"{{"cash_sign":"{ab}"}}"#), format!("to sign {ab} with the key of its Cash applet"));
+        let file = LoadFile { package: Blob::try_from(&[0xa0, 1][..]).unwrap(), sha256: Digest::from([0xab; 32]) };
+        let install = (
+            format!(r#"{{"install_applet":{{"package":"a001","sha256":"{ab}"}}}}"#),
+            format!("to replace the package a001 by the file {ab}"),
+        );
+        let personalise = (format!(r#"{{"personalise":"{ab}ab"}}"#), format!("to take the identity key {ab}ab"));
         for (operation, form, sentence) in [
             (Operation::Init, r#""init""#, "to take PIN and PUK"),
             (Operation::LoadKey, r#""load_key""#, "to take a seed"),
@@ -298,6 +325,8 @@ mod tests {
             (Operation::Unpair(255), r#"{"unpair":255}"#, "to forget the pairing of slot 255"),
             (Operation::StoreData(DataSlot::Ndef), r#"{"store_data":"ndef"}"#, "to store data in its NDEF slot"),
             (Operation::FactoryReset, r#""factory_reset""#, "to erase everything"),
+            (Operation::InstallApplet(file), &install.0, &install.1),
+            (Operation::Personalise([0xab; 33]), &personalise.0, &personalise.1),
         ] {
             assert_eq!(serde_json::to_string(&operation).unwrap(), form);
             assert_eq!(serde_json::from_str::<Operation>(form).unwrap(), operation);

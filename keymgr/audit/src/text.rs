@@ -133,6 +133,12 @@ impl<const MAX: usize> From<Blob<MAX>> for String {
     }
 }
 
+impl<const MAX: usize> fmt::Display for Blob<MAX> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(&self.0))
+    }
+}
+
 /// A value in the form that its `Display` writes and its `FromStr` reads.
 pub(crate) mod shown {
     use std::fmt::Display;
