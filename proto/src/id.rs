@@ -65,6 +65,12 @@ byte_id!(
     "An account: SHA-256 of the 65-byte master public key, as SELECT reports it."
 );
 byte_id!(
+    InstanceUid,
+    16,
+    "an instance UID of 16 bytes",
+    "One installed applet of generation 2.x or 3.x, until its next factory reset, as SELECT reports it."
+);
+byte_id!(
     Topic,
     4,
     "a topic of 4 bytes",
@@ -97,6 +103,27 @@ pub enum CardId {
     Identity([u8; 33]),
     /// A card without the applet: the diversification data of its security domain (GlobalPlatform).
     Chip([u8; 10]),
+    /// Applet 2.x and 3.x before INIT, which draws the names above: the beginning of the hash of its channel key.
+    Blank([u8; 16]),
+}
+
+impl CardId {
+    /// Returns the name of a blank card of generation 2.x or 3.x: the first 16 bytes of SHA-256 of its channel key,
+    /// uncompressed.
+    #[must_use]
+    pub fn of_blank(channel_key: &ChatKey) -> Self {
+        use sha2::Digest as _;
+        let hash = <[u8; 32]>::from(sha2::Sha256::digest(channel_key.to_bytes()));
+        let mut name = [0; 16];
+        name.copy_from_slice(hash.split_at(16).0);
+        Self::Blank(name)
+    }
+}
+
+impl From<InstanceUid> for CardId {
+    fn from(uid: InstanceUid) -> Self {
+        Self::Instance(*uid.as_bytes())
+    }
 }
 
 impl fmt::Debug for CardId {
@@ -105,13 +132,14 @@ impl fmt::Debug for CardId {
     }
 }
 
-/// `instance:`, `identity:` or `chip:` and the whole value in lower-case hexadecimal.
+/// `instance:`, `identity:`, `blank:` or `chip:` and the whole value in lower-case hexadecimal.
 impl fmt::Display for CardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Instance(uid) => write!(f, "instance:{}", hex::encode(uid)),
             Self::Identity(key) => write!(f, "identity:{}", hex::encode(key)),
             Self::Chip(data) => write!(f, "chip:{}", hex::encode(data)),
+            Self::Blank(name) => write!(f, "blank:{}", hex::encode(name)),
         }
     }
 }
@@ -120,13 +148,15 @@ impl std::str::FromStr for CardId {
     type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
-        const WHAT: NotAnId = NotAnId { what: "a card id (identity:, instance: or chip: and hexadecimal digits)" };
+        const WHAT: NotAnId =
+            NotAnId { what: "a card id (identity:, instance:, blank: or chip: and hexadecimal digits)" };
         let (kind, digits) = text.split_once(':').ok_or(WHAT)?;
         let bytes = hex::decode(digits).map_err(|_| WHAT)?;
         match kind {
             "instance" => bytes.try_into().map(Self::Instance).map_err(|_| WHAT),
             "identity" => bytes.try_into().map(Self::Identity).map_err(|_| WHAT),
             "chip" => bytes.try_into().map(Self::Chip).map_err(|_| WHAT),
+            "blank" => bytes.try_into().map(Self::Blank).map_err(|_| WHAT),
             _ => Err(WHAT),
         }
     }
@@ -218,7 +248,8 @@ mod tests {
 
     #[test]
     fn a_card_id_reads_back_what_it_prints() {
-        for id in [CardId::Instance([7; 16]), CardId::Identity([2; 33]), CardId::Chip([9; 10])] {
+        for id in [CardId::Instance([7; 16]), CardId::Identity([2; 33]), CardId::Blank([9; 16]), CardId::Chip([9; 10])]
+        {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
         assert!("identity:00".parse::<CardId>().is_err());

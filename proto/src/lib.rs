@@ -27,7 +27,7 @@ pub mod turn;
 
 pub use ask::{Answer, Ask, AskId, Refusal};
 pub use fingerprint::Fingerprint;
-pub use id::{CardId, ChatKey, Digest, EnvelopeHash, KeyUid, MessageId, Topic};
+pub use id::{CardId, ChatKey, Digest, EnvelopeHash, InstanceUid, KeyUid, MessageId, Topic};
 pub use keccak::{Keccak256, keccak256};
 pub use path::{ExportPath, KeyPath};
 pub use pin::{Pin, Puk};
