@@ -103,7 +103,7 @@ pub enum CardId {
     Identity([u8; 33]),
     /// A card without the applet: the diversification data of its security domain (GlobalPlatform).
     Chip([u8; 10]),
-    /// Applet 2.x and 3.x before INIT, which draws the names above: the beginning of the hash of its channel key.
+    /// Applet 2.x and 3.x before INIT, which draws the name of the instance: the beginning of the hash of its channel key.
     Blank([u8; 16]),
 }
 

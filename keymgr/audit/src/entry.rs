@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::line::{LineHash, LogId};
 use crate::operation::Operation;
+use crate::paired::PairedChannelOpened;
 use crate::recorded::Request;
 use crate::text::{self, Blob, Purpose, Text};
 
@@ -23,6 +24,8 @@ pub enum Event {
     LogOpened(LogOpened),
     /// A card proved who it is, and a channel to it is open.
     ChannelOpened(Box<ChannelOpened>),
+    /// A card took a pairing, and a channel to it is open.
+    PairedChannelOpened(Box<PairedChannelOpened>),
     /// Something is about to be asked of a card.
     Intent(Intent),
     /// What came of it.

@@ -12,6 +12,7 @@ pub mod entry;
 pub mod line;
 pub mod log;
 pub mod operation;
+pub mod paired;
 pub mod recorded;
 mod replay;
 mod sentence;
@@ -23,6 +24,7 @@ pub use entry::{Asked, Caller, ChannelOpened, Event, Intent, LogOpened, Outcome,
 pub use line::{Head, Line, LineHash, LogId, NotAHead, When};
 pub use log::{Log, LogError, OpenError};
 pub use operation::{Agreement, Bip85, DataSlot, LoadFile, Operation, Scheme, Signing};
+pub use paired::{PairedChannelOpened, SignedHead};
 pub use recorded::{NotRecorded, Recorded, Request};
 pub use store::{HEAD_SUFFIX, LogStore, StoreError};
 pub use text::{Blob, Purpose, Text};

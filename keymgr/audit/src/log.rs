@@ -4,6 +4,7 @@ use std::io::BufRead;
 
 use crate::entry::{Caller, ChannelOpened, Event, Intent, LogOpened, Outcome, Provisioning, Refusal};
 use crate::line::{Head, Line, LineHash, LogId, NotALine, When};
+use crate::paired::PairedChannelOpened;
 use crate::recorded::{Recorded, Request};
 use crate::replay::Replay;
 use crate::store::{LogStore, StoreError};
@@ -125,6 +126,15 @@ impl<S: LogStore> Log<S> {
     /// [`LogError`].
     pub fn channel_opened(&mut self, when: When, opened: ChannelOpened) -> Result<u64, LogError> {
         self.append(when, Event::ChannelOpened(Box::new(opened)))
+    }
+
+    /// Records the evidence of a channel opened with a pairing. What the card signed, if it did, is [`Head::salt`] of
+    /// [`Self::head`].
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn paired_channel_opened(&mut self, when: When, opened: PairedChannelOpened) -> Result<u64, LogError> {
+        self.append(when, Event::PairedChannelOpened(Box::new(opened)))
     }
 
     /// Records which manager writes from here on.

@@ -120,6 +120,11 @@ impl Replay {
                     return Err(What::OtherHead);
                 }
             }
+            (Event::PairedChannelOpened(opened), Some(log)) => {
+                if !opened.vouches_for(log, self.entries, line.prev) {
+                    return Err(What::OtherHead);
+                }
+            }
             (Event::LogOpened(_) | Event::Refusal(_) | Event::Provisioning(_), Some(_)) => {}
         }
         Ok(None)

@@ -17,6 +17,15 @@ impl fmt::Display for Event {
                 "channel to {} (applet {}, {} authority) is open",
                 opened.card, opened.applet, opened.authority
             ),
+            Self::PairedChannelOpened(opened) => {
+                write!(f, "channel to {} (applet {}, slot {}", opened.card, opened.applet, opened.slot)?;
+                match &opened.signed {
+                    Some(signed) => write!(f, ", {} authority", signed.authority)?,
+                    None => f.write_str(", unsigned card")?,
+                }
+                f.write_str(if opened.well_known { ", paired with a password that everybody knows" } else { "" })?;
+                f.write_str(") is open")
+            }
             Self::Intent(intent) => write!(
                 f,
                 "asks the card {}, for \"{}\", for {}",
