@@ -53,6 +53,16 @@ impl Command {
         self
     }
 
+    /// Returns `CLA INS P1 P2`.
+    pub(crate) const fn header(&self) -> [u8; 4] {
+        self.header
+    }
+
+    /// Returns the body.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Returns the bytes for the transport: no `Lc` when the body is empty.
     pub(crate) fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         self.write((!self.body.is_empty()).then_some(self.body.as_slice()), self.le)
@@ -92,7 +102,14 @@ impl Answer {
     /// # Errors
     /// [`CardError::Answer`] for fewer than 2 or more than 258 bytes.
     pub(crate) fn parse(bytes: Vec<u8>) -> Result<Self, CardError> {
-        let mut data = Zeroizing::new(bytes);
+        Self::split(Zeroizing::new(bytes))
+    }
+
+    /// As [`Answer::parse`], of bytes that are secret already.
+    ///
+    /// # Errors
+    /// [`CardError::Answer`].
+    pub(crate) fn split(mut data: Zeroizing<Vec<u8>>) -> Result<Self, CardError> {
         let Some((rest, status)) = data.split_last_chunk::<2>() else {
             return Err(CardError::Answer { what: "an answer without a status word" });
         };

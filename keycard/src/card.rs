@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! select ─▶ Card<Blank> ── init ──▶ Card<Selected> ── open ──▶ Card<Secured> ── verify_pin ──▶ Card<Unlocked>
+//!                                        └─ identify, pair: generation v1
 //! ```
-//! Invariants: no PIN, PUK, seed or key goes to or from the card outside the secure channel, and a lost channel never
-//! comes back: its keys are wiped, and all that is left is the transport.
+//! Invariants: no PIN, PUK, seed or key goes to or from the card outside the secure channel (INIT of generation v1, whose
+//! key nobody vouches for, is the one exception), and a lost channel never comes back: its keys are wiped, and all that is
+//! left is the transport.
 //!
 //! Each command has its file under `command/`, with the bytes that it sends and the form of its answer.
 
@@ -15,6 +17,7 @@ use crate::apdu::{Answer, Command};
 use crate::application_info::ApplicationInfo;
 use crate::channel::Channel;
 use crate::error::CardError;
+use crate::identification::Identity;
 use crate::opening::Opening;
 use crate::transport::{CardTransport, exchange};
 
@@ -26,16 +29,24 @@ pub struct Card<S, T> {
 }
 
 /// Not initialised: no PIN, no key.
-pub struct Blank;
+pub struct Blank {
+    /// What it answered to IDENTIFY CARD, if it was asked.
+    pub(crate) identity: Option<Identity>,
+}
 
 /// Initialised. What SELECT said is known, and nobody has vouched for it.
-pub struct Selected;
+pub struct Selected {
+    /// What it answered to IDENTIFY CARD, if it was asked.
+    pub(crate) identity: Option<Identity>,
+}
 
-/// The channel is open, and the card has proved to hold the key of its certificate.
+/// The channel is open, and the card has proved to hold the key of its certificate, or of the pairing.
 pub struct Secured {
     pub(crate) session: Box<Session>,
-    /// The PIN tries left as the card itself said inside this channel.
+    /// The PIN tries left, as far as the card has said.
     pub(crate) tries: Option<u8>,
+    /// Whether somebody could listen, and nobody has said that this does not matter: no PIN and no PUK goes over it.
+    pub(crate) exposed: bool,
 }
 
 /// The PIN is validated: keys may be loaded and exported.

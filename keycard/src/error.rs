@@ -2,6 +2,8 @@
 
 use proto::{Fingerprint, KeyPath};
 
+use crate::known::Changed;
+use crate::pairing::Unpaired;
 use crate::status_word::StatusWord;
 use crate::transport::TransportError;
 use crate::trust::Untrusted;
@@ -20,6 +22,12 @@ pub enum CardError {
     /// Nobody that we trust vouches for the card.
     #[error(transparent)]
     Untrusted(#[from] Untrusted),
+    /// It is not the card that is known.
+    #[error(transparent)]
+    Changed(#[from] Changed),
+    /// The host and the card are not paired, or not well enough.
+    #[error(transparent)]
+    Unpaired(#[from] Unpaired),
     /// The card did not prove that it holds the key of its certificate: a copy, or another device stands in between.
     #[error("the card did not prove its identity; do not use it, or try another reader")]
     Impostor,
@@ -79,17 +87,9 @@ pub enum Unsuitable {
     /// SELECT answered 6985: applet 4.0 without its identity certificate.
     #[error("this Keycard has no identity certificate yet; its maker must personalise it")]
     NotPersonalised,
-    /// An applet that speaks the older secure channel.
-    #[error("unsupported generation: applet {version}; this program speaks to applet 4.0 and newer")]
-    Generation {
-        /// The version that SELECT reported.
-        version: Version,
-    },
-    /// An applet that speaks the older secure channel, is not initialised, and therefore reports no version.
-    #[error(
-        "unsupported generation: applet 3.x or older, not initialised; this program speaks to applet 4.0 and newer"
-    )]
-    BlankGeneration,
+    /// An applet that was built without a secure channel.
+    #[error("this applet was built without a secure channel; no secret is given to it")]
+    NoSecureChannel,
 }
 
 /// How a secure channel ended.

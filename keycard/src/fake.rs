@@ -16,8 +16,8 @@ use proto::{ChatKey, Digest, Instant, KeyUid, Pin, Puk, RecoverableSignature, Te
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    Blank, Card, CardTransport, Certificate, InitSecrets, Secured, Seed, Selected, Selection, TransportError, Trust,
-    Unlocked, select,
+    Access, Blank, Card, CardTransport, Certificate, InitSecrets, Secured, Seed, Selected, Selection, TransportError,
+    Trust, Unlocked, select,
 };
 
 /// The identity key of the synthetic vectors (reference section 9.4).
@@ -151,9 +151,9 @@ impl FakeCard {
         Self::new(select_data(0x13, None))
     }
 
-    /// An initialised card whose first command inside is GET STATUS.
+    /// An initialised card with so many PIN tries left, as SELECT says.
     pub(crate) fn with_tries(tries: u8) -> Self {
-        Self::initialised().answering(&format!("a3090201{tries:02x}0201050101ff9000"))
+        Self::new(select_data(0x10 | tries, None))
     }
 
     /// The next SELECT finds it initialised.
@@ -341,7 +341,10 @@ pub(crate) fn pin() -> Pin {
 
 /// The PIN and PUK of the recorded transcript.
 pub(crate) fn secrets() -> InitSecrets {
-    InitSecrets { pin: pin(), puk: Puk::try_from(b"012345678901".as_slice()).unwrap() }
+    let puk = Puk::try_from(b"012345678901".as_slice()).unwrap();
+    InitSecrets::new(pin(), puk, &mut TestDice::seeded(9))
+        .with_duress(Pin::try_from(b"024680".as_slice()).unwrap())
+        .unwrap()
 }
 
 /// The seed of "abandon … about".
@@ -370,7 +373,7 @@ pub(crate) fn selected<T: CardTransport>(transport: T) -> Card<Selected, T> {
 }
 
 pub(crate) fn secured(fake: FakeCard) -> Card<Secured, FakeCard> {
-    selected(fake).open(&trust(), [7; 32], &mut TestDice::seeded(1)).unwrap()
+    selected(fake).open(&Access::new(&trust(), [7; 32]), &mut TestDice::seeded(1)).unwrap()
 }
 
 /// An unlocked card; the first command inside was VERIFY PIN.

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! select ─▶ Card<Blank> ── init ──▶ Card<Selected> ── open ──▶ Card<Secured> ── verify_pin ──▶ Card<Unlocked>
+//!                                        └─ identify, pair: generation v1
 //! ```
 //! Each step consumes the one before, so a step cannot be left out. Nothing that the card says is believed: its
 //! certificate, its proof of identity and the form of every answer are checked here. The invariant: no command that
 //! makes, loads or exports a key is sent without a spent [`audit::Recorded`] of that very request.
 //!
-//! This crate speaks to applet 4.0 (secure channel v2), and recognises older generations to say that it does not.
+//! Applets 2.x and 3.x speak secure channel v1, 4.0 speaks v2; which one is said by the version word alone.
 
+mod access;
 mod apdu;
 mod application_info;
 mod card;
@@ -16,7 +18,12 @@ mod certificate;
 mod channel;
 mod command;
 mod error;
+mod generation;
+mod identification;
+mod init_secrets;
+mod known;
 mod opening;
+mod pairing;
 mod seed;
 mod signature;
 mod status_word;
@@ -32,16 +39,21 @@ mod faults;
 #[cfg(test)]
 mod transcript;
 
-pub use application_info::ApplicationInfo;
+pub use access::Access;
+pub use application_info::{ApplicationInfo, Kind};
 pub use card::{Blank, Card, Secured, Selected, Selection, Unlocked};
 pub use certificate::{Authority, Certificate};
 pub use command::export_key::ExtendedPublic;
-pub use command::init::InitSecrets;
 pub use command::select::select;
 pub use command::status::Status;
 pub use command::verify_pin::VerifyError;
 pub use error::{CardError, Failed, Lost, Unsuitable};
-pub use opening::Opening;
+pub use generation::Generation;
+pub use identification::{Identification, Identity};
+pub use init_secrets::{InitSecrets, Tries};
+pub use known::{Changed, Known};
+pub use opening::{Opening, PairedOpening, SignedOpening};
+pub use pairing::{Lasting, Pairing, PairingSecret, Unpaired};
 pub use seed::{Mnemonic, Seed, SeedError};
 pub use status_word::StatusWord;
 pub use transport::{CardTransport, NoService, TransportError};

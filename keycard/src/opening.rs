@@ -1,21 +1,48 @@
 //! The evidence of one opening of the secure channel, which anybody can check again.
 //!
 //! ```text
-//! transcript = SHA-256("sc_v2_ccm" || salt(32) || client ephemeral(65) || card ephemeral(65))
+//! v1   nothing in it is signed: who can open it has the pairing. The card's certificate, where it has one, signed a
+//!      challenge of ours just before (see identification.rs for what that proves)
+//! v2   transcript = SHA-256("sc_v2_ccm" || salt(32) || client ephemeral(65) || card ephemeral(65))
+//!      the card signs the transcript with the identity key of its certificate
 //! ```
-//! The card signs the transcript with the identity key of its certificate.
 
-use proto::{ChatKey, Digest};
+use proto::{ChatKey, Digest, InstanceUid};
 use sha2::{Digest as _, Sha256};
 
 use crate::certificate::Certificate;
 use crate::channel::v2::LABEL;
 use crate::error::CardError;
+use crate::identification::{Identification, Identity};
 use crate::signature;
 
-/// What both sides said in OPEN SECURE CHANNEL.
+/// How a channel was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opening {
+pub enum Opening {
+    /// With a pairing.
+    V1(Box<PairedOpening>),
+    /// With a signature of the card.
+    V2(Box<SignedOpening>),
+}
+
+/// OPEN SECURE CHANNEL and MUTUALLY AUTHENTICATE of applets 2.x and 3.x.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PairedOpening {
+    /// The applet's instance.
+    pub instance: InstanceUid,
+    /// The pairing's slot on the card.
+    pub slot: u8,
+    /// Whether the pairing was made with a password that everybody knows.
+    pub well_known: bool,
+    /// The card's static key.
+    pub channel_key: ChatKey,
+    /// Who the card said it is, before the channel was opened.
+    pub identity: Identity,
+}
+
+/// What both sides said in OPEN SECURE CHANNEL of applet 4.0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedOpening {
     /// Our salt: a log's head can be bound into it.
     pub salt: [u8; 32],
     /// Our one-time key.
@@ -29,6 +56,28 @@ pub struct Opening {
 }
 
 impl Opening {
+    /// Returns the certificate of the card, if it has one.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        match self {
+            Self::V1(opening) => opening.identity.certified().map(|identification| &identification.certificate),
+            Self::V2(opening) => Some(&opening.certificate),
+        }
+    }
+
+    /// Checks what is signed in it: nothing, for a card without a certificate.
+    ///
+    /// # Errors
+    /// [`CardError::Answer`] when it is no signature, [`CardError::Impostor`] when it is another's.
+    pub fn verify(&self) -> Result<(), CardError> {
+        match self {
+            Self::V1(opening) => opening.identity.certified().map_or(Ok(()), Identification::verify),
+            Self::V2(opening) => opening.verify(),
+        }
+    }
+}
+
+impl SignedOpening {
     /// Returns what the card signs.
     #[must_use]
     pub fn transcript(&self) -> Digest {
@@ -63,7 +112,7 @@ mod tests {
     /// Reference section 9.4, V2.
     #[test]
     fn the_transcript_is_that_of_the_vector() {
-        let opening = Opening {
+        let opening = SignedOpening {
             salt: std::array::from_fn(|i| i as u8),
             client_ephemeral: public(1),
             card_ephemeral: public(2),

@@ -13,6 +13,12 @@ impl StatusWord {
     pub(crate) const CHANNEL_BROKEN: Self = Self(0x6982);
     /// Something must come first; for SELECT of applet 4.0: the card has no identity certificate yet.
     pub(crate) const PRECONDITION: Self = Self(0x6985);
+    /// No free pairing slot.
+    pub(crate) const NO_SLOT: Self = Self(0x6A84);
+    /// Wrong parameters; of OPEN SECURE CHANNEL and UNPAIR: no such slot, or a free one.
+    pub(crate) const WRONG_PARAMETERS: Self = Self(0x6A86);
+    /// An instruction that the applet does not know, or not in this state.
+    pub(crate) const UNKNOWN_INSTRUCTION: Self = Self(0x6D00);
     /// No such applet on this card.
     pub(crate) const NOT_FOUND: Self = Self(0x6A82);
 
@@ -37,6 +43,7 @@ impl StatusWord {
             0x6985 => "something is missing first: a key, the PIN, or a path that may leave the card",
             0x6a80 => "malformed data",
             0x6a82 => "no such applet",
+            0x6a84 => "no free pairing slot",
             0x6a86 => "wrong parameters",
             0x6d00 => "unknown command, or not in this state",
             _ => "unexpected status word",

@@ -61,6 +61,11 @@ impl<'a> Reader<'a> {
         if self.rest.len() == length || self.rest.len() == length + 1 { Ok(self) } else { Err(self.malformed()) }
     }
 
+    /// Returns what is left.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Checks that nothing is left.
     ///
     /// # Errors

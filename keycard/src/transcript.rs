@@ -8,7 +8,7 @@ use crate::command::{export_key, load_key};
 use crate::fake::{Script, abandon, blank, pin, recorded, secrets, selected};
 use crate::status_word::StatusWord;
 use crate::tlv::Reader;
-use crate::{Authority, CardTransport as _, Trust, VerifyError, signature};
+use crate::{Access, Authority, CardTransport as _, Generation, Status, Trust, VerifyError, signature};
 
 const TRANSCRIPT: &str = include_str!("../tests/data/applet-4.0-transcript.txt");
 
@@ -31,16 +31,16 @@ fn salt() -> [u8; 32] {
 /// The recording's card was personalised with an identity of its own, so it is taken by that identity.
 fn trust() -> Trust {
     let card = selected(Script::new(steps().split_off(3)));
-    Trust::nobody().with_identity(*card.info().certificate.identity())
+    Trust::nobody().with_identity(*card.info().certificate().unwrap().identity())
 }
 
 #[test]
 fn the_certificate_of_the_recorded_card_is_by_the_test_authority() {
     let card = selected(Script::new(steps().split_off(3)));
-    let certificate = card.info().certificate;
+    let certificate = *card.info().certificate().unwrap();
     assert_eq!(certificate.authority(), Some(Authority::Test));
-    assert!(Trust::production().judge(&certificate).is_err());
-    assert!(Trust::production().with_test_authority().judge(&certificate).is_ok());
+    assert!(Trust::production().judge(&certificate, Generation::V2).is_err());
+    assert!(Trust::production().with_test_authority().judge(&certificate, Generation::V2).is_ok());
 }
 
 #[test]
@@ -48,14 +48,15 @@ fn the_session_with_the_real_applet_replays_byte_for_byte() {
     let trust = trust();
     let card = blank(Script::new(steps()));
 
-    // SELECT, OPEN, INIT, SELECT: the dice are the salt, the one-time key, the duress PIN.
-    let mut dice = TestDice::playing(&[&salt()[..], &EPHEMERAL, &[0, 2, 4, 6, 8, 0]].concat());
+    // SELECT, OPEN, INIT, SELECT: the dice are the salt and the one-time key.
+    let mut dice = TestDice::playing(&[salt(), EPHEMERAL].concat());
     let mut receipt = recorded(card.request(Operation::Init));
     let card = card.init(&trust, &secrets(), &mut receipt, &mut dice).unwrap();
     assert_eq!((card.info().pin_tries, card.info().key_uid), (Some(3), None));
 
     // OPEN, GET STATUS, VERIFY PIN wrong, VERIFY PIN right.
-    let card = card.open(&trust, salt(), &mut TestDice::playing(&EPHEMERAL)).unwrap();
+    let mut card = card.open(&Access::new(&trust, salt()), &mut TestDice::playing(&EPHEMERAL)).unwrap();
+    assert_eq!(card.status().unwrap(), Status { pin_tries: 3, puk_tries: 5, has_key: false });
     assert!(card.opening().verify().is_ok());
     let wrong = Pin::try_from(b"123456".as_slice()).unwrap();
     let Err(VerifyError::Wrong { card, tries: 2 }) = card.verify_pin(&wrong, false) else { panic!("wrong") };

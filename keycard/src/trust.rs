@@ -3,27 +3,33 @@
 use proto::{CardId, ChatKey};
 
 use crate::certificate::{Authority, Certificate};
+use crate::generation::Generation;
 
 /// The authorities whose certificates are taken, and cards that are taken by their identity key alone.
 ///
 /// A card passes when either holds. The default takes the production authority and nothing else.
+///
+/// An identity key is good for one generation of the secure channel: a 3.1 or 3.2 card signs whatever it is given
+/// (IDENTIFY CARD), so a device with such a card behind it could sign the opening of a 4.0 channel that ends in the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
     authorities: Vec<Authority>,
     identities: Vec<ChatKey>,
+    seen: Vec<(ChatKey, Generation)>,
+    uncertified: bool,
 }
 
 impl Trust {
     /// Returns the trust in the authority of the cards on sale.
     #[must_use]
     pub fn production() -> Self {
-        Self { authorities: vec![Authority::Production], identities: Vec::new() }
+        Self::nobody().with_authority(Authority::Production)
     }
 
     /// Returns the trust in nobody, to be extended.
     #[must_use]
     pub const fn nobody() -> Self {
-        Self { authorities: Vec::new(), identities: Vec::new() }
+        Self { authorities: Vec::new(), identities: Vec::new(), seen: Vec::new(), uncertified: false }
     }
 
     /// Also takes the public test authority, which proves nothing: software cards and tests.
@@ -46,11 +52,37 @@ impl Trust {
         self
     }
 
-    /// Judges a certificate.
+    /// Refuses this identity key from cards of the other generation than the one it was seen on, whoever vouches for it.
+    #[must_use]
+    pub fn with_seen(mut self, identity: ChatKey, generation: Generation) -> Self {
+        self.seen.push((identity, generation));
+        self
+    }
+
+    /// Also takes cards of generation v1 that have no certificate: those up to 3.0 never have one. Who they are is for
+    /// the pairing to prove.
+    #[must_use]
+    pub const fn with_uncertified_cards(mut self) -> Self {
+        self.uncertified = true;
+        self
+    }
+
+    /// Returns whether cards without a certificate are taken.
+    #[must_use]
+    pub const fn takes_uncertified(&self) -> bool {
+        self.uncertified
+    }
+
+    /// Judges the certificate of a card that speaks the channel of `generation`.
     ///
     /// # Errors
     /// [`Untrusted`], which names the card and who signed for it.
-    pub fn judge(&self, certificate: &Certificate) -> Result<(), Untrusted> {
+    pub fn judge(&self, certificate: &Certificate, generation: Generation) -> Result<(), Untrusted> {
+        let elsewhere = |(key, seen): &(ChatKey, Generation)| key == certificate.identity() && *seen != generation;
+        if self.seen.iter().any(elsewhere) {
+            let card = CardId::Identity(certificate.identity().to_compressed());
+            return Err(Untrusted::OtherGeneration { card, found: generation });
+        }
         let authority = certificate.authority();
         if authority.is_some_and(|authority| self.authorities.contains(&authority))
             || self.identities.contains(certificate.identity())
@@ -93,6 +125,23 @@ pub enum Untrusted {
         /// The card.
         card: CardId,
     },
+    /// The card has no certificate, and nobody asked for such cards to be taken.
+    #[error("card {card} has no certificate, so nobody vouches for it; allow such cards to use it")]
+    NoCertificate {
+        /// The card.
+        card: CardId,
+    },
+    /// The identity key belongs to a card of the other generation.
+    #[error(
+        "the identity of card {card} was seen on a card of another generation, this one speaks secure channel {found}: \
+         a device may stand in between; do not use it"
+    )]
+    OtherGeneration {
+        /// The card.
+        card: CardId,
+        /// What is spoken.
+        found: Generation,
+    },
     /// The signature of the certificate names nobody.
     #[error("the certificate of card {card} is signed by nobody; do not use it")]
     NoAuthority {
@@ -109,8 +158,8 @@ mod tests {
     #[test]
     fn the_test_authority_is_refused_unless_asked_for() {
         let certificate = identity_certificate();
-        assert!(matches!(Trust::default().judge(&certificate), Err(Untrusted::TestAuthority { .. })));
-        assert_eq!(Trust::default().with_test_authority().judge(&certificate), Ok(()));
+        assert!(matches!(Trust::default().judge(&certificate, Generation::V2), Err(Untrusted::TestAuthority { .. })));
+        assert_eq!(Trust::default().with_test_authority().judge(&certificate, Generation::V2), Ok(()));
     }
 
     #[test]
@@ -118,8 +167,21 @@ mod tests {
         let mut bytes = *identity_certificate().as_bytes();
         bytes[97] = 9;
         let certificate = Certificate::parse(&bytes).unwrap();
-        assert!(matches!(Trust::default().judge(&certificate), Err(Untrusted::NoAuthority { .. })));
-        assert_eq!(Trust::nobody().with_identity(identity_key()).judge(&certificate), Ok(()));
+        assert!(matches!(Trust::default().judge(&certificate, Generation::V2), Err(Untrusted::NoAuthority { .. })));
+        assert_eq!(Trust::nobody().with_identity(identity_key()).judge(&certificate, Generation::V2), Ok(()));
+    }
+
+    /// Attack: a device plays a 4.0 card and has a genuine 3.x card sign for it.
+    #[test]
+    fn an_identity_seen_on_one_generation_is_never_taken_on_the_other() {
+        let trust = Trust::default().with_test_authority().with_identity(identity_key());
+        let trust = trust.with_seen(identity_key(), Generation::V1);
+        let certificate = identity_certificate();
+        assert_eq!(trust.judge(&certificate, Generation::V1), Ok(()));
+        assert!(matches!(trust.judge(&certificate, Generation::V2), Err(Untrusted::OtherGeneration { .. })));
+        let trust = Trust::default().with_test_authority().with_seen(identity_key(), Generation::V2);
+        assert!(matches!(trust.judge(&certificate, Generation::V1), Err(Untrusted::OtherGeneration { .. })));
+        assert_eq!(trust.judge(&certificate, Generation::V2), Ok(()));
     }
 
     #[test]
@@ -127,7 +189,7 @@ mod tests {
         let mut bytes = *identity_certificate().as_bytes();
         bytes[97] ^= 1;
         let certificate = Certificate::parse(&bytes).unwrap();
-        let judged = Trust::default().with_test_authority().judge(&certificate);
+        let judged = Trust::default().with_test_authority().judge(&certificate, Generation::V2);
         assert!(matches!(judged, Err(Untrusted::UnknownAuthority { .. })));
         assert!(judged.unwrap_err().to_string().contains("allow-list"), "the error says what to do");
     }

@@ -1,8 +1,8 @@
 //! The order that every key operation keeps: intent synced, card asked, outcome synced, and only then the value is seen.
 
 use audit::{
-    Asked, Caller, ChannelOpened, Head, Log, LogOpened, LogStore, Outcome, Provisioning, Purpose, Recorded, Refusal,
-    Request, Text, When,
+    Asked, Caller, ChannelOpened, Head, Log, LogOpened, LogStore, Outcome, PairedChannelOpened, Provisioning, Purpose,
+    Recorded, Refusal, Request, Text, When,
 };
 use keycard::CardError;
 use proto::{CardId, Instant, KeyUid};
@@ -97,6 +97,11 @@ impl<S: LogStore> Journal<S> {
     pub(crate) fn channel_opened(&mut self, opened: ChannelOpened) -> Result<u64, BrokerError> {
         let now = self.now();
         Ok(self.log.channel_opened(now, opened)?)
+    }
+
+    pub(crate) fn paired_channel_opened(&mut self, opened: PairedChannelOpened) -> Result<u64, BrokerError> {
+        let now = self.now();
+        Ok(self.log.paired_channel_opened(now, opened)?)
     }
 
     pub(crate) fn provisioned(&mut self, provisioning: Provisioning) -> Result<u64, BrokerError> {

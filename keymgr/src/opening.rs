@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
-use audit::{Blob, ChannelOpened, LogStore, Text};
-use keycard::{ApplicationInfo, Card, CardError, CardTransport, Failed, Secured, Selected, Selection};
+use audit::{Blob, ChannelOpened, LogStore, PairedChannelOpened, SignedHead, Text};
+use keycard::{
+    Access, ApplicationInfo, Card, CardError, CardTransport, Certificate, Failed, Generation, Opening, PairedOpening,
+    Secured, Selected, Selection, SignedOpening,
+};
 use proto::rpc::api::CardInfo;
 use proto::{Fingerprint, Instant};
 
@@ -74,7 +77,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let mut random = [0; 32];
         self.dice.fill_bytes(&mut random);
         let salt = self.journal.head().salt(&random);
-        let card = card.open(&self.rules.trust, salt, &mut *self.dice).map_err(|failed| self.failed(failed))?;
+        let access = Access::new(&self.rules.trust, salt);
+        let card = card.open(&access, &mut *self.dice).map_err(|failed| self.failed(failed))?;
         match self.tell_of_opening(&card, random) {
             Ok(()) => Ok(card),
             Err(error) => {
@@ -86,7 +90,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Returns what the manifest says of a card that we take: trusted, named, and the one that was pinned, if one was.
     pub(crate) fn recognise(&self, info: &ApplicationInfo) -> Result<Named, BrokerError> {
-        self.rules.trust.judge(&info.certificate).map_err(CardError::from)?;
+        if let Some(certificate) = info.certificate() {
+            self.rules.trust.judge(certificate, Generation::V2).map_err(CardError::from)?;
+        }
         let card = info.card_id();
         let named = self.rules.manifest.find(&card).ok_or(Mismatch::NotInManifest { card })?;
         if let Some(pins) = &self.enrolment.pins {
@@ -110,39 +116,87 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     fn tell_of_opening(&mut self, card: &Card<Secured, Guarded<T>>, random: [u8; 32]) -> Result<(), BrokerError> {
-        const LONG: CardError = CardError::Answer { what: "an opening longer than any Keycard's" };
-        let opening = card.opening();
-        let info = card.info();
-        let opened = ChannelOpened {
-            card: card.id(),
-            key_uid: info.key_uid,
-            applet: Text::lossy(&info.version.to_string()),
-            authority: Text::lossy(&authority(info)),
-            certificate: Blob::try_from(opening.certificate.as_bytes().as_slice()).map_err(|_| LONG)?,
-            random,
-            salt: opening.salt,
-            host_key: Blob::try_from(opening.client_ephemeral.to_bytes().as_slice()).map_err(|_| LONG)?,
-            card_key: Blob::try_from(opening.card_ephemeral.to_bytes().as_slice()).map_err(|_| LONG)?,
-            signature: Blob::try_from(opening.signature.as_slice()).map_err(|_| LONG)?,
-        };
-        self.journal.channel_opened(opened).map(drop)
+        match card.opening() {
+            Opening::V1(opening) => {
+                self.journal.paired_channel_opened(paired_evidence(card.info(), opening, random)?).map(drop)
+            }
+            Opening::V2(opening) => {
+                self.journal.channel_opened(signed_evidence(card.info(), opening, random)?).map(drop)
+            }
+        }
     }
 }
 
-fn authority(info: &ApplicationInfo) -> String {
-    info.certificate.authority().map_or_else(|| "nobody".to_owned(), |authority| authority.to_string())
+fn signed_evidence(
+    info: &ApplicationInfo,
+    opening: &SignedOpening,
+    random: [u8; 32],
+) -> Result<ChannelOpened, CardError> {
+    Ok(ChannelOpened {
+        card: info.card_id(),
+        key_uid: info.key_uid,
+        applet: Text::lossy(&applet(info)),
+        authority: Text::lossy(&authority(&opening.certificate)),
+        certificate: blob(opening.certificate.as_bytes())?,
+        random,
+        salt: opening.salt,
+        host_key: blob(&opening.client_ephemeral.to_bytes())?,
+        card_key: blob(&opening.card_ephemeral.to_bytes())?,
+        signature: blob(&opening.signature)?,
+    })
+}
+
+fn paired_evidence(
+    info: &ApplicationInfo,
+    opening: &PairedOpening,
+    random: [u8; 32],
+) -> Result<PairedChannelOpened, CardError> {
+    let signed = |proof: &keycard::Identification| -> Result<SignedHead, CardError> {
+        Ok(SignedHead {
+            authority: Text::lossy(&authority(&proof.certificate)),
+            certificate: blob(proof.certificate.as_bytes())?,
+            random,
+            salt: proof.challenge,
+            signature: blob(&proof.signature)?,
+        })
+    };
+    Ok(PairedChannelOpened {
+        card: info.card_id(),
+        key_uid: info.key_uid,
+        applet: Text::lossy(&applet(info)),
+        slot: opening.slot,
+        well_known: opening.well_known,
+        channel_key: blob(&opening.channel_key.to_bytes())?,
+        signed: opening.identity.certified().map(signed).transpose()?,
+    })
+}
+
+fn blob<const MAX: usize>(bytes: &[u8]) -> Result<Blob<MAX>, CardError> {
+    Blob::try_from(bytes).map_err(|_| CardError::Answer { what: "an opening longer than any Keycard's" })
+}
+
+fn authority(certificate: &Certificate) -> String {
+    certificate.authority().map_or_else(|| "nobody".to_owned(), |authority| authority.to_string())
+}
+
+/// Returns the version, or nothing for a blank card of 2.x or 3.x, which does not say.
+fn applet(info: &ApplicationInfo) -> String {
+    info.version.map(|version| version.to_string()).unwrap_or_default()
 }
 
 fn describe(info: &ApplicationInfo, status: Option<keycard::Status>) -> CardInfo {
     CardInfo {
         card: info.card_id().to_string(),
-        applet: info.version.to_string(),
+        applet: applet(info),
         key_uid: info.key_uid.map(|uid| uid.to_string()).unwrap_or_default(),
-        initialised: info.pin_tries.is_some(),
+        initialised: info.is_initialised(),
         pin_tries: status.map_or(0, |status| u32::from(status.pin_tries)),
         puk_tries: status.map_or(0, |status| u32::from(status.puk_tries)),
-        authority: authority(info),
-        identity_fingerprint: Fingerprint::of(info.certificate.identity()).to_string(),
+        authority: info.certificate().map(authority).unwrap_or_default(),
+        identity_fingerprint: info
+            .certificate()
+            .map(|certificate| Fingerprint::of(certificate.identity()).to_string())
+            .unwrap_or_default(),
         has_key: status.is_some_and(|status| status.has_key),
     }
 }

@@ -103,9 +103,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         };
         // Sealed before anything is written to the card, so that they can be handed over whenever it has them.
         let mnemonic = self.seal_words(words.as_ref(), caller)?;
-        let secrets = InitSecrets { pin, puk };
+        let secrets = InitSecrets::new(pin, puk, &mut *self.dice);
         let card = self.init(card, &secrets, why)?;
-        let mut card = self.enter(card, &secrets.pin).map_err(|error| error.leaving(Left::Pin))?;
+        let mut card = self.enter(card, secrets.pin()).map_err(|error| error.leaving(Left::Pin))?;
         drop(secrets);
         let result = self.give_key(&mut card, words.as_ref(), why);
         self.put_back(card.into_transport());

@@ -90,6 +90,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Err(VerifyError::Wrong { card, tries }) => (card.into_transport(), PinRefused::Wrong { tries }.into()),
             Err(VerifyError::LastTry { card }) => (card.into_transport(), PinRefused::LastTry.into()),
             Err(VerifyError::Blocked { card }) => (card.into_transport(), PinRefused::Blocked.into()),
+            Err(VerifyError::Exposed { card }) => {
+                (card.into_transport(), CardError::from(keycard::Unpaired::WellKnown).into())
+            }
             Err(VerifyError::Lost { transport, error }) => (transport, error.into()),
             Err(other) => {
                 // A kind that this manager does not know; the card inside is dropped with its session.

@@ -1,8 +1,10 @@
 //! The secure channel: commands are sealed, answers are opened, nothing is sent from here.
 //!
 //! The generations share no format, so a channel is an enum. Invariant of each: an answer that does not verify wipes the
-//! keys, and no two commands are ever sealed with the same nonce.
+//! keys, and no two commands are ever sealed with the same nonce or IV.
 
+pub(crate) mod cbc;
+pub(crate) mod v1;
 pub(crate) mod v2;
 
 use crate::apdu::{Answer, Command};
@@ -10,8 +12,10 @@ use crate::error::CardError;
 
 /// An open channel to one card.
 pub(crate) enum Channel {
+    /// Applets 2.x and 3.x.
+    V1(Box<v1::ChannelV1>),
     /// Applet 4.0.
-    V2(v2::ChannelV2),
+    V2(Box<v2::ChannelV2>),
 }
 
 impl Channel {
@@ -21,6 +25,7 @@ impl Channel {
     /// [`CardError::ChannelLost`], [`CardError::Misuse`] for a command that is too long.
     pub(crate) fn seal(&mut self, command: &Command) -> Result<Command, CardError> {
         match self {
+            Self::V1(channel) => channel.seal(command),
             Self::V2(channel) => channel.seal(command),
         }
     }
@@ -31,6 +36,7 @@ impl Channel {
     /// [`CardError::ChannelLost`]: the keys are wiped.
     pub(crate) fn open(&mut self, answer: Answer) -> Result<Answer, CardError> {
         match self {
+            Self::V1(channel) => channel.open(answer),
             Self::V2(channel) => channel.open(answer),
         }
     }
@@ -38,6 +44,7 @@ impl Channel {
     /// Wipes the keys.
     pub(crate) fn close(&mut self) {
         match self {
+            Self::V1(channel) => channel.close(),
             Self::V2(channel) => channel.close(),
         }
     }

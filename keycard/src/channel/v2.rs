@@ -87,16 +87,12 @@ impl ChannelV2 {
             return Err(Lost::Outside { status }.into());
         }
         keys.from_card.decrypt_in_place(&nonce, &[], &mut *data).map_err(|_| Lost::Unverifiable)?;
-        let Some((rest, status)) = data.split_last_chunk::<2>() else {
-            return Err(CardError::Answer { what: "a secured answer without a status word" });
-        };
-        let (length, status) = (rest.len(), StatusWord::from(*status));
-        if status == StatusWord::CHANNEL_BROKEN {
-            return Err(Lost::Outside { status }.into());
+        let answer = Answer::split(data)?;
+        if answer.status == StatusWord::CHANNEL_BROKEN {
+            return Err(Lost::Outside { status: answer.status }.into());
         }
-        data.truncate(length);
         self.keys = Some(keys);
-        Ok(Answer { data, status })
+        Ok(answer)
     }
 
     /// See [`super::Channel::close`].

@@ -1,41 +1,50 @@
-//! INIT `80 FE 00 00 1A PIN(6) || PUK(12) || PIN tries || PUK tries || duress PIN(6)`, in the channel of a blank card.
+//! INIT `80 FE 00 00`: a blank card gets PIN, PUK and what belongs to them.
 //!
-//! Always the 26-byte form. Without a duress PIN applet 4.0 makes it the PIN itself and lives in duress mode for ever,
-//! deriving other keys than BIP-32; more than 6 PIN tries leave it half initialised. Nobody learns the duress PIN drawn
-//! here: it is only there to differ.
+//! ```text
+//! v2   PIN(6) || PUK(12) || PIN tries || PUK tries || duress PIN(6), in the channel of the blank card
+//! v1   41 || client ephemeral(65) || IV(16) || AES-256-CBC(x of ECDH(client ephemeral, card static), IV, P || 80 00..)
+//!      P = PIN(6) || PUK(12) || pairing secret(32) [|| PIN tries || PUK tries || duress PIN(6), since 3.1]
+//! ```
+//! Always the longest form that the applet takes. Without a duress PIN applet 4.0 makes it the PIN itself and lives in
+//! duress mode for ever, deriving other keys than BIP-32; 3.1 and 3.2 take the beginning of the PUK.
+//!
+//! On v1 nobody vouches for the key to which this is encrypted: a device in between would read PIN and PUK. What is known
+//! before is the card's answer to IDENTIFY CARD, which also tells whether a blank card is of 3.1 or newer.
 
 use audit::{Operation, Recorded};
-use proto::{Pin, Puk};
+use k256::elliptic_curve::Generate as _;
+use proto::ChatKey;
 use rand_core::CryptoRng;
 
+use aes::Aes256;
+use aes::cipher::KeyInit as _;
+
 use crate::apdu::Command;
+use crate::application_info::{ApplicationInfo, Kind};
 use crate::card::{Blank, Card, Selected};
+use crate::certificate::Certificate;
+use crate::channel::cbc::{self, BLOCK};
 use crate::command::{open, select};
 use crate::error::{CardError, Failed};
-use crate::transport::CardTransport;
+use crate::identification::Identity;
+use crate::init_secrets::InitSecrets;
+use crate::transport::{CardTransport, exchange};
 use crate::trust::Trust;
+use crate::version::Feature;
 
-/// What the PIN of a new card bears.
-const PIN_TRIES: u8 = 3;
-/// What the PUK of a new card bears.
-const PUK_TRIES: u8 = 5;
-
-/// The two numbers that a new card is given.
-pub struct InitSecrets {
-    /// Unlocks the card.
-    pub pin: Pin,
-    /// Unblocks the PIN.
-    pub puk: Puk,
-}
+const NAME: &str = "INIT";
+const WITH_DATA: &str = "an answer to INIT with data";
 
 impl<T: CardTransport> Card<Blank, T> {
-    /// Initialises the card through a channel of its own, then selects it again.
+    /// Initialises the card, then selects it again: one of generation v1 has its name from then on, and what it answered
+    /// to IDENTIFY CARD before is forgotten.
     ///
-    /// The dice give, in this order: the salt, our one-time key, the duress PIN.
+    /// The dice give, in this order: the salt (or challenge), our one-time key, and the IV on v1.
     ///
     /// # Errors
-    /// Those of [`Card::open`]; [`CardError::NotRecorded`] before INIT is sent; [`CardError::Status`],
-    /// [`CardError::ChannelLost`]; [`CardError::Answer`] also when the card is still blank, or another one, afterwards.
+    /// Those of [`Card::open`] and [`Card::identify`]; [`CardError::NotRecorded`] before INIT is sent;
+    /// [`CardError::Status`], [`CardError::ChannelLost`]; [`CardError::Answer`] also when the card is still blank, or
+    /// another one, afterwards.
     pub fn init(
         mut self,
         trust: &Trust,
@@ -43,56 +52,105 @@ impl<T: CardTransport> Card<Blank, T> {
         recorded: &mut Recorded,
         rng: &mut dyn CryptoRng,
     ) -> Result<Card<Selected, T>, Failed<T>> {
-        match self.initialise(trust, secrets, recorded, rng) {
-            Ok(info) => Ok(Card { state: Selected, info: Box::new(info), transport: self.transport }),
+        let mut salt = [0; 32];
+        rng.fill_bytes(&mut salt);
+        let done = match self.info.kind {
+            Kind::V2 { certificate, .. } => self.init_v2(&certificate, trust, salt, secrets, recorded, rng),
+            Kind::BlankV1 { channel_key } | Kind::V1 { channel_key, .. } => {
+                self.init_v1(&channel_key, trust, salt, secrets, recorded, rng)
+            }
+        };
+        match done {
+            Ok(info) => {
+                Ok(Card { state: Selected { identity: None }, info: Box::new(info), transport: self.transport })
+            }
             Err(error) => Err(Failed { transport: self.transport, error }),
         }
     }
 
-    fn initialise(
+    fn init_v2(
         &mut self,
+        certificate: &Certificate,
         trust: &Trust,
+        salt: [u8; 32],
         secrets: &InitSecrets,
         recorded: &mut Recorded,
         rng: &mut dyn CryptoRng,
-    ) -> Result<crate::ApplicationInfo, CardError> {
-        let mut salt = [0; 32];
-        rng.fill_bytes(&mut salt);
-        let mut session = open::handshake(&mut self.transport, &self.info.certificate, trust, salt, rng)?;
-        let duress = duress_pin(secrets, rng);
+    ) -> Result<ApplicationInfo, CardError> {
+        let mut session = open::handshake(&mut self.transport, certificate, trust, salt, rng)?;
         recorded.spend(&self.request(Operation::Init))?;
-        let answer = session.call(&mut self.transport, &command(secrets, &duress)?)?;
-        answer.bare_success("INIT", "an answer to INIT with data")?;
+        let answer = session.call(&mut self.transport, &inner(secrets)?)?;
+        answer.bare_success(NAME, WITH_DATA)?;
         drop(session);
-        let info = select::read(&mut self.transport)?;
-        if info.certificate != self.info.certificate {
+        let info = self.select_again()?;
+        if info.certificate() != Some(certificate) {
             return Err(CardError::Answer { what: "another certificate after INIT" });
-        }
-        // An uninitialised 4.0 answers 9000 to what it ignores, so that word alone proves nothing.
-        if info.pin_tries.is_none() {
-            return Err(CardError::Answer { what: "a blank card after INIT" });
         }
         Ok(info)
     }
-}
 
-/// Returns a PIN that is neither the owner's nor the beginning of the PUK (which 3.x takes for the duress PIN, so that
-/// owners know it).
-fn duress_pin(secrets: &InitSecrets, rng: &mut dyn CryptoRng) -> Pin {
-    loop {
-        let pin = Pin::random(rng);
-        if pin.expose() != secrets.pin.expose() && !secrets.puk.expose().starts_with(pin.expose()) {
-            return pin;
+    fn init_v1(
+        &mut self,
+        channel_key: &ChatKey,
+        trust: &Trust,
+        challenge: [u8; 32],
+        secrets: &InitSecrets,
+        recorded: &mut Recorded,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<ApplicationInfo, CardError> {
+        // Only 3.1 and newer know the command, and they alone take the long form.
+        let long = !matches!(self.identify(trust, challenge)?, Identity::Older);
+        let command = one_shot(channel_key, secrets, long, rng)?;
+        recorded.spend(&self.request(Operation::Init))?;
+        exchange(&mut self.transport, command)?.bare_success(NAME, WITH_DATA)?;
+        let info = self.select_again()?;
+        let Kind::V1 { channel_key: renewed, .. } = &info.kind else {
+            return Err(CardError::Answer { what: "another generation after INIT" });
+        };
+        if renewed == channel_key {
+            return Err(CardError::Answer { what: "the channel key of before INIT" });
         }
+        // Somebody answered "no such command" for it: the card's duress PIN is now one that is easily guessed.
+        if long != info.version.is_some_and(|version| version.supports(Feature::InitLimits)) {
+            return Err(CardError::Answer {
+                what: "another version after INIT than IDENTIFY CARD had shown; reset the card",
+            });
+        }
+        Ok(info)
+    }
+
+    fn select_again(&mut self) -> Result<ApplicationInfo, CardError> {
+        let info = select::read(&mut self.transport)?;
+        // An uninitialised 4.0 answers 9000 to what it ignores, so that word alone proves nothing.
+        if info.is_initialised() { Ok(info) } else { Err(CardError::Answer { what: "a blank card after INIT" }) }
     }
 }
 
-fn command(secrets: &InitSecrets, duress: &Pin) -> Result<Command, CardError> {
-    let InitSecrets { pin, puk } = secrets;
-    Command::with_body(
-        [0x80, 0xFE, 0x00, 0x00],
-        &[pin.expose(), puk.expose(), &[PIN_TRIES, PUK_TRIES], duress.expose()],
-    )
+fn inner(secrets: &InitSecrets) -> Result<Command, CardError> {
+    let [pin, puk] = secrets.numbers();
+    let (tries, duress) = secrets.limits_and_duress();
+    Command::with_body([0x80, 0xFE, 0x00, 0x00], &[pin, puk, &tries, duress])
+}
+
+/// Returns INIT encrypted to the card's static key.
+fn one_shot(
+    channel_key: &ChatKey,
+    secrets: &InitSecrets,
+    long: bool,
+    rng: &mut dyn CryptoRng,
+) -> Result<Command, CardError> {
+    let ours = k256::SecretKey::generate_from_rng(rng);
+    let mut iv = [0; BLOCK];
+    rng.fill_bytes(&mut iv);
+    let shared = k256::ecdh::diffie_hellman(ours.to_nonzero_scalar(), channel_key.as_point().as_affine());
+    let [pin, puk] = secrets.numbers();
+    let (tries, duress) = secrets.limits_and_duress();
+    let (tries, duress) = if long { (&tries[..], &duress[..]) } else { (&[][..], &[][..]) };
+    let mut sealed = cbc::padded(0, &[pin, puk, secrets.pairing().expose(), tries, duress]);
+    let cipher = Aes256::new(shared.raw_secret_bytes());
+    cbc::encrypt(&cipher, &iv, &mut sealed);
+    let client = ChatKey::from(ours.public_key()).to_bytes();
+    Command::with_body([0x80, 0xFE, 0x00, 0x00], &[&[0x41], &client, &iv, &sealed])
 }
 
 #[cfg(test)]
@@ -115,12 +173,6 @@ mod tests {
         assert!(init[25..31].iter().all(u8::is_ascii_digit));
         assert_ne!(&init[25..31], b"000000");
         assert_ne!(&init[25..31], b"012345");
-    }
-
-    #[test]
-    fn a_duress_pin_equal_to_the_pin_or_the_beginning_of_the_puk_is_drawn_again() {
-        let mut dice = TestDice::playing(b"\0\0\0\0\0\0\0\x01\x02\x03\x04\x05\x09\x08\x07\x06\x05\x04");
-        assert_eq!(duress_pin(&secrets(), &mut dice).expose(), b"987654");
     }
 
     #[test]

@@ -13,16 +13,17 @@ const AID: [u8; 9] = [0xA0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x01, 0x01, 0x01];
 /// Selects the Keycard applet of the card behind `transport`, which ends any session that the card was in.
 ///
 /// # Errors
-/// [`CardError::Unsuitable`] for a card without the applet, without an identity, or of an older generation;
+/// [`CardError::Unsuitable`] for a card without the applet, without an identity (4.0), or without a secure channel;
 /// [`CardError::Transport`], [`CardError::Answer`], [`CardError::Status`].
 pub fn select<T: CardTransport>(mut transport: T) -> Result<Selection<T>, Failed<T>> {
     let info = match read(&mut transport) {
         Ok(info) => Box::new(info),
         Err(error) => return Err(Failed { transport, error }),
     };
-    Ok(match info.pin_tries {
-        None => Selection::Blank(Card { state: Blank, info, transport }),
-        Some(_) => Selection::Initialised(Card { state: Selected, info, transport }),
+    Ok(if info.is_initialised() {
+        Selection::Initialised(Card { state: Selected { identity: None }, info, transport })
+    } else {
+        Selection::Blank(Card { state: Blank { identity: None }, info, transport })
     })
 }
 

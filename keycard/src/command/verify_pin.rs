@@ -1,13 +1,16 @@
 //! VERIFY PIN `80 20 00 00 06 PIN` → nothing, or 63Cn with n tries left.
 //!
-//! Sent once for each call, never again on its own. The tries are asked inside the channel first, because SELECT's are
-//! signed by nobody, and the last one is spent only when the caller says so.
+//! Sent once for each call, never again on its own, and the last try is spent only when the caller says so. How many are
+//! left SELECT has said on 4.0; older applets are asked inside the channel. Nobody signs SELECT's answer, but who can change
+//! it on a 4.0 card can open a channel of their own, for that takes no pairing, and spend the tries themselves. A caller
+//! that wants to know from inside the channel calls [`Card::status`] first.
 
 use proto::Pin;
 
 use crate::apdu::Command;
 use crate::card::{Card, Secured, Unlocked};
 use crate::error::CardError;
+use crate::pairing::Unpaired;
 use crate::status_word::StatusWord;
 use crate::transport::CardTransport;
 
@@ -15,9 +18,13 @@ impl<T: CardTransport> Card<Secured, T> {
     /// Unlocks the card.
     ///
     /// # Errors
-    /// [`VerifyError::Wrong`], [`VerifyError::Blocked`] and [`VerifyError::LastTry`] give the card back;
+    /// [`VerifyError::Wrong`], [`VerifyError::Blocked`], [`VerifyError::LastTry`] and [`VerifyError::Exposed`] give the
+    /// card back;
     /// [`VerifyError::Lost`] only the transport.
     pub fn verify_pin(mut self, pin: &Pin, allow_last_try: bool) -> Result<Card<Unlocked, T>, VerifyError<T>> {
+        if self.state.exposed {
+            return Err(VerifyError::Exposed { card: self });
+        }
         let tries = match self.state.tries {
             Some(tries) => tries,
             None => match self.status() {
@@ -84,6 +91,11 @@ pub enum VerifyError<T> {
         /// The card as it was.
         card: Card<Secured, T>,
     },
+    /// Somebody may listen, see [`Unpaired::WellKnown`]; no PIN was sent.
+    Exposed {
+        /// The card as it was.
+        card: Card<Secured, T>,
+    },
     /// The channel is gone. Whether the PIN was tried is unknown.
     Lost {
         /// All that is left.
@@ -100,6 +112,7 @@ impl<T> std::fmt::Display for VerifyError<T> {
             Self::Wrong { card: _, tries } => write!(f, "wrong PIN; {tries} tries are left"),
             Self::Blocked { card: _ } => f.write_str("the PIN is blocked; only the PUK unblocks it"),
             Self::LastTry { card: _ } => f.write_str("only one PIN try is left; say so to spend it"),
+            Self::Exposed { card: _ } => Unpaired::WellKnown.fmt(f),
             Self::Lost { transport: _, error } => error.fmt(f),
         }
     }
@@ -115,7 +128,7 @@ impl<T> std::error::Error for VerifyError<T> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Lost { transport: _, error } => Some(error),
-            Self::Wrong { .. } | Self::Blocked { .. } | Self::LastTry { .. } => None,
+            Self::Wrong { .. } | Self::Blocked { .. } | Self::LastTry { .. } | Self::Exposed { .. } => None,
         }
     }
 }
@@ -134,7 +147,7 @@ mod tests {
         let card = card.verify_pin(&pin(), false).unwrap();
         let fake = card.into_transport();
         let sent: Vec<u8> = fake.inner_commands().iter().map(|command| command[1]).collect();
-        assert_eq!(sent, [0xF2, 0x20, 0x20], "status once, then one command for each call");
+        assert_eq!(sent, [0x20, 0x20], "one command for each call");
     }
 
     #[test]
@@ -149,24 +162,26 @@ mod tests {
         let card = secured(FakeCard::with_tries(2).answering("63c1"));
         let Err(VerifyError::Wrong { card, tries: 1 }) = card.verify_pin(&pin(), false) else { panic!("wrong") };
         let Err(VerifyError::LastTry { card }) = card.verify_pin(&pin(), false) else { panic!("last try") };
-        assert_eq!(card.into_transport().inner_commands().len(), 2);
+        assert_eq!(card.into_transport().inner_commands().len(), 1);
     }
 
     #[test]
     fn a_blocked_card_is_sent_no_pin() {
         let card = secured(FakeCard::with_tries(0));
         let Err(VerifyError::Blocked { card }) = card.verify_pin(&pin(), true) else { panic!("blocked") };
-        assert_eq!(card.into_transport().inner_commands().len(), 1, "only GET STATUS");
+        assert!(card.into_transport().inner_commands().is_empty());
         let card = secured(FakeCard::with_tries(1).answering("63c0"));
         assert!(matches!(card.verify_pin(&pin(), true), Err(VerifyError::Blocked { .. })));
     }
 
     #[test]
-    fn the_success_of_an_uninitialised_card_is_none() {
-        // An uninitialised 4.0 answers 9000 without data to everything, GET STATUS included.
-        let card = secured(FakeCard::initialised().answering("9000").answering("9000"));
-        let result = card.verify_pin(&pin(), false);
-        assert!(matches!(result, Err(VerifyError::Lost { error: CardError::Answer { .. }, .. })));
+    fn a_caller_that_asks_inside_the_channel_goes_by_that() {
+        let mut card = secured(FakeCard::with_tries(3).answering(
+            "a30902010102010501\
+            01ff9000",
+        ));
+        assert_eq!(card.status().unwrap().pin_tries, 1);
+        assert!(matches!(card.verify_pin(&pin(), false), Err(VerifyError::LastTry { .. })));
     }
 
     #[test]
@@ -174,7 +189,7 @@ mod tests {
         let card = secured(FakeCard::with_tries(3).answering_outside("6982"));
         let Err(VerifyError::Lost { transport, error }) = card.verify_pin(&pin(), false) else { panic!("lost") };
         assert!(matches!(error, CardError::ChannelLost(Lost::Outside { .. })));
-        assert_eq!(transport.inner_commands().len(), 2, "not repeated");
+        assert_eq!(transport.inner_commands().len(), 1, "not repeated");
     }
 
     #[test]
