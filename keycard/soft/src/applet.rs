@@ -19,11 +19,13 @@ pub(crate) struct Applet {
     /// Whether the PIN last used (main or duress) is validated. It survives a new OPEN, not a SELECT.
     pub(crate) validated: bool,
     pub(crate) rng: Box<dyn CryptoRng + Send>,
+    /// Whether the card goes wrong on purpose: see [`crate::Faulty`].
+    pub(crate) signs_wrongly: bool,
 }
 
 impl Applet {
     pub(crate) fn new(memory: Memory, rng: Box<dyn CryptoRng + Send>) -> Self {
-        Self { memory, session: None, validated: false, rng }
+        Self { memory, session: None, validated: false, rng, signs_wrongly: false }
     }
 
     /// Clears what does not outlive a selection.
@@ -59,7 +61,7 @@ impl Applet {
         match command.ins {
             SECURED => self.secured(command.data),
             open_secure_channel::INS => match open_secure_channel::handle(self, command) {
-                Ok(answer) => plain(&Ok(answer)),
+                Ok(answer) => plain(&self.signed(command.ins, Ok(answer))),
                 Err(status) => self.protect(Err(status)),
             },
             factory_reset::INS => {
@@ -82,7 +84,20 @@ impl Applet {
             return self.abort();
         };
         let answer = command::handle(self, &command);
+        let answer = self.signed(command.ins, answer);
         self.protect(answer)
+    }
+
+    /// Flips a bit of the signature that ends the answer, if the card goes wrong on purpose.
+    fn signed(&self, ins: u8, mut answer: Answer) -> Answer {
+        if self.signs_wrongly
+            && SIGNING.contains(&ins)
+            && let Ok(data) = &mut answer
+            && let Some(last) = data.last_mut()
+        {
+            *last ^= 1;
+        }
+        answer
     }
 
     /// Encrypts the answer if a channel is open.
@@ -113,3 +128,5 @@ fn plain(answer: &Answer) -> Vec<u8> {
 }
 
 const SECURED: u8 = 0x18;
+/// The commands whose answers end with a signature: OPEN SECURE CHANNEL.
+const SIGNING: [u8; 1] = [open_secure_channel::INS];

@@ -106,6 +106,14 @@ impl SoftCard {
         self.applet.memory.fault()
     }
 
+    /// Answers one command as [`Self::transmit`] does, but with a wrong signature, if there is one in the answer.
+    pub(crate) fn transmit_wrongly_signed(&mut self, command: &[u8]) -> Vec<u8> {
+        self.applet.signs_wrongly = true;
+        let answer = self.transmit(command);
+        self.applet.signs_wrongly = false;
+        answer
+    }
+
     fn select(&mut self, aid: &[u8]) -> Vec<u8> {
         self.applet.deselect();
         self.selected = aid == KEYCARD_INSTANCE;

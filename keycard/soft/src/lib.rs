@@ -8,6 +8,7 @@
 //! - [`SoftCard`] is the card in its reader: power, SELECT, commands;
 //! - `applet` decides between plain and secured commands, `channel` is secure channel v2;
 //! - `command` has one file a command;
+//! - [`Faulty`] is a card that goes wrong when it is told to;
 //! - `memory` is what outlives a power cut, `file` is where it is kept.
 //!
 //! The one invariant: what an answer depends on is on disk before the answer leaves.
@@ -17,6 +18,7 @@ mod applet;
 mod card;
 mod channel;
 mod command;
+mod fault;
 mod file;
 mod identity;
 mod key;
@@ -26,5 +28,6 @@ mod pin;
 mod status;
 
 pub use card::SoftCard;
+pub use fault::{Faults, Faulty, NotAFault, Reply};
 pub use file::StateError;
 pub use model::{Model, NoSuchModel};

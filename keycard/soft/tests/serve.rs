@@ -306,3 +306,25 @@ fn a_command_in_two_writes_costs_no_delayed_acknowledgement() {
     let each = start.elapsed() / 100;
     assert!(each < Duration::from_millis(10), "{each:?} a command");
 }
+
+#[test]
+fn faults_reach_the_reader_and_an_answer_of_no_bytes_never_does() {
+    let mut served =
+        Served::start(&["--listen", "127.0.0.1:0", "--faults", "sw=6a82@1,delay=80@2,remove@3,garbage=0@4"]);
+    let mut reader = served.reader();
+    assert_eq!(reader.status(SELECT), "6a82");
+    let start = Instant::now();
+    assert_eq!(reader.status(SELECT), "9000");
+    assert!(start.elapsed() >= Duration::from_millis(80));
+    reader.send(SELECT);
+    assert_eq!(reader.receive(), None, "the card is pulled in mid-command");
+    assert_eq!(served.say("insert")["inserted"], true);
+    let mut reader = served.reader();
+    reader.send(SELECT);
+    assert_eq!(reader.receive(), None, "vpcd would wait for ever after an empty answer");
+    assert_eq!(served.reader().status(SELECT), "9000", "the card is still there");
+
+    let wrong = softcard(&["serve", "--card", "x", "--listen", "127.0.0.1:0", "--faults", "explode@1"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(String::from_utf8(wrong.stderr).unwrap().contains("\"explode@1\" is no fault"));
+}

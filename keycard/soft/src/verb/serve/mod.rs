@@ -17,11 +17,10 @@ use std::time::Duration;
 use control::{Control, Lines};
 use proto::shell::dice;
 use serde_json::json;
-use softcard::SoftCard;
+use softcard::{Faults, Faulty, Reply, SoftCard};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use vpcd::{Message, Peer};
-use zeroize::Zeroizing;
 
 use crate::exit::Failure;
 use crate::print_line;
@@ -40,6 +39,13 @@ pub(crate) struct Args {
     /// stdin is quit.
     #[arg(long)]
     control: bool,
+    /// What goes wrong between the card and the reader: KIND@N for command N since the start, KIND@N+ for every one from
+    /// then on, several separated by commas. delay=MS: the answer comes late. remove: the card is pulled before it answers.
+    /// cut=BYTES: so many are missing at the end. garbage=BYTES: so many random ones instead of the answer. signature: the
+    /// signature in the answer is wrong, the channel around it right. sw1=XX: another first byte of the status word.
+    /// sw=XXXX: this status word instead of the answer. endless: 61FF from then on.
+    #[arg(long, value_name = "SPEC", verbatim_doc_comment)]
+    faults: Option<Faults>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -55,7 +61,7 @@ struct Way {
 
 /// Serves the card until a signal or a line ends it.
 pub(crate) fn run(args: Args) -> Result<(), Failure> {
-    let Args { card: path, way, beyond_loopback, control } = args;
+    let Args { card: path, way, beyond_loopback, control, faults } = args;
     for address in [way.listen, way.connect].into_iter().flatten() {
         address::check(address, beyond_loopback)?;
     }
@@ -67,18 +73,18 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         "identity": card.identity().map(hex::encode),
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let card = Faulty::new(card, faults.unwrap_or_default(), Box::new(dice()));
     let result = runtime.block_on(serve(card, &way, Lines::new(control), about));
     // A read of stdin cannot be given up.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(card: SoftCard, way: &Way, mut lines: Lines, mut about: serde_json::Value) -> Result<(), Failure> {
+async fn serve(mut card: Faulty, way: &Way, mut lines: Lines, mut about: serde_json::Value) -> Result<(), Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut link = Link::open(way).await?;
     link.describe(&mut about)?;
     print_line(&about)?;
-    let mut slot = Slot { card, inserted: true };
     let mut peer = None;
     loop {
         tokio::select! {
@@ -90,24 +96,27 @@ async fn serve(card: SoftCard, way: &Way, mut lines: Lines, mut about: serde_jso
                     print_line(&json!({ "ok": false, "error": "the lines are remove, insert, power and quit" }))?;
                 }
                 control => {
-                    slot.obey(&control);
-                    peer = peer.filter(|_| slot.inserted);
-                    print_line(&json!({ "ok": true, "inserted": slot.inserted }))?;
+                    obey(&mut card, &control);
+                    peer = peer.filter(|_| card.is_inserted());
+                    print_line(&json!({ "ok": true, "inserted": card.is_inserted() }))?;
                 }
             },
             // A reader that comes anew has lost the old connection, whether or not we heard of it.
-            stream = link.next(peer.is_none() && slot.inserted) => {
-                slot.card.power_cycle();
+            stream = link.next(peer.is_none() && card.is_inserted()) => {
+                card.power_cycle();
                 peer = Peer::new(stream?).ok();
             }
-            message = next(&mut peer) => match (message, &mut peer) {
-                (Ok(message), Some(peer)) if slot.inserted => slot.handle(message, peer),
+            message = next(&mut peer) => {
                 // The reader has gone, or asks in vain: an end of the connection tells it that there is no card.
-                _ => {
-                    slot.card.power_cycle();
+                let answered = match (message, &mut peer) {
+                    (Ok(message), Some(peer)) => handle(&mut card, &message, peer),
+                    _ => false,
+                };
+                if !answered {
+                    card.power_cycle();
                     peer = None;
                 }
-            },
+            }
         }
     }
 }
@@ -119,38 +128,32 @@ async fn next(peer: &mut Option<Peer>) -> io::Result<Message> {
     }
 }
 
-/// The card and whether it is in the reader.
-struct Slot {
-    card: SoftCard,
-    inserted: bool,
+fn obey(card: &mut Faulty, control: &Control) {
+    match control {
+        Control::Remove => card.remove(),
+        Control::Insert => card.insert(),
+        Control::Power => card.power_cycle(),
+        Control::Quit | Control::Unknown => {}
+    }
 }
 
-impl Slot {
-    fn obey(&mut self, control: &Control) {
-        match control {
-            Control::Remove => {
-                self.inserted = false;
-                self.card.power_cycle();
+/// Does what the reader wants; returns whether there is a card that did.
+fn handle(card: &mut Faulty, message: &Message, peer: &mut Peer) -> bool {
+    match message {
+        Message::Power => card.power_cycle(),
+        Message::Atr => peer.answer(card.card().atr(), Duration::ZERO),
+        Message::Command(command) => {
+            let Reply { delay, answer } = card.transmit(command);
+            if let Some(fault) = card.card().fault() {
+                drop(writeln!(io::stderr(), "softcard: {fault}"));
             }
-            Control::Insert => self.inserted = true,
-            Control::Power => self.card.power_cycle(),
-            Control::Quit | Control::Unknown => {}
-        }
-    }
-
-    fn handle(&mut self, message: Message, peer: &mut Peer) {
-        match message {
-            Message::Power => self.card.power_cycle(),
-            Message::Atr => peer.answer(self.card.atr(), Duration::ZERO),
-            Message::Command(command) => {
-                let answer = Zeroizing::new(self.card.transmit(&command));
-                if let Some(fault) = self.card.fault() {
-                    drop(writeln!(io::stderr(), "softcard: {fault}"));
-                }
-                peer.answer(&answer, Duration::ZERO);
+            match answer {
+                Some(answer) if !answer.is_empty() => peer.answer(&answer, delay),
+                _ => return false,
             }
         }
     }
+    card.is_inserted()
 }
 
 /// The way to the reader.
