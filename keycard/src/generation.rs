@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use crate::error::CardError;
-use crate::version::{Feature, Version};
+use crate::version::Version;
 
 /// A generation of the secure channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,14 +18,6 @@ impl Version {
     #[must_use]
     pub fn generation(self) -> Generation {
         if self >= Self::V4 { Generation::V2 } else { Generation::V1 }
-    }
-
-    /// Checks that this version has `feature`.
-    ///
-    /// # Errors
-    /// [`CardError::Unsupported`], which names `command`.
-    pub(crate) fn require(self, feature: Feature, command: &'static str) -> Result<(), CardError> {
-        if self.supports(feature) { Ok(()) } else { Err(CardError::Unsupported { command, version: self }) }
     }
 }
 

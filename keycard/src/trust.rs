@@ -52,6 +52,33 @@ impl Trust {
         self
     }
 
+    /// Also takes what the authorities of a list signed: the text of a file with one compressed key in hexadecimal a line;
+    /// empty lines and what follows `#` do not count.
+    ///
+    /// # Errors
+    /// [`BadList`]; also for the public test authority, which is asked for by name or not at all.
+    pub fn with_authorities(mut self, list: &str) -> Result<Self, BadList> {
+        for (line, key) in keys(list) {
+            match Authority::from(key.ok_or(BadList::NotAKey { line })?) {
+                Authority::Test => return Err(BadList::TestAuthority { line }),
+                authority => self = self.with_authority(authority),
+            }
+        }
+        Ok(self)
+    }
+
+    /// Also takes the cards of an allow-list, by their identity keys, whoever signed their certificates; its form is that
+    /// of [`Trust::with_authorities`].
+    ///
+    /// # Errors
+    /// [`BadList`].
+    pub fn with_identities(mut self, list: &str) -> Result<Self, BadList> {
+        for (line, key) in keys(list) {
+            self = self.with_identity(key.ok_or(BadList::NotAKey { line })?);
+        }
+        Ok(self)
+    }
+
     /// Refuses this identity key from cards of the other generation than the one it was seen on, whoever vouches for it.
     #[must_use]
     pub fn with_seen(mut self, identity: ChatKey, generation: Generation) -> Self {
@@ -104,6 +131,36 @@ impl Default for Trust {
     }
 }
 
+/// Returns the keys of a list with their lines, from 1; nothing for what is no key.
+fn keys(list: &str) -> impl Iterator<Item = (usize, Option<ChatKey>)> {
+    let text = |line: &str| line.split('#').next().unwrap_or_default().trim().to_owned();
+    let lines = (1..).zip(list.lines().map(text)).filter(|(_, text)| !text.is_empty());
+    lines.map(|(line, text)| (line, compressed(&text)))
+}
+
+fn compressed(digits: &str) -> Option<ChatKey> {
+    let bytes = hex::decode(digits).ok().filter(|bytes| bytes.len() == 33)?;
+    ChatKey::try_from(bytes.as_slice()).ok()
+}
+
+/// Why a text is no list of keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadList {
+    /// Something else than one compressed public key.
+    #[error("line {line} is no compressed public key (66 hexadecimal digits)")]
+    NotAKey {
+        /// Which, from 1.
+        line: usize,
+    },
+    /// The key whose private half everybody has.
+    #[error("line {line} is the public test authority, which proves nothing; allow it by its own option if you must")]
+    TestAuthority {
+        /// Which, from 1.
+        line: usize,
+    },
+}
+
 /// Why a card is not believed to be genuine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -153,7 +210,7 @@ pub enum Untrusted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{identity_certificate, identity_key};
+    use crate::fake::{identity_certificate, identity_key, public};
 
     #[test]
     fn the_test_authority_is_refused_unless_asked_for() {
@@ -169,6 +226,30 @@ mod tests {
         let certificate = Certificate::parse(&bytes).unwrap();
         assert!(matches!(Trust::default().judge(&certificate, Generation::V2), Err(Untrusted::NoAuthority { .. })));
         assert_eq!(Trust::nobody().with_identity(identity_key()).judge(&certificate, Generation::V2), Ok(()));
+    }
+
+    #[test]
+    fn lists_of_authorities_and_of_cards_are_read_line_by_line() {
+        let hex = |key: ChatKey| hex::encode(key.to_compressed());
+        let list = format!("# ours\n\n  {}  # spare\n{}\n", hex(public(5)), hex(public(6)).to_uppercase());
+        let trust = Trust::nobody().with_authorities(&list).unwrap();
+        assert_eq!(trust.authorities, [Authority::Other(public(5)), Authority::Other(public(6))]);
+        let trust = Trust::nobody().with_identities(&hex(identity_key())).unwrap();
+        assert_eq!(trust.judge(&identity_certificate(), Generation::V2), Ok(()));
+    }
+
+    #[test]
+    fn a_list_with_anything_else_names_the_line() {
+        let uncompressed = hex::encode(public(5).to_bytes());
+        for bad in ["02", &"0".repeat(66), &uncompressed, "é2", &format!("{}x", hex::encode([2; 33]))] {
+            assert_eq!(
+                Trust::nobody().with_identities(&format!("\n{bad}")),
+                Err(BadList::NotAKey { line: 2 }),
+                "{bad}"
+            );
+        }
+        let test = "025877220aaae6e54a6f974602d5995c0fe24a3ea7ddabd8644bec795b9da00743";
+        assert_eq!(Trust::nobody().with_authorities(test), Err(BadList::TestAuthority { line: 1 }));
     }
 
     /// Attack: a device plays a 4.0 card and has a genuine 3.x card sign for it.

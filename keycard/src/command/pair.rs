@@ -41,15 +41,12 @@ impl<T: CardTransport> Card<Selected, T> {
         recorded: &mut Recorded,
         rng: &mut dyn CryptoRng,
     ) -> Result<Pairing, CardError> {
-        let Some(version) = self.info.version else {
-            return Err(CardError::Misuse { what: "a card that does not say its version is not paired" });
-        };
-        version.require(Feature::Pairing, NAME)?;
+        self.require(Feature::Pairing, NAME)?;
         let p2 = match lasting {
-            Lasting::Persistent if version.supports(Feature::EphemeralPairing) => 0x02,
+            Lasting::Persistent if self.supports(Feature::EphemeralPairing) => 0x02,
             Lasting::Persistent => 0x00,
             Lasting::Ephemeral => {
-                version.require(Feature::EphemeralPairing, "PAIR for one session")?;
+                self.require(Feature::EphemeralPairing, "PAIR for one session")?;
                 0x01
             }
         };
