@@ -49,7 +49,7 @@ pub enum TransportError {
         what: String,
     },
     /// Several readers fit.
-    #[error("{}: name one of them", several(.readers))]
+    #[error("several readers fit: {}; name one of them", .readers.join(", "))]
     Ambiguous {
         /// Their names.
         readers: Vec<String>,
@@ -95,10 +95,6 @@ pub enum NoService {
     /// It refuses this user.
     #[error("pcscd does not let this user use card readers")]
     Denied,
-}
-
-fn several(readers: &[String]) -> String {
-    format!("there is a card in each of {}", readers.join(", "))
 }
 
 impl TransportError {

@@ -1,0 +1,210 @@
+//! The service that owns the readers, and what it says of them.
+
+use std::time::Duration;
+
+use keycard::TransportError;
+use pcsc::{Context, Scope, State};
+
+use crate::hanging::Hanging;
+use crate::line::Line;
+use crate::reader::PcscReader;
+use crate::trouble::Trouble;
+use crate::watch::Watch;
+
+/// The way to all readers. Copies know of the same calls that hang.
+#[derive(Debug, Clone)]
+pub struct Readers {
+    pub(crate) hanging: Hanging,
+    pub(crate) limit: Duration,
+}
+
+/// Which reader to use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// The one with a card in it.
+    OnlyWithCard,
+    /// The one of this name, or whose name has this in it.
+    Named(String),
+}
+
+/// A reader as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReaderState {
+    /// Its name, which says its make and tells it from others of the same.
+    pub name: String,
+    /// What is in it.
+    pub slot: Slot,
+}
+
+/// What is in a reader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Slot {
+    /// No card.
+    Empty,
+    /// A card that does not come up: upside down, broken, or no chip card.
+    Mute,
+    /// A card.
+    Card {
+        /// Its answer to reset.
+        atr: Vec<u8>,
+        /// Who uses it.
+        used: Use,
+    },
+}
+
+/// Who uses a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// Nobody.
+    Free,
+    /// Some program, which lets others use it too.
+    Shared,
+    /// A program that lets nobody else.
+    Held,
+}
+
+impl Default for Readers {
+    fn default() -> Self {
+        Self::with_limit(LIMIT)
+    }
+}
+
+impl Readers {
+    /// Returns the way to all readers, each call to which has so much time.
+    #[must_use]
+    pub fn with_limit(limit: Duration) -> Self {
+        Self { hanging: Hanging::default(), limit }
+    }
+
+    /// Returns the readers that are there, as they stand.
+    ///
+    /// # Errors
+    /// [`TransportError::Service`], [`TransportError::Hung`]. No reader is no error.
+    pub fn list(&self) -> Result<Vec<ReaderState>, TransportError> {
+        Ok(self.states()?)
+    }
+
+    /// Returns the way to the card in a reader. Neither need be there yet: both are looked for when the card is spoken to.
+    #[must_use]
+    pub fn reader(&self, choice: Choice) -> PcscReader {
+        PcscReader::new(self.clone(), choice)
+    }
+
+    /// Tells of every change, beginning with what is there, until it returns false or the [`Watch`] is dropped.
+    ///
+    /// # Errors
+    /// The operating system's, when it gives no thread.
+    pub fn watch(
+        &self,
+        tell: impl FnMut(Result<Vec<ReaderState>, TransportError>) -> bool + Send + 'static,
+    ) -> std::io::Result<Watch> {
+        Watch::start(tell)
+    }
+
+    pub(crate) fn states(&self) -> Result<Vec<ReaderState>, Trouble> {
+        let mut line = Line::<()>::start(&self.hanging, "", self.limit)?;
+        line.call(|()| {
+            let context = Context::establish(Scope::User)?;
+            let mut states = all(&context)?;
+            if !states.is_empty() {
+                context.get_status_change(Duration::ZERO, &mut states)?;
+            }
+            Ok(states.iter().map(ReaderState::from).collect())
+        })?
+        .map_err(Trouble::listing)
+    }
+
+    /// Returns the name of the reader that fits.
+    pub(crate) fn find(&self, choice: &Choice) -> Result<String, Trouble> {
+        choose(choice, &self.states()?)
+    }
+}
+
+/// Returns the readers that are there, their states not known.
+pub(crate) fn all(context: &Context) -> Result<Vec<pcsc::ReaderState>, pcsc::Error> {
+    match context.list_readers_owned() {
+        Ok(names) => Ok(names.into_iter().map(|name| pcsc::ReaderState::new(name, State::UNAWARE)).collect()),
+        Err(pcsc::Error::NoReadersAvailable) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+fn choose(choice: &Choice, states: &[ReaderState]) -> Result<String, Trouble> {
+    let only = |fitting: Vec<&ReaderState>, nothing: Trouble| match fitting.as_slice() {
+        [] => Err(nothing),
+        [one] => Ok(one.name.clone()),
+        several => Err(Trouble::Ambiguous { readers: several.iter().map(|state| state.name.clone()).collect() }),
+    };
+    match choice {
+        Choice::OnlyWithCard if states.is_empty() => Err(Trouble::NoReader { name: String::new() }),
+        Choice::OnlyWithCard => {
+            only(states.iter().filter(|state| matches!(state.slot, Slot::Card { .. })).collect(), Trouble::NoCard)
+        }
+        Choice::Named(name) => {
+            if states.iter().any(|state| state.name == *name) {
+                return Ok(name.clone());
+            }
+            let part = name.to_lowercase();
+            let fitting = states.iter().filter(|state| state.name.to_lowercase().contains(&part)).collect();
+            only(fitting, Trouble::NoReader { name: name.clone() })
+        }
+    }
+}
+
+impl From<&pcsc::ReaderState> for ReaderState {
+    fn from(state: &pcsc::ReaderState) -> Self {
+        let event = state.event_state();
+        let used = if event.contains(State::EXCLUSIVE) {
+            Use::Held
+        } else if event.contains(State::INUSE) {
+            Use::Shared
+        } else {
+            Use::Free
+        };
+        let slot = if !event.contains(State::PRESENT) {
+            Slot::Empty
+        } else if event.contains(State::MUTE) {
+            Slot::Mute
+        } else {
+            Slot::Card { atr: state.atr().to_vec(), used }
+        };
+        Self { name: state.name().to_string_lossy().into_owned(), slot }
+    }
+}
+
+/// The slowest command of an applet (a key is generated) takes a few seconds.
+const LIMIT: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(name: &str, slot: Slot) -> ReaderState {
+        ReaderState { name: name.to_owned(), slot }
+    }
+
+    fn card() -> Slot {
+        Slot::Card { atr: vec![0x3b], used: Use::Free }
+    }
+
+    #[test]
+    fn the_only_reader_with_a_card_is_taken_and_two_are_ambiguous() {
+        let choose = |states: &[ReaderState]| choose(&Choice::OnlyWithCard, states);
+        assert_eq!(choose(&[]), Err(Trouble::NoReader { name: String::new() }));
+        assert_eq!(choose(&[reader("A", Slot::Empty), reader("B", Slot::Mute)]), Err(Trouble::NoCard));
+        assert_eq!(choose(&[reader("A", Slot::Empty), reader("B", card())]), Ok("B".to_owned()));
+        let both = vec!["A".to_owned(), "B".to_owned()];
+        assert_eq!(choose(&[reader("A", card()), reader("B", card())]), Err(Trouble::Ambiguous { readers: both }));
+    }
+
+    #[test]
+    fn a_name_is_the_whole_or_a_part_that_only_one_reader_has() {
+        let states =
+            [reader("ACS ACR39U 00 00", card()), reader("ACS ACR39U 01 00", Slot::Empty), reader("ACS", card())];
+        let choose = |name: &str| choose(&Choice::Named(name.to_owned()), &states);
+        assert_eq!(choose("ACS"), Ok("ACS".to_owned()), "a whole name wins");
+        assert_eq!(choose("acr39u 01"), Ok("ACS ACR39U 01 00".to_owned()));
+        assert!(matches!(choose("acr39u"), Err(Trouble::Ambiguous { readers }) if readers.len() == 2));
+        assert_eq!(choose("Omnikey"), Err(Trouble::NoReader { name: "Omnikey".to_owned() }));
+    }
+}
