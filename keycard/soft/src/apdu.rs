@@ -24,10 +24,12 @@ pub(crate) struct Command<'a> {
     pub(crate) p1: u8,
     pub(crate) p2: u8,
     pub(crate) data: &'a [u8],
+    /// How many bytes are wanted. All but READ BINARY ignore it: the whole answer is always given.
+    pub(crate) le: Option<u8>,
 }
 
 impl<'a> Command<'a> {
-    /// Reads what came over the wire. `Le` is read and ignored: the whole answer is always given.
+    /// Reads what came over the wire.
     ///
     /// # Errors
     /// 6700 when the length byte lies, or the command is none of the short forms.
@@ -35,15 +37,17 @@ impl<'a> Command<'a> {
         let [cla, ins, p1, p2, rest @ ..] = bytes else {
             return Err(StatusWord::WRONG_LENGTH);
         };
-        let data = match rest {
-            [] | [_] => &[],
+        let (data, le): (&[u8], _) = match rest {
+            [] => (&[], None),
+            [le] => (&[], Some(*le)),
             [0, ..] => return Err(StatusWord::WRONG_LENGTH),
             [lc, body @ ..] => match body.split_at_checked(usize::from(*lc)) {
-                Some((data, [] | [_])) => data,
+                Some((data, [])) => (data, None),
+                Some((data, [le])) => (data, Some(*le)),
                 _ => return Err(StatusWord::WRONG_LENGTH),
             },
         };
-        Ok(Self { cla: *cla, ins: *ins, p1: *p1, p2: *p2, data })
+        Ok(Self { cla: *cla, ins: *ins, p1: *p1, p2: *p2, data, le })
     }
 
     /// Reads the command inside a secured one: its length byte is always there and always right, and there is no `Le`.
@@ -51,7 +55,17 @@ impl<'a> Command<'a> {
         let [cla, ins, p1, p2, lc, data @ ..] = bytes else {
             return None;
         };
-        (data.len() == usize::from(*lc)).then_some(Self { cla: *cla, ins: *ins, p1: *p1, p2: *p2, data })
+        (data.len() == usize::from(*lc)).then_some(Self { cla: *cla, ins: *ins, p1: *p1, p2: *p2, data, le: None })
+    }
+
+    /// Returns the data as an applet sees it that takes the length byte for a signed one: none, if there are 128 bytes or more.
+    pub(crate) fn short_data(&self) -> &'a [u8] {
+        if self.data.len() < 128 { self.data } else { &[] }
+    }
+
+    /// Returns the command with what its channel had hidden.
+    pub(crate) fn with<'b>(&self, data: &'b [u8]) -> Command<'b> {
+        Command { cla: self.cla, ins: self.ins, p1: self.p1, p2: self.p2, data, le: None }
     }
 }
 

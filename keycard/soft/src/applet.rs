@@ -1,23 +1,30 @@
-//! The applet between its commands: what is plain, what is secured, and how an answer leaves.
+//! The Keycard applet between its commands: what of it is volatile, and how a command and its answer pass the channel.
 //!
 //! The invariant: 6982 is always in clear and the channel's keys are gone; every other answer of a command that came while a
-//! channel was open, and did not end it, is encrypted and moves the counter on by one.
+//! channel was open, and did not end it, is encrypted.
 
+use proto::{KeyPath, Secret};
 use rand_core::CryptoRng;
 
 use crate::apdu::{Answer, Command};
-use crate::channel::Session;
-use crate::command::{self, factory_reset, open_secure_channel};
-use crate::memory::{Memory, Owner};
+use crate::channel::{v1, v2};
+use crate::command::{self, factory_reset, identify_card, open_secure_channel, select, sign};
+use crate::key::{MasterKey, Node};
+use crate::memory::{Memory, Owner, PinKind};
 use crate::status::StatusWord;
 
 /// The applet's whole state: persistent memory, and what a SELECT or a power cut clears.
 pub(crate) struct Applet {
     pub(crate) memory: Memory,
-    /// The secure channel, if one is open.
-    pub(crate) session: Option<Session>,
+    /// The secure channel of a card before 4.0.
+    pub(crate) v1: v1::Channel,
+    /// The secure channel of 4.0, if one is open.
+    pub(crate) v2: Option<v2::Session>,
     /// Whether the PIN last used (main or duress) is validated. It survives a new OPEN, not a SELECT.
     pub(crate) validated: bool,
+    /// The chain code of the last derivation. Before 4.0, an extended export of `m` shows it: only a power cut or the loss of
+    /// the key clears it.
+    pub(crate) last_chain: Secret<32>,
     pub(crate) rng: Box<dyn CryptoRng + Send>,
     /// Whether the card goes wrong on purpose: see [`crate::Faulty`].
     pub(crate) signs_wrongly: bool,
@@ -25,13 +32,37 @@ pub(crate) struct Applet {
 
 impl Applet {
     pub(crate) fn new(memory: Memory, rng: Box<dyn CryptoRng + Send>) -> Self {
-        Self { memory, session: None, validated: false, rng, signs_wrongly: false }
+        Self {
+            memory,
+            v1: v1::Channel::closed(),
+            v2: None,
+            validated: false,
+            last_chain: no_chain(),
+            rng,
+            signs_wrongly: false,
+        }
     }
 
     /// Clears what does not outlive a selection.
     pub(crate) fn deselect(&mut self) {
-        self.session = None;
+        self.v1 = v1::Channel::closed();
+        self.v2 = None;
         self.validated = false;
+    }
+
+    /// Clears what does not outlive a power cut.
+    pub(crate) fn power_cut(&mut self) {
+        self.deselect();
+        self.last_chain = no_chain();
+    }
+
+    /// Answers a SELECT of the applet.
+    pub(crate) fn select(&mut self) -> Answer {
+        let starts_with_main = self.memory.model().has_pairings();
+        if starts_with_main && self.memory.owner().is_some_and(|owner| owner.active != PinKind::Main) {
+            self.memory.update(|owner| owner.active = PinKind::Main)?;
+        }
+        select::template(&self.memory)
     }
 
     /// Returns the initialised part of the memory.
@@ -53,28 +84,60 @@ impl Applet {
         self.owner()
     }
 
+    /// Returns the master key to who has validated a PIN.
+    ///
+    /// # Errors
+    /// 6985 otherwise, or when there is no key.
+    pub(crate) fn unlocked_key(&self) -> Result<&MasterKey, StatusWord> {
+        self.unlocked()?.key.as_ref().ok_or(StatusWord::CONDITIONS)
+    }
+
+    /// Returns the key at a path in the tree of the PIN verified last, and keeps its chain code where the applet keeps it.
+    ///
+    /// # Errors
+    /// Those of [`MasterKey::derive`]; 6985 without a key.
+    pub(crate) fn derive(&mut self, path: &KeyPath) -> Result<Node, StatusWord> {
+        let key = self.owner()?.key.as_ref().ok_or(StatusWord::CONDITIONS)?;
+        let node = key.derive(path, self.memory.tree())?;
+        if let Some(chain) = node.chain() {
+            self.last_chain = Secret::fill(|room| *room = *chain.expose());
+        }
+        Ok(node)
+    }
+
+    /// Forgets what the last derivation left behind.
+    pub(crate) fn forget_chain(&mut self) {
+        self.last_chain = no_chain();
+    }
+
     /// Answers one command that came over the wire.
     pub(crate) fn process(&mut self, command: &Command<'_>) -> Vec<u8> {
         if self.memory.model().has_pairings() {
-            return plain(&Err(StatusWord::UNKNOWN_INS));
+            let answer = command::before_v4(self, command);
+            let answer =
+                if command.ins == open_secure_channel::INS { answer } else { self.signed(command.ins, answer) };
+            return self.protect_v1(&answer);
+        }
+        if self.memory.identity().is_none() {
+            return plain(&Err(StatusWord::CONDITIONS));
         }
         match command.ins {
             SECURED => self.secured(command.data),
-            open_secure_channel::INS => match open_secure_channel::handle(self, command) {
+            open_secure_channel::INS => match open_secure_channel::v2(self, command) {
                 Ok(answer) => plain(&self.signed(command.ins, Ok(answer))),
-                Err(status) => self.protect(Err(status)),
+                Err(status) => self.protect_v2(&Err(status)),
             },
             factory_reset::INS => {
                 let answer = factory_reset::handle(self, command);
-                self.protect(answer)
+                self.protect_v2(&answer)
             }
-            _ => self.protect(Err(StatusWord::CONDITIONS)),
+            _ => self.protect_v2(&Err(StatusWord::CONDITIONS)),
         }
     }
 
-    /// Answers a secured command (INS 18). The outer CLA, P1 and P2 mean nothing.
+    /// Answers a secured command of 4.0 (INS 18). The outer CLA, P1 and P2 mean nothing.
     fn secured(&mut self, sealed: &[u8]) -> Vec<u8> {
-        let Some(session) = &self.session else {
+        let Some(session) = &self.v2 else {
             return plain(&Err(StatusWord::CONDITIONS));
         };
         let Some(bytes) = session.open(sealed) else {
@@ -83,13 +146,13 @@ impl Applet {
         let Some(command) = Command::parse_inner(&bytes) else {
             return self.abort();
         };
-        let answer = command::handle(self, &command);
+        let answer = command::from_v4(self, &command);
         let answer = self.signed(command.ins, answer);
-        self.protect(answer)
+        self.protect_v2(&answer)
     }
 
     /// Flips a bit of the signature that ends the answer, if the card goes wrong on purpose.
-    fn signed(&self, ins: u8, mut answer: Answer) -> Answer {
+    pub(crate) fn signed(&self, ins: u8, mut answer: Answer) -> Answer {
         if self.signs_wrongly
             && SIGNING.contains(&ins)
             && let Ok(data) = &mut answer
@@ -100,33 +163,52 @@ impl Applet {
         answer
     }
 
+    /// Encrypts the answer if a channel is open that this answer does not end.
+    fn protect_v1(&mut self, answer: &Answer) -> Vec<u8> {
+        if !self.v1.is_open() || matches!(answer, Err(StatusWord::SECURITY_STATUS)) {
+            return plain(answer);
+        }
+        // An answer that does not fit makes the applet run into an exception, which it can still say.
+        let too_long = Err(StatusWord::INTERNAL);
+        match self.v1.seal(answer).or_else(|| self.v1.seal(&too_long)) {
+            Some(sealed) => wire(&sealed),
+            None => plain(&too_long),
+        }
+    }
+
     /// Encrypts the answer if a channel is open.
-    fn protect(&mut self, answer: Answer) -> Vec<u8> {
-        let Some(session) = &mut self.session else {
-            return plain(&answer);
+    fn protect_v2(&mut self, answer: &Answer) -> Vec<u8> {
+        let Some(session) = &mut self.v2 else {
+            return plain(answer);
         };
-        match session.seal(&answer) {
-            Some(mut sealed) => {
-                sealed.extend_from_slice(&StatusWord::OK.to_bytes());
-                sealed
-            }
+        match session.seal(answer) {
+            Some(sealed) => wire(&sealed),
             None => self.abort(),
         }
     }
 
     fn abort(&mut self) -> Vec<u8> {
-        self.session = None;
+        self.v2 = None;
         plain(&Err(StatusWord::SECURITY_STATUS))
     }
 }
 
-fn plain(answer: &Answer) -> Vec<u8> {
+/// Returns an answer as it goes over the wire, in clear.
+pub(crate) fn plain(answer: &Answer) -> Vec<u8> {
     match answer {
-        Ok(data) => [data.as_slice(), &StatusWord::OK.to_bytes()].concat(),
+        Ok(data) => wire(data),
         Err(status) => status.to_bytes().to_vec(),
     }
 }
 
+fn wire(data: &[u8]) -> Vec<u8> {
+    [data, &StatusWord::OK.to_bytes()].concat()
+}
+
+fn no_chain() -> Secret<32> {
+    Secret::fill(|_| {})
+}
+
 const SECURED: u8 = 0x18;
-/// The commands whose answers end with a signature: OPEN SECURE CHANNEL.
-const SIGNING: [u8; 1] = [open_secure_channel::INS];
+/// The commands whose answers end with a signature; OPEN SECURE CHANNEL on 4.0 only.
+const SIGNING: [u8; 3] = [open_secure_channel::INS, sign::INS, identify_card::INS];

@@ -6,22 +6,32 @@ use std::path::Path;
 
 use rand_core::CryptoRng;
 
-use crate::apdu::Command;
-use crate::applet::Applet;
-use crate::command::select;
+use crate::apdu::{Command, done};
+use crate::applet::{Applet, plain};
+use crate::cash;
 use crate::file::{StateError, StateFile};
+use crate::ident;
 use crate::identity::Identity;
 use crate::memory::Memory;
 use crate::model::Model;
+use crate::ndef::NdefApplet;
 use crate::status::StatusWord;
 
-/// A software card with one Keycard instance.
+/// A software card with one Keycard instance, and the applets that come with it: NDEF, Cash (from 3.0 on), Ident (from 3.1 on).
 ///
 /// Every answer is data and status word. When the card's memory cannot be written, the command answers 6F00, nothing has
 /// changed, and [`SoftCard::fault`] says why.
 pub struct SoftCard {
     applet: Applet,
-    selected: bool,
+    selected: Option<Selected>,
+}
+
+/// Which applet hears the commands.
+enum Selected {
+    Keycard,
+    Ndef(NdefApplet),
+    Cash,
+    Ident,
 }
 
 impl SoftCard {
@@ -56,7 +66,7 @@ impl SoftCard {
     }
 
     fn powered(memory: Memory, rng: Box<dyn CryptoRng + Send>) -> Self {
-        Self { applet: Applet::new(memory, rng), selected: false }
+        Self { applet: Applet::new(memory, rng), selected: None }
     }
 
     /// Answers one command. Any bytes may come.
@@ -70,16 +80,23 @@ impl SoftCard {
         if is_select_by_name(&command) {
             return self.select(command.data);
         }
-        if !self.selected {
-            return StatusWord::UNKNOWN_INS.to_bytes().to_vec();
-        }
-        self.applet.process(&command)
+        let answer = match &mut self.selected {
+            Some(Selected::Keycard) => return self.applet.process(&command),
+            Some(Selected::Ndef(applet)) => applet.handle(&self.applet.memory, &command),
+            Some(Selected::Cash) => {
+                let answer = cash::handle(&self.applet.memory, &command, &mut *self.applet.rng);
+                self.applet.signed(command.ins, answer)
+            }
+            Some(Selected::Ident) => ident::handle(&mut self.applet.memory, &command),
+            None => Err(StatusWord::UNKNOWN_INS),
+        };
+        plain(&answer)
     }
 
     /// Takes the power away and gives it back: nothing is selected, no channel is open, no PIN is validated.
     pub fn power_cycle(&mut self) {
-        self.applet.deselect();
-        self.selected = false;
+        self.applet.power_cut();
+        self.selected = None;
     }
 
     /// Returns which release of the applet the card has.
@@ -116,17 +133,19 @@ impl SoftCard {
 
     fn select(&mut self, aid: &[u8]) -> Vec<u8> {
         self.applet.deselect();
-        self.selected = aid == KEYCARD_INSTANCE;
-        if !self.selected {
-            return StatusWord::NOT_FOUND.to_bytes().to_vec();
-        }
-        match select::template(&self.applet.memory) {
-            Ok(mut answer) => {
-                answer.extend_from_slice(&StatusWord::OK.to_bytes());
-                answer.to_vec()
+        let model = self.model();
+        let (selected, answer) = match aid {
+            KEYCARD_INSTANCE => (Selected::Keycard, self.applet.select()),
+            NDEF_INSTANCE => (Selected::Ndef(NdefApplet::default()), done()),
+            CASH_INSTANCE if model.has_data() => (Selected::Cash, cash::select(&self.applet.memory)),
+            IDENT_INSTANCE if model.has_identity() => (Selected::Ident, ident::select(&self.applet.memory)),
+            _ => {
+                self.selected = None;
+                return plain(&Err(StatusWord::NOT_FOUND));
             }
-            Err(status) => status.to_bytes().to_vec(),
-        }
+        };
+        self.selected = Some(selected);
+        plain(&answer)
     }
 }
 
@@ -137,3 +156,7 @@ fn is_select_by_name(command: &Command<'_>) -> bool {
 
 /// The default instance of the Keycard applet: package, applet 01, index 01.
 const KEYCARD_INSTANCE: &[u8] = &[0xa0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x01, 0x01, 0x01];
+/// The type 4 tag that the NFC Forum names.
+const NDEF_INSTANCE: &[u8] = &[0xd2, 0x76, 0x00, 0x00, 0x85, 0x01, 0x01];
+const CASH_INSTANCE: &[u8] = &[0xa0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x01, 0x03, 0x01];
+const IDENT_INSTANCE: &[u8] = &[0xa0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x01, 0x04, 0x01];

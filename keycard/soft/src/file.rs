@@ -174,6 +174,20 @@ pub(crate) mod hexadecimal {
         from.deserialize_str(Digits)
     }
 
+    /// The same for bytes that are no secret and of no fixed length.
+    pub(crate) mod open {
+        use serde::de::{Deserialize, Error};
+        use serde::{Deserializer, Serializer};
+
+        pub(crate) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+            to.serialize_str(&hex::encode(bytes))
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+            hex::decode(String::deserialize(from)?).map_err(|_| D::Error::custom("not hexadecimal"))
+        }
+    }
+
     /// The same for bytes that are no secret.
     pub(crate) mod plain {
         use serde::de::{Deserialize, Error};
@@ -217,5 +231,5 @@ fn encode(value: &impl Serialize) -> io::Result<Zeroizing<Vec<u8>>> {
 
 const FORMAT: &str = "cardinal-softcard/2";
 const FORMAT_OF_ONE_MODEL: &str = "cardinal-softcard/1";
-/// A card's state takes less than 1,000 bytes.
-const MAX_BYTES: usize = 4096;
+/// A card's state takes less than 6,000 bytes, with everything in it full.
+const MAX_BYTES: usize = 16_384;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::file::hexadecimal;
-use crate::key::draw;
+use crate::key::{draw, keep};
 
 /// The identity key with its certificate. It outlives INIT and FACTORY RESET.
 #[derive(Serialize, Deserialize)]
@@ -38,7 +38,15 @@ impl Identity {
         key_room.copy_from_slice(&public);
         signature_room.copy_from_slice(&signature.to_bytes());
         recovery_room.fill(recovery.to_byte());
-        Self { key: Secret::fill(|room| room.copy_from_slice(key.to_bytes().as_slice())), certificate }
+        Self { key: keep(&key), certificate }
+    }
+
+    /// Returns the identity that a factory stores: certificate, then private key.
+    pub(crate) fn store(data: &[u8; 130]) -> Self {
+        let (certificate, key) = data.split_at(98);
+        let mut room = [0; 98];
+        room.copy_from_slice(certificate);
+        Self { key: Secret::fill(|room| room.copy_from_slice(key)), certificate: room }
     }
 
     /// Returns the public key that the certificate names, compressed.

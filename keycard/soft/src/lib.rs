@@ -6,8 +6,9 @@
 //! that vouches for its identity is the public test one, which proves nothing.
 //!
 //! - [`SoftCard`] is the card in its reader: power, SELECT, commands;
-//! - `applet` decides between plain and secured commands, `channel` is secure channel v2;
-//! - `command` has one file a command;
+//! - [`Model`] is the release of the applet: 3.1, 3.2 and 4.0 as recorded, 2.2 and 3.0 as described;
+//! - `applet` decides between plain and secured commands, `channel` has both secure channels, `pairing` the slots of the first;
+//! - `command` has one file a command; `ndef`, `cash` and `ident` are the other applets;
 //! - [`Faulty`] is a card that goes wrong when it is told to;
 //! - `memory` is what outlives a power cut, `file` is where it is kept.
 //!
@@ -16,15 +17,23 @@
 mod apdu;
 mod applet;
 mod card;
+mod cash;
 mod channel;
 mod command;
+mod data;
 mod fault;
 mod file;
+mod ident;
 mod identity;
 mod key;
+mod lee;
 mod memory;
 mod model;
+mod ndef;
+mod pairing;
+mod path;
 mod pin;
+mod signature;
 mod status;
 
 pub use card::SoftCard;

@@ -4,14 +4,16 @@
 //! command that fails, or whose change cannot be written, leaves the memory as it was.
 
 use k256::SecretKey;
-use proto::Secret;
+use proto::{KeyPath, Secret};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
+use crate::data::Data;
 use crate::file::{StateError, StateFile, hexadecimal};
 use crate::identity::Identity;
-use crate::key::{MasterKey, Tree, draw};
+use crate::key::{MasterKey, Tree, draw, keep};
 use crate::model::Model;
+use crate::pairing::Pairings;
 use crate::pin::OwnerPin;
 use crate::status::StatusWord;
 
@@ -20,45 +22,41 @@ use crate::status::StatusWord;
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
     model: Model,
-    /// The key that the factory's certificate vouches for, on cards that have one.
-    identity: Option<Identity>,
-    /// What the first kind of channel keeps, on cards that speak it.
-    pairing: Option<Static>,
-    owner: Option<Owner>,
+    /// What the factory stored in the Ident applet, where there is one.
+    pub(crate) identity: Option<Identity>,
+    /// The Cash applet's own key.
+    #[serde(with = "hexadecimal")]
+    cash_key: Secret<32>,
+    pub(crate) data: Data,
+    /// What secure channel v1 keeps, on cards that speak it.
+    pub(crate) pairings: Option<Pairings>,
+    /// The tree that the PIN verified last opened. Only VERIFY PIN moves it.
+    pub(crate) tree: Tree,
+    pub(crate) owner: Option<Owner>,
 }
 
 impl State {
-    fn with(&self, owner: Option<Owner>) -> Self {
+    fn duplicate(&self) -> Self {
         Self {
             model: self.model,
             identity: self.identity.as_ref().map(Identity::duplicate),
-            pairing: self.pairing.as_ref().map(Static::duplicate),
-            owner,
+            cash_key: Secret::fill(|room| *room = *self.cash_key.expose()),
+            data: self.data.clone(),
+            pairings: self.pairings.as_ref().map(Pairings::duplicate),
+            tree: self.tree,
+            owner: self.owner.as_ref().map(Owner::duplicate),
         }
     }
-}
 
-/// The static key of secure channel v1, in the SELECT answer of every card before 4.0.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Static {
-    #[serde(with = "hexadecimal")]
-    key: Secret<32>,
-}
-
-impl Static {
-    fn draw(rng: &mut dyn CryptoRng) -> Self {
-        let key = draw(rng);
-        Self { key: Secret::fill(|room| room.copy_from_slice(key.to_bytes().as_slice())) }
-    }
-
-    /// Returns the key; nothing when a damaged file has none.
-    pub(crate) fn key(&self) -> Option<SecretKey> {
-        SecretKey::from_slice(self.key.expose()).ok()
-    }
-
-    fn duplicate(&self) -> Self {
-        Self { key: Secret::fill(|room| *room = *self.key.expose()) }
+    fn is_sound(&self) -> bool {
+        let pairings = match &self.pairings {
+            Some(pairings) => self.model.has_pairings() && pairings.is_sound(self.model),
+            None => !self.model.has_pairings(),
+        };
+        let owner = self.owner.as_ref().is_none_or(|owner| owner.is_sound(self.model));
+        let identity = self.identity.is_none() || self.model.has_identity();
+        let cash_key = SecretKey::from_slice(self.cash_key.expose()).is_ok();
+        pairings && owner && identity && cash_key && self.data.is_sound(self.model)
     }
 }
 
@@ -75,25 +73,32 @@ pub(crate) enum PinKind {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Owner {
     pub(crate) main: OwnerPin<6>,
-    pub(crate) duress: OwnerPin<6>,
+    /// Applets before 3.1 have none.
+    pub(crate) duress: Option<OwnerPin<6>>,
     pub(crate) puk: OwnerPin<12>,
-    /// The PIN last used. It names the tree too: in applet 4.0 nothing moves one without the other.
+    /// The PIN last used. Before 4.0, a SELECT makes it the main one.
     pub(crate) active: PinKind,
     pub(crate) key: Option<MasterKey>,
+    /// Where DERIVE KEY left off (before 4.0).
+    #[serde(with = "path")]
+    pub(crate) current: KeyPath,
+    /// The path that signs without a PIN; `m` is none (before 4.0).
+    #[serde(with = "path")]
+    pub(crate) pinless: KeyPath,
 }
 
 impl Owner {
     pub(crate) fn pin(&self, kind: PinKind) -> &OwnerPin<6> {
-        match kind {
-            PinKind::Main => &self.main,
-            PinKind::Duress => &self.duress,
+        match (kind, &self.duress) {
+            (PinKind::Duress, Some(duress)) => duress,
+            _ => &self.main,
         }
     }
 
     pub(crate) fn pin_mut(&mut self, kind: PinKind) -> &mut OwnerPin<6> {
-        match kind {
-            PinKind::Main => &mut self.main,
-            PinKind::Duress => &mut self.duress,
+        match (kind, &mut self.duress) {
+            (PinKind::Duress, Some(duress)) => duress,
+            _ => &mut self.main,
         }
     }
 
@@ -102,26 +107,27 @@ impl Owner {
         self.pin(self.active).tries()
     }
 
-    /// Returns the tree that the PIN last used opens.
-    pub(crate) fn tree(&self) -> Tree {
-        match self.active {
-            PinKind::Main => Tree::Standard,
-            PinKind::Duress => Tree::Duress,
-        }
+    /// Puts a key, or none, where there was another: no path outlives it.
+    pub(crate) fn replace_key(&mut self, key: Option<MasterKey>) {
+        self.key = key;
+        self.current = KeyPath::master();
+        self.pinless = KeyPath::master();
     }
 
-    fn is_sound(&self) -> bool {
-        let pins = self.main.is_sound() && self.duress.is_sound() && self.puk.is_sound();
-        pins && self.key.as_ref().is_none_or(MasterKey::is_sound)
+    fn is_sound(&self, model: Model) -> bool {
+        let pins = self.main.is_sound() && self.duress.as_ref().is_none_or(OwnerPin::is_sound) && self.puk.is_sound();
+        pins && self.duress.is_some() == model.has_duress() && self.key.as_ref().is_none_or(MasterKey::is_sound)
     }
 
     fn duplicate(&self) -> Self {
         Self {
             main: self.main.duplicate(),
-            duress: self.duress.duplicate(),
+            duress: self.duress.as_ref().map(OwnerPin::duplicate),
             puk: self.puk.duplicate(),
             active: self.active,
             key: self.key.as_ref().map(MasterKey::duplicate),
+            current: self.current.clone(),
+            pinless: self.pinless.clone(),
         }
     }
 }
@@ -135,19 +141,21 @@ pub(crate) struct Memory {
 
 impl Memory {
     /// Returns the memory of a card that was never initialised, with a fresh identity where it has one. Nothing is written.
+    ///
+    /// Of `rng` it takes 32 bytes for the identity key, 32 for that of the Cash applet, and then what a card before 4.0 needs.
     pub(crate) fn blank(model: Model, rng: &mut dyn CryptoRng, file: Option<StateFile>) -> Self {
         let identity = model.has_identity().then(|| Identity::draw(rng));
-        let pairing = model.has_pairings().then(|| Static::draw(rng));
-        Self { state: State { model, identity, pairing, owner: None }, file, fault: None }
+        let cash_key = keep(&draw(rng));
+        let pairings = model.has_pairings().then(|| Pairings::blank(model, rng));
+        let data = Data::installed(model);
+        let state = State { model, identity, cash_key, data, pairings, tree: Tree::Standard, owner: None };
+        Self { state, file, fault: None }
     }
 
     /// Returns the memory that `file` holds.
     pub(crate) fn read(file: StateFile) -> Result<Self, StateError> {
         let state = file.read()?;
-        let has_key = state.pairing.as_ref().map(|channel| channel.key().is_some());
-        let sound =
-            state.owner.as_ref().is_none_or(Owner::is_sound) && has_key == state.model.has_pairings().then_some(true);
-        if !sound {
+        if !state.is_sound() {
             return Err(file.damaged("its values are none a card writes"));
         }
         Ok(Self { state, file: Some(file), fault: None })
@@ -166,9 +174,28 @@ impl Memory {
         self.state.identity.as_ref()
     }
 
-    /// Returns what secure channel v1 keeps; nothing on 4.0.
-    pub(crate) fn pairing(&self) -> Option<&Static> {
-        self.state.pairing.as_ref()
+    pub(crate) fn data(&self) -> &Data {
+        &self.state.data
+    }
+
+    pub(crate) fn tree(&self) -> Tree {
+        self.state.tree
+    }
+
+    /// Returns the key of the Cash applet.
+    ///
+    /// # Errors
+    /// 6F00 never, but for a state that is none.
+    pub(crate) fn cash_key(&self) -> Result<SecretKey, StatusWord> {
+        SecretKey::from_slice(self.state.cash_key.expose()).map_err(|_| StatusWord::INTERNAL)
+    }
+
+    /// Returns what secure channel v1 keeps.
+    ///
+    /// # Errors
+    /// 6D00 on 4.0, which has none of its commands.
+    pub(crate) fn pairings(&self) -> Result<&Pairings, StatusWord> {
+        self.state.pairings.as_ref().ok_or(StatusWord::UNKNOWN_INS)
     }
 
     /// Returns what INIT wrote, or nothing on a blank card.
@@ -189,17 +216,36 @@ impl Memory {
     /// # Errors
     /// 6985 on a blank card; 6F00 when the change cannot be written.
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut Owner)) -> Result<(), StatusWord> {
-        let mut next = self.owner().ok_or(StatusWord::CONDITIONS)?.duplicate();
-        change(&mut next);
-        self.commit(Some(next))
+        if self.state.owner.is_none() {
+            return Err(StatusWord::CONDITIONS);
+        }
+        self.commit(|state| {
+            if let Some(owner) = &mut state.owner {
+                change(owner);
+            }
+        })
     }
 
-    /// Initialises the card, or makes it blank, in one transaction.
+    /// Changes what secure channel v1 keeps, in one transaction.
+    ///
+    /// # Errors
+    /// 6D00 on 4.0; 6F00 when the change cannot be written.
+    pub(crate) fn update_pairings(&mut self, change: impl FnOnce(&mut Pairings)) -> Result<(), StatusWord> {
+        self.pairings()?;
+        self.commit(|state| {
+            if let Some(pairings) = &mut state.pairings {
+                change(pairings);
+            }
+        })
+    }
+
+    /// Changes anything, in one transaction.
     ///
     /// # Errors
     /// 6F00 when the change cannot be written.
-    pub(crate) fn commit(&mut self, owner: Option<Owner>) -> Result<(), StatusWord> {
-        let next = self.state.with(owner);
+    pub(crate) fn commit(&mut self, change: impl FnOnce(&mut State)) -> Result<(), StatusWord> {
+        let mut next = self.state.duplicate();
+        change(&mut next);
         if let Some(file) = &self.file
             && let Err(error) = file.write(&next)
         {
@@ -208,5 +254,20 @@ impl Memory {
         }
         self.state = next;
         Ok(())
+    }
+}
+
+/// A path as text.
+mod path {
+    use proto::KeyPath;
+    use serde::de::{Deserialize, Error};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(path: &KeyPath, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(path)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<KeyPath, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }

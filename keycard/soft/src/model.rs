@@ -54,6 +54,41 @@ impl Model {
         self < Self::V4_0
     }
 
+    /// Returns how many hosts can be paired for good.
+    pub(crate) fn slots(self) -> u8 {
+        if self < Self::V3_2 { 5 } else { 10 }
+    }
+
+    /// Returns whether a pairing can live as long as a selection.
+    pub(crate) fn has_ephemeral_pairing(self) -> bool {
+        self == Self::V3_2
+    }
+
+    /// Returns whether INIT takes limits and a second PIN, and the card can be reset.
+    pub(crate) fn has_duress(self) -> bool {
+        self >= Self::V3_1
+    }
+
+    /// Returns whether there are data slots and a Cash applet.
+    pub(crate) fn has_data(self) -> bool {
+        self >= Self::V3_0
+    }
+
+    /// Returns whether NDEF is a file of 512 bytes that starts with its own length, written at an offset.
+    pub(crate) fn has_long_ndef(self) -> bool {
+        self >= Self::V3_2
+    }
+
+    /// Returns the seed lengths that LOAD KEY takes.
+    pub(crate) fn seed_lengths(self) -> std::ops::RangeInclusive<usize> {
+        if self < Self::V3_2 { 64..=64 } else { 16..=64 }
+    }
+
+    /// Returns the capabilities that SELECT shows: secure channel, keys, credentials, NDEF, and factory reset from 3.1 on.
+    pub(crate) fn capabilities(self) -> u8 {
+        if self.has_duress() { 0x1f } else { 0x0f }
+    }
+
     /// Returns whether there is an Ident applet, which holds the certificate that the factory issued.
     pub(crate) fn has_identity(self) -> bool {
         self >= Self::V3_1

@@ -1,6 +1,6 @@
 //! A PIN object as Java Card's `OwnerPIN` keeps it: value, limit, tries left.
 //!
-//! The invariant: nothing but [`OwnerPin::restore_tries`] raises the counter, and never above the limit.
+//! The invariant: nothing but [`OwnerPin::restore_tries`] and a new value raise the counter, and never above the limit.
 
 use proto::Secret;
 use serde::{Deserialize, Serialize};
@@ -37,8 +37,13 @@ impl<const N: usize> OwnerPin<N> {
         self.tries = self.limit;
     }
 
-    /// Compares in constant time, whatever the tries left.
-    pub(crate) fn is(&self, candidate: &[u8; N]) -> bool {
+    /// Takes a new value, with all its tries.
+    pub(crate) fn change(&mut self, value: &[u8; N]) {
+        *self = Self::new(Secret::fill(|room| *room = *value), self.limit);
+    }
+
+    /// Compares in constant time, whatever the tries left. A value of another length is another value.
+    pub(crate) fn is(&self, candidate: &[u8]) -> bool {
         self.value.expose().ct_eq(candidate).into()
     }
 

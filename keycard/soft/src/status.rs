@@ -14,11 +14,22 @@ impl StatusWord {
     /// Something must come first: a channel, a PIN, a key; or the rules forbid it.
     pub(crate) const CONDITIONS: Self = Self(0x6985);
     pub(crate) const WRONG_DATA: Self = Self(0x6a80);
+    /// SIGN has no such algorithm.
+    pub(crate) const NOT_SUPPORTED: Self = Self(0x6a81);
     pub(crate) const NOT_FOUND: Self = Self(0x6a82);
     pub(crate) const WRONG_P1_P2: Self = Self(0x6a86);
+    /// No pairing slot is free.
+    pub(crate) const FULL: Self = Self(0x6a84);
+    /// SIGN without a PIN, and no path to sign with.
+    pub(crate) const NO_PINLESS_PATH: Self = Self(0x6a88);
+    /// P1 asks for a source that there is none of.
+    pub(crate) const WRONG_SOURCE: Self = Self(0x6b00);
     pub(crate) const UNKNOWN_INS: Self = Self(0x6d00);
     /// An exception that the applet does not catch, or a memory that cannot be written.
     pub(crate) const INTERNAL: Self = Self(0x6f00);
+
+    /// What a decryption throws at wrong padding: "illegal use" (Java Card's CryptoException, reason 5).
+    pub(crate) const BAD_PADDING: Self = Self(0x6f05);
 
     /// Returns `63Cn`: a wrong PIN, `tries` left. The applet's limits keep `tries` below 16.
     pub(crate) fn wrong_pin(tries: u8) -> Self {

@@ -10,10 +10,9 @@ use softcard::{Model, SoftCard};
 const GET_STATUS: &str = "80f20000";
 
 #[test]
-fn only_the_keycard_instance_is_found() {
+fn only_whole_names_of_installed_applets_are_found() {
     let mut client = Client::new(SoftCard::in_memory(Model::V4_0, dice(1)));
-    for aid in [&[][..], &KEYCARD[..8], &KEYCARD[..1], &[0xd2, 0x76, 0, 0, 0x85, 1, 1], &[0xa0, 0, 0, 8, 4, 0, 1, 1, 2]]
-    {
+    for aid in [&[][..], &KEYCARD[..8], &KEYCARD[..1], &[0xa0, 0, 0, 8, 4, 0, 1, 1, 2]] {
         assert_eq!(client.select(aid).sw, 0x6a82, "{aid:02x?}");
     }
     assert_eq!(client.select(&KEYCARD).sw, 0x9000);

@@ -92,7 +92,7 @@ fn a_file_cut_anywhere_is_damaged() {
         assert!(matches!(refused(&path), StateError::Damaged { .. }), "cut at {length}");
         assert_eq!(fs::read(&path).unwrap(), &whole[..length], "left as found");
     }
-    fs::write(&path, [whole.clone(), vec![b' '; 5000]].concat()).unwrap();
+    fs::write(&path, [whole.clone(), vec![b' '; 20_000]].concat()).unwrap();
     assert!(matches!(refused(&path), StateError::Damaged { .. }), "too long");
     fs::write(&path, whole).unwrap();
     load(&path);

@@ -183,7 +183,7 @@ const LEGAL_WINNER: &str = "b059400ce0f55498a5527667e77048bb482ff6daa16c37b4b9e8
 #[test]
 fn the_synthetic_session_is_byte_exact() {
     // Dice: identity; one-time key and coin of the channel that prepares the card; the same of the one that counts.
-    let dice = TestDice::playing(&[&[3; 32][..], &[9; 32], &[0], &[2; 32], &[0]].concat());
+    let dice = TestDice::playing(&[&[3; 32][..], &[7; 32], &[9; 32], &[0], &[2; 32], &[0]].concat());
     let mut client = Client::new(SoftCard::in_memory(Model::V4_0, Box::new(dice)));
     client.select(&KEYCARD);
     client.open();

@@ -1,36 +1,61 @@
-//! EXPORT KEY (`80 C2 P1 P2 path`), the path always from the master key; P1 means nothing.
+//! EXPORT KEY (`80 C2 P1 P2 path`). Needs the PIN.
 //!
 //! ```text
 //! P2 00 private           A1 22 { 81 20 key(32) }
 //! P2 01 public            A1 43 { 80 41 key(65) }
-//! P2 02 extended public   A1 65 { 80 41 key(65) | 82 20 chain code(32) }
+//! P2 02 extended public   A1 65 { 80 41 key(65) | 82 20 chain code(32) }       from 3.1 on
 //! ```
 //!
+//! 4.0 takes every path from the master key and ignores P1. Before, P1's low bits say 00 the current path, 01 a path, 02 a
+//! path that becomes the current one, its high bits where the path starts. 2.2, and 3.0 for the current path, put the public
+//! key before the private one.
+//!
 //! The rule: a path is exportable if it starts with m/43'/60'/1581' and has five components or more, hardened or not. Only
-//! exportable paths give their private key; neither they nor `m` give an extended public key.
+//! exportable paths give their private key, and none of them an extended public key. Nor does `m` on 4.0; before, it comes
+//! with whatever chain code was derived last.
 
 use proto::KeyPath;
 use zeroize::Zeroizing;
 
 use crate::apdu::{Answer, Command};
 use crate::applet::Applet;
+use crate::model::Model;
+use crate::path::{LOW_BITS, Source, absolute, is_exportable, resolve};
 use crate::status::StatusWord;
 
 pub(crate) const INS: u8 = 0xc2;
 
-pub(crate) fn handle(applet: &Applet, command: &Command<'_>) -> Answer {
-    let owner = applet.unlocked()?;
-    let key = owner.key.as_ref().ok_or(StatusWord::CONDITIONS)?;
-    let form = Form::of(command.p2)?;
-    let path = path(command.data)?;
-    if !form.allows(&path) {
+pub(crate) fn handle(applet: &mut Applet, command: &Command<'_>) -> Answer {
+    let key = applet.unlocked_key()?;
+    let model = applet.memory.model();
+    let form = Form::of(command.p2, model)?;
+    let (path, becomes_current) = match model {
+        Model::V4_0 => (absolute(command.data, key.is_extended())?, false),
+        _ => {
+            let (source, becomes_current) = match command.p1 & LOW_BITS {
+                0x00 => (Source::Current, false),
+                0x01 => (Source::of_high_bits(command.p1), false),
+                0x02 => (Source::of_high_bits(command.p1), true),
+                _ => return Err(StatusWord::WRONG_P1_P2),
+            };
+            (resolve(applet.owner()?, source, command.data)?, becomes_current)
+        }
+    };
+    if !form.allows(&path, model) {
         return Err(StatusWord::CONDITIONS);
     }
-    let node = key.derive(&path, owner.tree())?;
+    let node = applet.derive(&path)?;
     let mut answer = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
     match form {
         Form::Private => {
-            answer.extend_from_slice(&[0xa1, 0x22, 0x81, 0x20]);
+            let both = model == Model::V2_2 || model == Model::V3_0 && command.p1 & LOW_BITS == 0;
+            if both {
+                answer.extend_from_slice(&[0xa1, 0x65, 0x80, 0x41]);
+                answer.extend_from_slice(&node.public());
+            } else {
+                answer.extend_from_slice(&[0xa1, 0x22]);
+            }
+            answer.extend_from_slice(&[0x81, 0x20]);
             answer.extend_from_slice(node.private().as_slice());
         }
         Form::Public => {
@@ -41,8 +66,11 @@ pub(crate) fn handle(applet: &Applet, command: &Command<'_>) -> Answer {
             answer.extend_from_slice(&[0xa1, 0x65, 0x80, 0x41]);
             answer.extend_from_slice(&node.public());
             answer.extend_from_slice(&[0x82, 0x20]);
-            answer.extend_from_slice(node.chain());
+            answer.extend_from_slice(node.chain().unwrap_or(&applet.last_chain).expose());
         }
+    }
+    if becomes_current {
+        applet.memory.update(|owner| owner.current = path)?;
     }
     Ok(answer)
 }
@@ -54,32 +82,22 @@ enum Form {
 }
 
 impl Form {
-    fn of(p2: u8) -> Result<Self, StatusWord> {
+    fn of(p2: u8, model: Model) -> Result<Self, StatusWord> {
         match p2 {
             0x00 => Ok(Self::Private),
             0x01 => Ok(Self::Public),
-            0x02 => Ok(Self::ExtendedPublic),
+            0x02 if model >= Model::V3_1 => Ok(Self::ExtendedPublic),
             _ => Err(StatusWord::WRONG_P1_P2),
         }
     }
 
-    fn allows(&self, path: &KeyPath) -> bool {
-        let exportable = path.is_in_eip_1581() && path.components().len() >= 5;
+    fn allows(&self, path: &KeyPath, model: Model) -> bool {
         match self {
-            Self::Private => exportable,
+            Self::Private => is_exportable(path),
             Self::Public => true,
-            Self::ExtendedPublic => !exportable && !path.is_master(),
+            Self::ExtendedPublic => !is_exportable(path) && (model < Model::V4_0 || !path.is_master()),
         }
     }
-}
-
-/// Reads a path of at most ten components.
-fn path(bytes: &[u8]) -> Result<KeyPath, StatusWord> {
-    // The applet keeps the length in a signed byte: from 128 on it runs into an exception instead of its own check.
-    if bytes.len() >= 128 && bytes.len().is_multiple_of(4) {
-        return Err(StatusWord::INTERNAL);
-    }
-    KeyPath::from_bytes(bytes).map_err(|_| StatusWord::WRONG_DATA)
 }
 
 const MAX_ANSWER: usize = 2 + 2 + 65 + 2 + 32;

@@ -4,15 +4,16 @@
 
 use zeroize::Zeroizing;
 
-use super::load_key::load_seed;
-use crate::apdu::Answer;
+use super::load_key::keep;
+use crate::apdu::{Answer, Command};
 use crate::applet::Applet;
+use crate::key::MasterKey;
 
 pub(crate) const INS: u8 = 0xd4;
 
-pub(crate) fn handle(applet: &mut Applet) -> Answer {
+pub(crate) fn handle(applet: &mut Applet, _: &Command<'_>) -> Answer {
     applet.unlocked()?;
     let mut seed = Zeroizing::new([0u8; 64]);
     applet.rng.fill_bytes(seed.as_mut_slice());
-    load_seed(applet, seed.as_slice())
+    keep(applet, MasterKey::from_seed(seed.as_slice()))
 }

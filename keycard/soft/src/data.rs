@@ -1,0 +1,127 @@
+//! The three data slots (applet 3.0 and later): public, NDEF, cash. NDEF and Cash applets show theirs to everybody.
+//!
+//! ```text
+//! public, cash   at most 127 bytes, replaced whole
+//! NDEF           3.0, 3.1: the content, replaced whole
+//!                3.2, 4.0: a file of 512 bytes that starts with the length(2) of what follows, written at an offset
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::file::hexadecimal;
+use crate::model::Model;
+use crate::status::StatusWord;
+
+/// The content of the slots. FACTORY RESET clears the public one only.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Data {
+    #[serde(with = "hexadecimal::open")]
+    pub(crate) public: Vec<u8>,
+    #[serde(with = "hexadecimal::open")]
+    ndef: Vec<u8>,
+    #[serde(with = "hexadecimal::open")]
+    pub(crate) cash: Vec<u8>,
+}
+
+/// Which slot a P1 names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DataSlot {
+    Public,
+    Ndef,
+    Cash,
+}
+
+impl DataSlot {
+    /// # Errors
+    /// 6A86 for a P1 that names none.
+    pub(crate) fn of(p1: u8) -> Result<Self, StatusWord> {
+        match p1 {
+            0x00 => Ok(Self::Public),
+            0x01 => Ok(Self::Ndef),
+            0x02 => Ok(Self::Cash),
+            _ => Err(StatusWord::WRONG_P1_P2),
+        }
+    }
+}
+
+impl Data {
+    /// Returns what installers leave: nothing, and their own parameters where the Cash applet takes them for data.
+    pub(crate) fn installed(model: Model) -> Self {
+        let ndef = if model.has_long_ndef() { vec![0; FILE] } else { Vec::new() };
+        Self { public: Vec::new(), ndef, cash: vec![0xc9, 0x00] }
+    }
+
+    /// Puts data into a slot.
+    ///
+    /// # Errors
+    /// 6A80 for too much of it, or an offset outside the file.
+    pub(crate) fn store(&mut self, slot: DataSlot, p2: u8, data: &[u8], model: Model) -> Result<(), StatusWord> {
+        let room = match slot {
+            DataSlot::Public => &mut self.public,
+            DataSlot::Cash => &mut self.cash,
+            DataSlot::Ndef if model.has_long_ndef() => {
+                let start = offset(p2, model).ok_or(StatusWord::WRONG_DATA)?;
+                let room = self.ndef.get_mut(start..start + data.len()).ok_or(StatusWord::WRONG_DATA)?;
+                room.copy_from_slice(data);
+                return Ok(());
+            }
+            DataSlot::Ndef => {
+                self.ndef = data.to_vec();
+                return Ok(());
+            }
+        };
+        if data.len() > MAX_DATA {
+            return Err(StatusWord::WRONG_DATA);
+        }
+        *room = data.to_vec();
+        Ok(())
+    }
+
+    /// Returns what GET DATA shows of a slot.
+    ///
+    /// # Errors
+    /// 6A86 for an offset at or past the end of the NDEF file (4.0).
+    pub(crate) fn show(&self, slot: DataSlot, p2: u8, model: Model) -> Result<&[u8], StatusWord> {
+        match slot {
+            DataSlot::Public => Ok(&self.public),
+            DataSlot::Cash => Ok(&self.cash),
+            DataSlot::Ndef if model == Model::V4_0 => {
+                let rest = self.ndef().get(usize::from(p2) * 4..).filter(|rest| !rest.is_empty());
+                let rest = rest.ok_or(StatusWord::WRONG_P1_P2)?;
+                Ok(if rest.len() < 245 { rest } else { rest.split_at(244).0 })
+            }
+            DataSlot::Ndef => {
+                let whole = self.ndef();
+                Ok(whole.split_at_checked(MAX_ANSWER).map_or(whole, |(start, _)| start))
+            }
+        }
+    }
+
+    /// Returns the NDEF file as far as it says that it goes.
+    pub(crate) fn ndef(&self) -> &[u8] {
+        match self.ndef.split_first_chunk::<2>() {
+            Some((length, rest)) if self.ndef.len() == FILE => {
+                let length = usize::from(u16::from_be_bytes(*length)).min(rest.len());
+                self.ndef.split_at(2 + length).0
+            }
+            _ => &self.ndef,
+        }
+    }
+
+    /// Returns whether this can be what the model wrote.
+    pub(crate) fn is_sound(&self, model: Model) -> bool {
+        let ndef = if model.has_long_ndef() { self.ndef.len() == FILE } else { self.ndef.len() <= 255 };
+        ndef && self.public.len() <= MAX_DATA && self.cash.len() <= MAX_DATA
+    }
+}
+
+/// Returns where P2 points to, in steps of four bytes. 3.2 takes it for a signed byte.
+fn offset(p2: u8, model: Model) -> Option<usize> {
+    (model == Model::V4_0 || p2 < 0x80).then_some(usize::from(p2) * 4)
+}
+
+const FILE: usize = 512;
+const MAX_DATA: usize = 127;
+/// The longest answer that fits into the channel of 3.2.
+const MAX_ANSWER: usize = 223;
