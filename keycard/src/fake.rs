@@ -68,7 +68,7 @@ impl CardTransport for Script {
     }
 }
 
-fn bytes(text: &str) -> Vec<u8> {
+pub(crate) fn bytes(text: &str) -> Vec<u8> {
     hex::decode(text.replace(' ', "")).unwrap()
 }
 
@@ -88,7 +88,7 @@ pub(crate) enum Harm {
 }
 
 impl Harm {
-    fn befall(&self, answer: &mut Vec<u8>) -> Result<(), TransportError> {
+    pub(crate) fn befall(&self, answer: &mut Vec<u8>) -> Result<(), TransportError> {
         match self {
             Self::Replace(bytes) => *answer = bytes.clone(),
             Self::Cut(count) => answer.truncate(answer.len().saturating_sub(*count)),
@@ -159,6 +159,12 @@ impl FakeCard {
     /// The next SELECT finds it initialised.
     pub(crate) fn then_initialised(mut self) -> Self {
         self.selects.push_back(select_data(0x13, None));
+        self
+    }
+
+    /// The next SELECT finds it blank.
+    pub(crate) fn then_blank(mut self) -> Self {
+        self.selects.push_back(select_data(0x00, None));
         self
     }
 

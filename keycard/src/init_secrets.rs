@@ -80,6 +80,12 @@ impl InitSecrets {
         &self.pairing
     }
 
+    /// Takes any pairing secret: recordings were made with the default one.
+    #[cfg(test)]
+    pub(crate) fn recorded_with(self, pairing: PairingSecret) -> Self {
+        Self { pairing, ..self }
+    }
+
     /// PIN and PUK: what every INIT begins with.
     pub(crate) fn numbers(&self) -> [&[u8]; 2] {
         [self.pin.expose(), self.puk.expose()]

@@ -135,3 +135,75 @@ pub enum Changed {
 fn named<T: ToString>(value: &Option<T>) -> String {
     value.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, identity_key, public, selected};
+    use crate::fake_v1::FakeV1;
+    use crate::version::Version;
+
+    fn info(fake: FakeV1) -> ApplicationInfo {
+        selected(fake).info().clone()
+    }
+
+    fn v1() -> (Known, ApplicationInfo) {
+        let info = info(FakeV1::initialised(Version::V3_1).holding(KeyUid::from([7; 32])));
+        let known = Known {
+            id: info.card_id(),
+            generation: Generation::V1,
+            identity: Some(identity_key()),
+            key_uid: info.key_uid,
+            channel_key: info.channel_key().copied(),
+        };
+        (known, info)
+    }
+
+    fn v2() -> (Known, ApplicationInfo) {
+        let info = selected(FakeCard::initialised()).info().clone();
+        let identity = Some(*info.certificate().unwrap().identity());
+        let known =
+            Known { id: info.card_id(), generation: Generation::V2, identity, key_uid: None, channel_key: None };
+        (known, info)
+    }
+
+    #[test]
+    fn the_same_card_of_either_generation_is_the_same() {
+        for (known, info) in [v1(), v2()] {
+            assert_eq!(known.check(&info), Ok(()));
+        }
+    }
+
+    /// Attack 10: a 4.0 card made to look like 3.x, and the other way round.
+    #[test]
+    fn another_generation_is_refused_first_of_all() {
+        for (known, info) in [(v2().0, v1().1), (v1().0, v2().1)] {
+            let changed = known.check(&info).unwrap_err();
+            assert!(matches!(changed, Changed::Generation { .. }), "{changed}");
+            assert!(changed.to_string().contains("a device may stand in between"), "{changed}");
+        }
+    }
+
+    #[test]
+    fn each_difference_is_named_with_its_evidence() {
+        let (known, info) = v1();
+        let other = Known { id: CardId::Instance([9; 16]), ..known.clone() };
+        assert_eq!(other.check(&info), Err(Changed::Card { known: other.id, found: info.card_id() }));
+        let other = Known { channel_key: Some(public(9)), ..known.clone() };
+        assert_eq!(other.check(&info), Err(Changed::ChannelKey { card: known.id }));
+        let other = Known { key_uid: None, ..known.clone() };
+        let changed = other.check(&info).unwrap_err();
+        assert!(changed.to_string().contains("it was none"), "{changed}");
+        assert!(matches!(known.check_identity(&Identity::Uncertified), Err(Changed::Identity { found: None, .. })));
+        let (known, info) = v2();
+        let other = Known { identity: Some(public(9)), ..known };
+        assert!(matches!(other.check(&info), Err(Changed::Identity { .. })));
+    }
+
+    #[test]
+    fn a_card_that_was_reset_is_blank_and_no_other_card() {
+        let (known, _) = v1();
+        let blank = crate::fake::blank(FakeV1::blank(Version::V3_1)).info().clone();
+        assert_eq!(known.check(&blank), Err(Changed::Blank { card: known.id }));
+    }
+}

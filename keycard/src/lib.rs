@@ -36,9 +36,13 @@ mod version;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod fake_v1;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod transcript;
+#[cfg(test)]
+mod transcript_v1;
 
 pub use access::Access;
 pub use application_info::{ApplicationInfo, Kind};

@@ -50,3 +50,57 @@ impl<T: CardTransport> Card<Selected, T> {
         Ok(info)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, Harm, recorded, selected};
+    use crate::fake_v1::FakeV1;
+    use crate::version::Version;
+
+    fn reset<T: CardTransport>(transport: T) -> Result<Card<Blank, T>, Failed<T>> {
+        let card = selected(transport);
+        let mut receipt = recorded(card.request(Operation::FactoryReset));
+        card.factory_reset(&mut receipt)
+    }
+
+    #[test]
+    fn a_3_1_is_blank_afterwards_and_named_after_its_new_key() {
+        let before = selected(FakeV1::initialised(Version::V3_1)).id();
+        let card = reset(FakeV1::initialised(Version::V3_1)).unwrap();
+        assert!(matches!(card.id(), proto::CardId::Blank(_)));
+        assert_ne!(card.id(), before);
+        let fake = card.into_transport();
+        assert_eq!(fake.plain_commands()[1], [0x80, 0xFD, 0xAA, 0x55]);
+        assert_eq!(fake.commands(), 3, "SELECT, FACTORY RESET, SELECT");
+    }
+
+    #[test]
+    fn a_4_0_is_blank_afterwards_and_the_same_card() {
+        let before = selected(FakeCard::initialised()).id();
+        let card = reset(FakeCard::initialised().then_blank()).unwrap();
+        assert_eq!(card.id(), before);
+    }
+
+    /// Attack 6: the outer status word lies; only a fresh SELECT counts.
+    #[test]
+    fn a_success_that_erased_nothing_is_no_success() {
+        let failed = reset(FakeV1::initialised(Version::V3_1).disobedient()).err().unwrap();
+        assert!(matches!(failed.error, CardError::Answer { .. }));
+        let failed = reset(FakeCard::initialised()).err().unwrap();
+        assert!(matches!(failed.error, CardError::Status { command: NAME, .. }), "{}", failed.error);
+    }
+
+    #[test]
+    fn a_refusal_that_erased_the_card_is_a_success_all_the_same() {
+        let fake = FakeV1::initialised(Version::V3_1).harmed(1, Harm::Replace(vec![0x6F, 0x00]));
+        assert!(reset(fake).is_ok());
+    }
+
+    #[test]
+    fn applets_before_3_1_are_not_asked() {
+        let failed = reset(FakeV1::initialised(Version::V3_0)).err().unwrap();
+        assert!(matches!(failed.error, CardError::Unsupported { .. }));
+        assert_eq!(failed.transport.commands(), 1);
+    }
+}

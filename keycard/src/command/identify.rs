@@ -85,3 +85,70 @@ fn parse(answer: Answer, challenge: [u8; 32]) -> Result<Identification, CardErro
     let signature = inside.rest().to_vec();
     Ok(Identification { challenge, signature, certificate })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, blank, identity_certificate, selected, trust};
+    use crate::fake_v1::{FakeV1, trust_v1};
+    use crate::version::Version;
+
+    #[test]
+    fn a_card_with_a_certificate_signs_our_challenge() {
+        let mut card = selected(FakeV1::initialised(Version::V3_1));
+        let proof = card.identify(&trust(), [7; 32]).unwrap().certified().unwrap().clone();
+        assert_eq!((proof.challenge, proof.certificate), ([7; 32], identity_certificate()));
+        assert!(proof.verify().is_ok());
+        let altered = Identification { challenge: [8; 32], ..proof };
+        assert!(matches!(altered.verify(), Err(CardError::Impostor)));
+        card.identify(&trust(), [9; 32]).unwrap();
+        assert_eq!(card.into_transport().commands(), 2, "SELECT, and IDENTIFY CARD once");
+    }
+
+    /// KC-01, attack 3: a certificate of another card, replayed.
+    #[test]
+    fn a_card_that_cannot_sign_with_the_key_of_its_certificate_is_an_impostor() {
+        let mut card = selected(FakeV1::initialised(Version::V3_2).signing_with(9));
+        assert!(matches!(card.identify(&trust(), [7; 32]), Err(CardError::Impostor)));
+    }
+
+    #[test]
+    fn a_card_that_nobody_vouches_for_is_taken_only_when_that_is_allowed() {
+        for fake in [FakeV1::initialised(Version::V3_1).uncertified(), FakeV1::initialised(Version::V3_0)] {
+            let mut card = selected(fake);
+            let refused = card.identify(&trust(), [7; 32]);
+            assert!(matches!(refused, Err(CardError::Untrusted(Untrusted::NoCertificate { .. }))));
+            assert!(card.identify(&trust_v1(), [7; 32]).unwrap().certified().is_none());
+        }
+        let mut card = selected(FakeV1::initialised(Version::V3_1));
+        let refused = card.identify(&Trust::production().with_uncertified_cards(), [7; 32]);
+        assert!(
+            matches!(refused, Err(CardError::Untrusted(Untrusted::TestAuthority { .. }))),
+            "it has one, a test one"
+        );
+    }
+
+    #[test]
+    fn a_card_that_is_too_old_is_sent_nothing_and_a_blank_one_may_say_so_itself() {
+        let mut card = selected(FakeV1::initialised(Version::V3_0));
+        assert_eq!(card.identify(&trust_v1(), [7; 32]).unwrap(), &Identity::Older);
+        assert_eq!(card.into_transport().commands(), 1, "only SELECT");
+        let mut card = blank(FakeV1::blank(Version::V2_2));
+        assert_eq!(card.identify(&trust_v1(), [7; 32]).unwrap(), &Identity::Older);
+        assert_eq!(card.into_transport().commands(), 2);
+    }
+
+    #[test]
+    fn a_3_1_that_claims_not_to_know_the_command_is_refused() {
+        let fake = FakeV1::initialised(Version::V3_1).harmed(1, crate::fake::Harm::Replace(vec![0x6D, 0x00]));
+        let mut card = selected(fake);
+        assert!(matches!(card.identify(&trust_v1(), [7; 32]), Err(CardError::Status { .. })));
+    }
+
+    #[test]
+    fn a_4_0_is_not_asked() {
+        let mut card = selected(FakeCard::initialised());
+        assert!(matches!(card.identify(&trust(), [7; 32]), Err(CardError::Misuse { .. })));
+        assert_eq!(card.into_transport().commands(), 1);
+    }
+}

@@ -23,7 +23,7 @@ use crate::apdu::Command;
 use crate::application_info::{ApplicationInfo, Kind};
 use crate::card::{Blank, Card, Selected};
 use crate::certificate::Certificate;
-use crate::channel::cbc::{self, BLOCK};
+use crate::channel::cbc::{self, BLOCK, Block};
 use crate::command::{open, select};
 use crate::error::{CardError, Failed};
 use crate::identification::Identity;
@@ -100,7 +100,10 @@ impl<T: CardTransport> Card<Blank, T> {
     ) -> Result<ApplicationInfo, CardError> {
         // Only 3.1 and newer know the command, and they alone take the long form.
         let long = !matches!(self.identify(trust, challenge)?, Identity::Older);
-        let command = one_shot(channel_key, secrets, long, rng)?;
+        let ours = k256::SecretKey::generate_from_rng(rng);
+        let mut iv = [0; BLOCK];
+        rng.fill_bytes(&mut iv);
+        let command = one_shot(channel_key, secrets, long, &ours, &iv)?;
         recorded.spend(&self.request(Operation::Init))?;
         exchange(&mut self.transport, command)?.bare_success(NAME, WITH_DATA)?;
         let info = self.select_again()?;
@@ -137,20 +140,18 @@ fn one_shot(
     channel_key: &ChatKey,
     secrets: &InitSecrets,
     long: bool,
-    rng: &mut dyn CryptoRng,
+    ours: &k256::SecretKey,
+    iv: &Block,
 ) -> Result<Command, CardError> {
-    let ours = k256::SecretKey::generate_from_rng(rng);
-    let mut iv = [0; BLOCK];
-    rng.fill_bytes(&mut iv);
     let shared = k256::ecdh::diffie_hellman(ours.to_nonzero_scalar(), channel_key.as_point().as_affine());
     let [pin, puk] = secrets.numbers();
     let (tries, duress) = secrets.limits_and_duress();
     let (tries, duress) = if long { (&tries[..], &duress[..]) } else { (&[][..], &[][..]) };
     let mut sealed = cbc::padded(0, &[pin, puk, secrets.pairing().expose(), tries, duress]);
     let cipher = Aes256::new(shared.raw_secret_bytes());
-    cbc::encrypt(&cipher, &iv, &mut sealed);
+    cbc::encrypt(&cipher, iv, &mut sealed);
     let client = ChatKey::from(ours.public_key()).to_bytes();
-    Command::with_body([0x80, 0xFE, 0x00, 0x00], &[&[0x41], &client, &iv, &sealed])
+    Command::with_body([0x80, 0xFE, 0x00, 0x00], &[&[0x41], &client, iv, &sealed])
 }
 
 #[cfg(test)]
@@ -158,7 +159,9 @@ mod tests {
     use proto::TestDice;
 
     use super::*;
-    use crate::fake::{FakeCard, blank, recorded, secrets, trust};
+    use crate::fake::{FakeCard, Harm, blank, recorded, secrets, trust};
+    use crate::fake_v1::{FakeV1, trust_v1};
+    use crate::version::Version;
 
     #[test]
     fn a_blank_card_is_initialised_with_the_long_form_and_a_duress_pin_of_its_own() {
@@ -208,5 +211,85 @@ mod tests {
         let failed = card.init(&trust(), &secrets(), &mut receipt, &mut TestDice::seeded(5)).err().unwrap();
         assert!(matches!(failed.error, CardError::Status { command: "INIT", .. }));
         assert!(receipt.is_spent());
+    }
+
+    fn init_v1<T: CardTransport>(fake: T, trust: &Trust) -> Result<Card<Selected, T>, Failed<T>> {
+        let card = blank(fake);
+        let mut receipt = recorded(card.request(Operation::Init));
+        card.init(trust, &secrets(), &mut receipt, &mut TestDice::seeded(5))
+    }
+
+    /// Reference section 9.4, V1: the plaintext of INIT, but for the pairing secret.
+    #[test]
+    fn a_blank_3_1_gets_the_long_form_and_has_its_name_from_then_on() {
+        let card = init_v1(FakeV1::blank(Version::V3_1), &trust()).unwrap();
+        assert_eq!(card.info().version, Some(Version::V3_1));
+        assert!(matches!(card.id(), proto::CardId::Instance(_)));
+        let secrets = secrets();
+        let fake = card.into_transport();
+        let plaintext = fake.init().unwrap();
+        assert_eq!(&plaintext[..18], b"000000012345678901");
+        assert_eq!(&plaintext[18..50], secrets.pairing().expose());
+        assert_eq!(&plaintext[50..], b"\x03\x05024680");
+        assert_eq!(fake.commands(), 4, "SELECT, IDENTIFY CARD, INIT, SELECT");
+    }
+
+    #[test]
+    fn an_older_card_gets_the_short_form() {
+        for version in [Version::V2_2, Version::V3_0] {
+            let card = init_v1(FakeV1::blank(version), &trust_v1()).unwrap();
+            assert_eq!(card.info().version, Some(version));
+            assert_eq!(card.into_transport().init().unwrap().len(), 50);
+        }
+    }
+
+    #[test]
+    fn a_card_that_nobody_vouches_for_gets_no_pin() {
+        for fake in [FakeV1::blank(Version::V3_0), FakeV1::blank(Version::V3_2).uncertified()] {
+            let failed = init_v1(fake, &trust()).err().unwrap();
+            assert!(matches!(failed.error, CardError::Untrusted(_)));
+            assert!(failed.transport.init().is_none());
+        }
+    }
+
+    /// Attack 10: somebody answers for a 3.1 that it does not know IDENTIFY CARD, so that it gets no duress PIN.
+    #[test]
+    fn a_card_that_turns_out_newer_than_it_claimed_is_an_error() {
+        let fake = FakeV1::blank(Version::V3_1).harmed(1, Harm::Replace(vec![0x6D, 0x00]));
+        let failed = init_v1(fake, &trust_v1()).err().unwrap();
+        let CardError::Answer { what } = failed.error else { panic!("{}", failed.error) };
+        assert!(what.contains("another version"), "{what}");
+    }
+
+    #[test]
+    fn a_card_of_v1_that_did_nothing_is_an_error() {
+        let failed = init_v1(FakeV1::blank(Version::V3_1).disobedient(), &trust()).err().unwrap();
+        assert!(matches!(failed.error, CardError::Answer { what: "a blank card after INIT" }));
+    }
+
+    #[test]
+    fn the_one_shot_encryption_is_that_of_keycard_py() {
+        // keycard-py `tests/test_vectors.py`: card key, one-time key, IV, PIN 123456, PUK 123456789012, secret "A" x 32.
+        let channel_key = hex::decode(
+            "04525481c70263f79c29092e95cfc972e0eb427ea31fe6cc6c96787eb12205737d431929f0837c66a4ee514578a7d5eb78087927851b15\
+             b691a79cdea431bd63d9",
+        )
+        .unwrap();
+        let ours = hex::decode("e3b9a83efa7b113bac4562a77c496de21a9f91a17fa8dcb2384ed7154bb43c5c").unwrap();
+        let iv = hex::decode("d2c5feedf4bdb935057f8c78cf92395e").unwrap().try_into().unwrap();
+        let secrets = InitSecrets::new(
+            b"123456".as_slice().try_into().unwrap(),
+            b"123456789012".as_slice().try_into().unwrap(),
+            &mut TestDice::seeded(1),
+        )
+        .with_pairing(proto::Secret::fill(|bytes| bytes.fill(b'A')).into())
+        .unwrap();
+        let key = ChatKey::try_from(channel_key.as_slice()).unwrap();
+        let command = one_shot(&key, &secrets, false, &k256::SecretKey::from_slice(&ours).unwrap(), &iv).unwrap();
+        assert_eq!(
+            hex::encode(&command.body()[82..]),
+            "4707ca7edf4218c416f252967da55f1b6e2e65f0ffa0305f71501f53aa283fd5aaa8b049e75288c01034f25893db43d4db4bd6dfc4a654\
+             6658dd22227082aa58"
+        );
     }
 }

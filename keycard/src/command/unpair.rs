@@ -39,3 +39,46 @@ impl<T: CardTransport> Card<Unlocked, T> {
 
 /// Above it the applet takes the number for a negative one.
 const MAX_SLOT: u8 = 0x7f;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, recorded};
+    use crate::fake_v1::{FakeV1, unlocked};
+    use crate::version::Version;
+
+    fn unpair(fake: FakeV1, slot: u8) -> (Result<bool, CardError>, FakeV1) {
+        let mut card = unlocked(fake);
+        let mut receipt = recorded(card.request(Operation::Unpair(slot)));
+        let result = card.unpair(slot, &mut receipt);
+        (result, card.into_transport())
+    }
+
+    #[test]
+    fn a_slot_is_freed_and_one_that_is_not_there_is_told_apart() {
+        let (result, fake) = unpair(FakeV1::initialised(Version::V3_1).answering("9000"), 3);
+        assert!(result.unwrap());
+        assert_eq!(fake.inner_commands().last().unwrap(), &[0x80, 0x13, 3, 0]);
+        assert!(!unpair(FakeV1::initialised(Version::V3_1).answering("6a86"), 5).0.unwrap());
+        assert!(unpair(FakeV1::initialised(Version::V3_1).answering("6985"), 5).0.is_err());
+        assert!(unpair(FakeV1::initialised(Version::V3_1).answering("019000"), 5).0.is_err());
+    }
+
+    #[test]
+    fn what_the_applet_stumbles_over_is_not_sent() {
+        for (version, slot) in [(Version::V3_1, 0x80), (Version::V3_2, 0xFE), (Version::V3_1, Pairing::EPHEMERAL)] {
+            let (result, fake) = unpair(FakeV1::initialised(version), slot);
+            assert!(result.is_err());
+            assert_eq!(fake.inner_commands().len(), 2, "GET STATUS and VERIFY PIN");
+        }
+        assert!(unpair(FakeV1::initialised(Version::V3_2).answering("9000"), Pairing::EPHEMERAL).0.unwrap());
+    }
+
+    #[test]
+    fn a_4_0_has_nothing_to_unpair() {
+        let mut card = crate::fake::unlocked(FakeCard::initialised());
+        let mut receipt = recorded(card.request(Operation::Unpair(0)));
+        assert!(matches!(card.unpair(0, &mut receipt), Err(CardError::Unsupported { .. })));
+        assert!(!receipt.is_spent());
+    }
+}
