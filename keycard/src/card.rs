@@ -18,6 +18,7 @@ use crate::application_info::ApplicationInfo;
 use crate::channel::Channel;
 use crate::error::CardError;
 use crate::identification::Identity;
+use crate::known_keys::KnownKeys;
 use crate::opening::Opening;
 use crate::transport::{CardTransport, exchange};
 
@@ -52,6 +53,35 @@ pub struct Secured {
 /// The PIN is validated: keys may be loaded and exported.
 pub struct Unlocked {
     pub(crate) session: Box<Session>,
+    /// What the card's public keys must be.
+    pub(crate) known: KnownKeys,
+}
+
+/// [`Secured`] or [`Unlocked`]: a state with an open channel.
+pub trait Open: open::Channelled {}
+
+impl Open for Secured {}
+
+impl Open for Unlocked {}
+
+mod open {
+    use super::{Secured, Session, Unlocked};
+
+    pub trait Channelled {
+        fn session(&mut self) -> &mut Session;
+    }
+
+    impl Channelled for Secured {
+        fn session(&mut self) -> &mut Session {
+            &mut self.session
+        }
+    }
+
+    impl Channelled for Unlocked {
+        fn session(&mut self) -> &mut Session {
+            &mut self.session
+        }
+    }
 }
 
 /// What SELECT finds.
@@ -105,15 +135,23 @@ impl<T> Card<Unlocked, T> {
     }
 }
 
-impl<T: CardTransport> Card<Unlocked, T> {
+impl<T> Card<Unlocked, T> {
+    /// Tells what the card's public keys must be; what it shows is compared from then on. Without this the card is only
+    /// held to what it showed itself.
+    pub fn expect_keys(&mut self, known: KnownKeys) {
+        self.state.known = known;
+    }
+}
+
+impl<S: Open, T: CardTransport> Card<S, T> {
     /// Sends one command through the channel.
     pub(crate) fn call(&mut self, command: &Command) -> Result<Answer, CardError> {
-        self.state.session.call(&mut self.transport, command)
+        self.state.session().call(&mut self.transport, command)
     }
 }
 
 /// An open channel and the evidence of its opening.
-pub(crate) struct Session {
+pub struct Session {
     pub(crate) channel: Channel,
     pub(crate) opening: Opening,
 }

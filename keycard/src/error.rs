@@ -1,6 +1,6 @@
 //! What can go wrong between the host and a card, sorted by who can act.
 
-use proto::{Fingerprint, KeyPath};
+use proto::{Fingerprint, KeyPath, KeyUid};
 
 use crate::known::Changed;
 use crate::pairing::Unpaired;
@@ -48,15 +48,30 @@ pub enum CardError {
     /// The secure channel is gone and its keys are wiped: start again from SELECT.
     #[error("the secure channel to the card is lost: {0}; select the card again")]
     ChannelLost(#[from] Lost),
-    /// The card holds another key than the seed gives: a wrong tree (duress mode), or a card that does not do BIP-32.
-    #[error("the card's key at {path} is {found}, the seed gives {expected}; the card is in duress mode or faulty")]
+    /// The card holds another key than the seed gives, or than it showed before: a wrong tree (duress mode), or a card that
+    /// does not do BIP-32.
+    #[error("the card's key at {path} is {found}, expected was {expected}; the card is in duress mode or faulty")]
     OtherKey {
         /// Where the two differ first.
         path: KeyPath,
-        /// The key computed from the seed.
+        /// The key computed from the seed, or known from before.
         expected: Fingerprint,
-        /// The key that the card exported.
+        /// The card's key.
         found: Fingerprint,
+    },
+    /// The card's master key is not that of its account.
+    #[error("the card's master key is of the account {found}, not of {expected}; the card is faulty")]
+    OtherAccount {
+        /// The account that the card named.
+        expected: KeyUid,
+        /// The account of its master key.
+        found: KeyUid,
+    },
+    /// A signature of the card is of another message, or by another key, than it was asked for.
+    #[error("the card's signature is not that of the key {expected} over what it was asked to sign")]
+    FalseSignature {
+        /// The key that should have signed.
+        expected: Fingerprint,
     },
     /// There is no record on disk of this very request, so nothing was asked of the card.
     #[error("nothing was asked of the card: {0}")]

@@ -5,8 +5,11 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use proto::Secret;
 
-/// The 64 bytes that LOAD KEY takes.
-pub struct Seed(Secret<64>);
+/// What LOAD KEY takes: 64 bytes for the words of BIP-39, 16 to 64 for other ways to keep a seed.
+pub struct Seed {
+    bytes: Secret<64>,
+    length: usize,
+}
 
 impl Seed {
     /// Returns the seed of these words.
@@ -22,13 +25,25 @@ impl Seed {
     /// Returns the seed with these bytes. The caller wipes its own copy.
     #[must_use]
     pub fn from_bytes(bytes: &[u8; 64]) -> Self {
-        Self(Secret::fill(|room| room.copy_from_slice(bytes)))
+        Self { bytes: Secret::fill(|room| room.copy_from_slice(bytes)), length: bytes.len() }
+    }
+
+    /// Returns the seed with these bytes, 16 to 64. The caller wipes its own copy.
+    ///
+    /// # Errors
+    /// [`SeedError::Length`].
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, SeedError> {
+        let length = bytes.len();
+        if !(16..=64).contains(&length) {
+            return Err(SeedError::Length { found: length });
+        }
+        Ok(Self { bytes: Secret::fill(|room| room.split_at_mut(length).0.copy_from_slice(bytes)), length })
     }
 
     /// Returns the bytes.
     #[must_use]
-    pub fn expose(&self) -> &[u8; 64] {
-        self.0.expose()
+    pub fn expose(&self) -> &[u8] {
+        self.bytes.expose().split_at(self.length).0
     }
 }
 
@@ -60,6 +75,20 @@ impl Mnemonic {
         lower.push_str(words);
         lower.make_ascii_lowercase();
         bip39::Mnemonic::parse_in_normalized(bip39::Language::English, &lower).map(Self).map_err(SeedError::from)
+    }
+
+    /// Returns the words with these numbers in the English list, from 0.
+    ///
+    /// # Errors
+    /// [`SeedError`].
+    pub(crate) fn from_numbers(numbers: &[u16]) -> Result<Self, SeedError> {
+        let list = bip39::Language::English.word_list();
+        let mut words = Zeroizing::new(String::with_capacity(24 * 9));
+        for (number, position) in numbers.iter().zip(1..) {
+            words.push_str(list.get(usize::from(*number)).ok_or(SeedError::UnknownWord { position })?);
+            words.push(' ');
+        }
+        Self::parse(&words)
     }
 
     /// Returns the words, one space between them, to be shown once to their owner.
@@ -102,6 +131,12 @@ pub enum SeedError {
     UnknownWord {
         /// Which one.
         position: usize,
+    },
+    /// A seed that is too short or too long.
+    #[error("a seed has 16 to 64 bytes, this one has {found}")]
+    Length {
+        /// How many bytes it has.
+        found: usize,
     },
     /// Each word is in the list, together they are no mnemonic.
     #[error("the words do not fit together; check their order, and each against what was written down")]
@@ -186,6 +221,27 @@ mod tests {
                 Some(SeedError::WordCount { found: count })
             );
         }
+    }
+
+    #[test]
+    fn a_seed_has_16_to_64_bytes() {
+        for length in [16, 33, 64] {
+            assert_eq!(Seed::from_slice(&vec![7; length]).unwrap().expose(), vec![7; length]);
+        }
+        for length in [0, 15, 65] {
+            assert_eq!(Seed::from_slice(&vec![7; length]).err(), Some(SeedError::Length { found: length }));
+        }
+    }
+
+    #[test]
+    fn numbers_are_words_of_the_list_and_nothing_above_it() {
+        let mut numbers = [0; 12];
+        numbers[11] = 3;
+        assert_eq!(*Mnemonic::from_numbers(&numbers).unwrap().expose(), ABANDON);
+        numbers[11] = 4;
+        assert_eq!(Mnemonic::from_numbers(&numbers).err(), Some(SeedError::Checksum));
+        numbers[4] = 2048;
+        assert_eq!(Mnemonic::from_numbers(&numbers).err(), Some(SeedError::UnknownWord { position: 5 }));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use k256::ecdsa::signature::hazmat::PrehashVerifier as _;
 use k256::ecdsa::{Signature, VerifyingKey};
-use proto::{ChatKey, Digest};
+use proto::{ChatKey, Digest, Fingerprint, RecoverableSignature};
 
 use crate::error::CardError;
 use crate::tlv::Reader;
@@ -27,6 +27,32 @@ pub(crate) fn parse(der: &[u8]) -> Result<Signature, CardError> {
 /// Returns whether `signer` signed `digest`. High S is taken: the applet does not lower it in OPEN SECURE CHANNEL.
 pub(crate) fn verifies(signature: &Signature, digest: &Digest, signer: &ChatKey) -> bool {
     VerifyingKey::from(signer.as_point()).verify_prehash(digest.as_bytes(), &signature.normalize_s()).is_ok()
+}
+
+/// Returns the low-S form of `signature` with the number that recovers `signer` from it.
+///
+/// # Errors
+/// [`CardError::FalseSignature`] when `signer` did not sign `digest`.
+pub(crate) fn recoverable(
+    signature: &Signature,
+    digest: &Digest,
+    signer: &ChatKey,
+) -> Result<RecoverableSignature, CardError> {
+    let (r, s) = signature.normalize_s().split_bytes();
+    let mut bytes = [0; RecoverableSignature::LEN];
+    for (room, byte) in bytes.iter_mut().zip(r.into_iter().chain(s)) {
+        *room = byte;
+    }
+    for v in 0..4 {
+        if let Some(last) = bytes.last_mut() {
+            *last = v;
+        }
+        let candidate = RecoverableSignature::from(bytes);
+        if candidate.recover(digest).as_ref() == Some(signer) {
+            return Ok(candidate);
+        }
+    }
+    Err(CardError::FalseSignature { expected: Fingerprint::of(signer) })
 }
 
 fn scalar(reader: &mut Reader<'_>) -> Result<[u8; 32], CardError> {

@@ -19,6 +19,8 @@ impl StatusWord {
     pub(crate) const WRONG_PARAMETERS: Self = Self(0x6A86);
     /// An instruction that the applet does not know, or not in this state.
     pub(crate) const UNKNOWN_INSTRUCTION: Self = Self(0x6D00);
+    /// Data of the wrong form.
+    pub(crate) const MALFORMED: Self = Self(0x6A80);
     /// No such applet on this card.
     pub(crate) const NOT_FOUND: Self = Self(0x6A82);
 
@@ -42,9 +44,12 @@ impl StatusWord {
             0x6984 => "no such key can be derived",
             0x6985 => "something is missing first: a key, the PIN, or a path that may leave the card",
             0x6a80 => "malformed data",
+            0x6a81 => "no such algorithm",
             0x6a82 => "no such applet",
             0x6a84 => "no free pairing slot",
             0x6a86 => "wrong parameters",
+            0x6a88 => "no key signs without a PIN",
+            0x6b00 => "no such form of the command, or the master key, which has no parent",
             0x6d00 => "unknown command, or not in this state",
             _ => "unexpected status word",
         }

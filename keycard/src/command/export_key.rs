@@ -1,22 +1,29 @@
-//! EXPORT KEY `80 C2 01 P2 Lc path`, and what the host adds to the card's own rule.
+//! EXPORT KEY `80 C2 P1 P2 Lc path`, and what the host adds to the card's own rule.
 //!
 //! ```text
+//! P1 = 01                   the path from m
 //! P2 = 00 private           A1 22 { 81 20 k }
 //! P2 = 01 public            A1 43 { 80 41 key }
-//! P2 = 02 extended public   A1 65 { 80 41 key, 82 20 chain code }
+//! P2 = 02 extended public   A1 65 { 80 41 key, 82 20 chain code }       3.1 and later
 //! ```
+//! Up to 3.0 the public key of `m` comes out only while it is the current key (P1 = 00), or becomes that (P1 = 02); asked
+//! with P1 = 01 the card gives the key that it derived last. Relative paths are never sent: which key they name is a
+//! matter of who used the card before.
+//!
 //! Private keys are asked for by [`ExportPath`] only. The card gives extended public keys of `m/43'/60'/1581'` and one
 //! level below, which together with a child's private key give the whole subtree away: here they are refused, and so is
-//! that of `m`.
+//! that of `m`. A key must be the one known for its path, if one is; a private key is known by its public half.
 
 use audit::{Operation, Recorded};
 use proto::{ChatKey, ExportPath, KeyPath, Secret};
 
 use crate::apdu::{Answer, Command};
 use crate::card::{Card, Unlocked};
+use crate::derivation;
 use crate::error::CardError;
 use crate::tlv::Reader;
 use crate::transport::CardTransport;
+use crate::version::Feature;
 
 const NAME: &str = "EXPORT KEY";
 
@@ -33,26 +40,32 @@ impl<T: CardTransport> Card<Unlocked, T> {
     ///
     /// # Errors
     /// [`CardError::NotRecorded`] before anything is sent; [`CardError::Status`] (6985: no key on the card);
-    /// [`CardError::Answer`] also for a number that is no private key; [`CardError::ChannelLost`],
-    /// [`CardError::Transport`].
+    /// [`CardError::Answer`] also for a number that is no private key; [`CardError::OtherKey`]: the key left the card all
+    /// the same; [`CardError::ChannelLost`], [`CardError::Transport`].
     pub fn export_private(&mut self, path: &ExportPath, recorded: &mut Recorded) -> Result<Secret<32>, CardError> {
         recorded.spend(&self.request(Operation::ExportPrivate(path.clone())))?;
-        parse_private(self.call(&private(path.as_path())?)?)
+        let (secret, key) = parse_private(self.call(&private(path.as_path())?)?)?;
+        self.state.known.learn(path.as_path(), &key)?;
+        Ok(secret)
     }
 
-    /// Returns the public key at `path`.
+    /// Returns the public key at `path`. Up to 3.0, asking for that of `m` makes it the card's current key.
     ///
     /// # Errors
-    /// As [`Card::export_private`].
+    /// As [`Card::export_private`]; [`CardError::OtherAccount`] for a master key that is not of the expected key UID.
     pub fn export_public(&mut self, path: &KeyPath, recorded: &mut Recorded) -> Result<ChatKey, CardError> {
         recorded.spend(&self.request(Operation::ExportPublic(path.clone())))?;
-        parse_public(self.call(&public(path)?)?)
+        let key = self.ask_public(path)?;
+        self.state.known.learn(path, &key)?;
+        Ok(key)
     }
 
     /// Returns the extended public key at `path`.
     ///
     /// # Errors
-    /// [`CardError::Misuse`] for `m`, `m/43'/60'/1581'` and everything below; else as [`Card::export_private`].
+    /// [`CardError::Misuse`] for `m`, `m/43'/60'/1581'` and everything below, [`CardError::Unsupported`] up to 3.0: before
+    /// anything is sent. [`CardError::OtherKey`] also when a key below it is known and does not follow from it; else as
+    /// [`Card::export_private`].
     pub fn export_extended_public(
         &mut self,
         path: &KeyPath,
@@ -63,36 +76,44 @@ impl<T: CardTransport> Card<Unlocked, T> {
                 what: "extended public keys of m and at or below m/43'/60'/1581' never leave a card",
             });
         }
+        self.require(Feature::ExtendedPublic, "EXPORT KEY with the chain code")?;
         recorded.spend(&self.request(Operation::ExportExtendedPublic(path.clone())))?;
-        parse_extended_public(self.call(&extended_public(path)?)?)
+        let extended = parse_extended_public(self.call(&command(0x01, 0x02, path)?)?)?;
+        self.state.known.check_extended(path, &extended)?;
+        self.state.known.learn(path, &extended.key)?;
+        Ok(extended)
+    }
+
+    /// Asks for a public key under the caller's record.
+    pub(crate) fn ask_public(&mut self, path: &KeyPath) -> Result<ChatKey, CardError> {
+        let source = if !path.is_master() || self.supports(Feature::ExtendedPublic) {
+            0x01
+        } else if self.current_path()?.is_master() {
+            0x00
+        } else {
+            0x02
+        };
+        parse_public(self.call(&command(source, 0x01, path)?)?)
     }
 }
 
 pub(crate) fn private(path: &KeyPath) -> Result<Command, CardError> {
-    command(0x00, path)
+    command(0x01, 0x00, path)
 }
 
-pub(crate) fn public(path: &KeyPath) -> Result<Command, CardError> {
-    command(0x01, path)
+fn command(source: u8, form: u8, path: &KeyPath) -> Result<Command, CardError> {
+    Command::with_body([0x80, 0xC2, source, form], &[&path.to_bytes()])
 }
 
-fn extended_public(path: &KeyPath) -> Result<Command, CardError> {
-    command(0x02, path)
-}
-
-fn command(form: u8, path: &KeyPath) -> Result<Command, CardError> {
-    Command::with_body([0x80, 0xC2, 0x01, form], &[&path.to_bytes()])
-}
-
-fn parse_private(answer: Answer) -> Result<Secret<32>, CardError> {
+fn parse_private(answer: Answer) -> Result<(Secret<32>, ChatKey), CardError> {
     let data = answer.success(NAME)?;
     let mut inside = Reader::new(&data, "a malformed private key").only(0xA1)?;
     let secret = inside.array::<32>(0x81)?;
     inside.end()?;
-    if k256::SecretKey::from_slice(secret).is_err() {
-        return Err(CardError::Answer { what: "a private key of zero, or not below the order of the curve" });
-    }
-    Ok(Secret::fill(|room| room.copy_from_slice(secret)))
+    let secret = Secret::fill(|room| room.copy_from_slice(secret));
+    let key = derivation::public_key(&secret)
+        .ok_or(CardError::Answer { what: "a private key of zero, or not below the order of the curve" })?;
+    Ok((secret, key))
 }
 
 pub(crate) fn parse_public(answer: Answer) -> Result<ChatKey, CardError> {

@@ -6,6 +6,7 @@ use proto::KeyUid;
 use crate::apdu::{Answer, Command};
 use crate::card::{Card, Unlocked};
 use crate::error::CardError;
+use crate::known_keys::KnownKeys;
 use crate::transport::CardTransport;
 
 impl<T: CardTransport> Card<Unlocked, T> {
@@ -18,6 +19,7 @@ impl<T: CardTransport> Card<Unlocked, T> {
         recorded.spend(&self.request(Operation::GenerateKey))?;
         let uid = parse(self.call(&Command::new([0x80, 0xD4, 0x00, 0x00]))?)?;
         self.info.key_uid = Some(uid);
+        self.state.known = KnownKeys::of(uid);
         Ok(uid)
     }
 }

@@ -1,14 +1,26 @@
-//! LOAD KEY `80 D0 03 00 40 seed(64)` → key UID(32), and the check that the card makes of the seed what BIP-32 says.
+//! LOAD KEY `80 D0 P1 00 Lc data` → key UID(32), and the check that the card makes of it what the host computes.
+//!
+//! ```text
+//! P1 = 01  A1 22 { 81 20 key }                        a key without chain code: nothing can be derived from it
+//! P1 = 02  A1 44 { 81 20 key, 82 20 chain code }
+//! P1 = 03  seed of BIP-32: 64 bytes; from 3.2 on 16 to 64
+//! P1 = 04  LEE seed of 16 to 64 bytes                 applet 4.0
+//! ```
+//! For a chain code that is not there the applet looks one byte past the data, into what a command before left: about one
+//! in 256 such commands answers 6A80. So that one form is sent a second time, under the same record.
 
 use audit::{Operation, Recorded};
-use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, KeyUid};
+use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, KeyUid, Secret};
 
 use crate::apdu::{Answer, Command};
 use crate::card::{Card, Unlocked};
-use crate::command::export_key;
+use crate::derivation::{self, ExtendedSecret, Tree};
 use crate::error::CardError;
+use crate::known_keys::KnownKeys;
 use crate::seed::Seed;
+use crate::status_word::StatusWord;
 use crate::transport::CardTransport;
+use crate::version::Feature;
 
 impl<T: CardTransport> Card<Unlocked, T> {
     /// Puts the key of `seed` onto the card, which replaces any other without asking, and returns its account.
@@ -17,28 +29,82 @@ impl<T: CardTransport> Card<Unlocked, T> {
     /// host, which has the seed, could compute what is read for that: the record of LOAD KEY covers it.
     ///
     /// # Errors
-    /// [`CardError::NotRecorded`] before anything is sent; [`CardError::OtherKey`] when the card derives other keys (in
-    /// duress mode `m` agrees and the chat key does not): the key is on the card all the same; [`CardError::Misuse`] for
-    /// a seed that gives no key; [`CardError::Status`], [`CardError::Answer`], [`CardError::ChannelLost`],
-    /// [`CardError::Transport`].
+    /// [`CardError::Unsupported`] for a seed of other than 64 bytes up to 3.1, [`CardError::Misuse`] for one that gives no
+    /// key, [`CardError::NotRecorded`]: before anything is sent. [`CardError::OtherKey`] and [`CardError::OtherAccount`]
+    /// when the card derives other keys (in duress mode `m` agrees and the chat key does not): the key is on the card all
+    /// the same. [`CardError::Status`], [`CardError::Answer`], [`CardError::ChannelLost`], [`CardError::Transport`].
     pub fn load_seed(&mut self, seed: &Seed, recorded: &mut Recorded) -> Result<KeyUid, CardError> {
-        let chat = ExportPath::chat();
-        let paths = [&KeyPath::master(), chat.as_path()];
-        let expected_keys = expected_keys(seed, paths)?;
-        let [master, _] = expected_keys;
-        recorded.spend(&self.request(Operation::LoadKey))?;
-        let uid = parse(self.call(&command(seed)?)?)?;
+        if seed.expose().len() != 64 {
+            self.require(Feature::SeedLengths, "LOAD KEY of a seed that has not 64 bytes")?;
+        }
+        self.load_tree(Operation::LoadKey, &command(seed)?, &Tree::of_seed(seed.expose()), recorded)
+    }
+
+    /// Puts a key and its chain code onto the card, as [`Card::load_seed`] does.
+    ///
+    /// # Errors
+    /// As [`Card::load_seed`].
+    pub fn load_extended_key(&mut self, key: &ExtendedSecret, recorded: &mut Recorded) -> Result<KeyUid, CardError> {
+        let body: [&[u8]; 4] = [&[0xA1, 0x44, 0x81, 0x20], key.key.expose(), &[0x82, 0x20], key.chain_code.expose()];
+        let command = Command::with_body([0x80, 0xD0, 0x02, 0x00], &body)?;
+        self.load_tree(Operation::LoadExtendedKey, &command, &Tree::of_key(key), recorded)
+    }
+
+    /// Puts a LEE seed onto the card, as [`Card::load_seed`] does. The card then derives other keys than BIP-32.
+    ///
+    /// # Errors
+    /// As [`Card::load_seed`]; [`CardError::Unsupported`] up to 3.2.
+    pub fn load_lee_seed(&mut self, seed: &Seed, recorded: &mut Recorded) -> Result<KeyUid, CardError> {
+        self.require(Feature::Lee, "LOAD KEY of a LEE seed")?;
+        let command = Command::with_body([0x80, 0xD0, 0x04, 0x00], &[seed.expose()])?;
+        self.load_tree(Operation::LoadLeeSeed, &command, &Tree::of_lee_seed(seed.expose()), recorded)
+    }
+
+    /// Puts a key without chain code onto the card: it has no other key than `m`, and no duress mode.
+    ///
+    /// # Errors
+    /// As [`Card::load_seed`].
+    pub fn load_key_pair(&mut self, key: &Secret<32>, recorded: &mut Recorded) -> Result<KeyUid, CardError> {
+        const NO_KEY: CardError =
+            CardError::Misuse { what: "a private key is a number from 1 to the order of the curve" };
+        let expected = derivation::public_key(key).ok_or(NO_KEY)?;
+        let command = Command::with_body([0x80, 0xD0, 0x01, 0x00], &[&[0xA1, 0x22, 0x81, 0x20], key.expose()])?;
+        recorded.spend(&self.request(Operation::LoadKeyPair))?;
+        let mut answer = self.call(&command)?;
+        if answer.status == StatusWord::MALFORMED {
+            answer = self.call(&command)?;
+        }
+        self.loaded(answer, &[(KeyPath::master(), expected)])
+    }
+
+    fn load_tree(
+        &mut self,
+        operation: Operation,
+        command: &Command,
+        tree: &Tree,
+        recorded: &mut Recorded,
+    ) -> Result<KeyUid, CardError> {
+        let paths = [KeyPath::master(), ExportPath::chat().as_path().clone()];
+        let keys = tree.public_keys(paths.each_ref())?;
+        recorded.spend(&self.request(operation))?;
+        let answer = self.call(command)?;
+        let expected: Vec<_> = paths.into_iter().zip(keys).collect();
+        self.loaded(answer, &expected)
+    }
+
+    /// Compares the card's keys with those that the host computed; the first is the master key.
+    fn loaded(&mut self, answer: Answer, computed: &[(KeyPath, ChatKey)]) -> Result<KeyUid, CardError> {
+        let uid = parse(answer)?;
         self.info.key_uid = Some(uid);
-        for (path, expected) in paths.into_iter().zip(expected_keys) {
-            let found = export_key::parse_public(self.call(&export_key::public(path)?)?)?;
-            if found != expected {
-                let (expected, found) = (Fingerprint::of(&expected), Fingerprint::of(&found));
-                return Err(CardError::OtherKey { path: path.clone(), expected, found });
+        let mut known = KnownKeys::default();
+        for (path, key) in computed {
+            known.insert(path.clone(), Fingerprint::of(key));
+            known.check(path, &self.ask_public(path)?)?;
+            if path.is_master() && uid != KeyUid::of_master(key) {
+                return Err(CardError::OtherAccount { expected: uid, found: KeyUid::of_master(key) });
             }
         }
-        if uid != KeyUid::of_master(&master) {
-            return Err(CardError::Answer { what: "a key UID that is not of the master key" });
-        }
+        self.state.known = known;
         Ok(uid)
     }
 }
@@ -50,23 +116,6 @@ pub(crate) fn command(seed: &Seed) -> Result<Command, CardError> {
 pub(crate) fn parse(answer: Answer) -> Result<KeyUid, CardError> {
     let data = answer.success("LOAD KEY")?;
     KeyUid::try_from(data.as_slice()).map_err(|_| CardError::Answer { what: "a malformed answer to LOAD KEY" })
-}
-
-/// Returns the public keys that BIP-32 gives for `seed` at `paths`.
-///
-/// The keys of the `bip32` crate print, clone and compare: they live in this function and nowhere else in the package.
-fn expected_keys<const N: usize>(seed: &Seed, paths: [&KeyPath; N]) -> Result<[ChatKey; N], CardError> {
-    const NO_KEY: CardError = CardError::Misuse { what: "the seed gives no key; take another one" };
-    let master = bip32::XPrv::new(seed.expose()).map_err(|_| NO_KEY)?;
-    let mut keys = Vec::with_capacity(N);
-    for path in paths {
-        let mut key = master.clone();
-        for component in path.components() {
-            key = key.derive_child(bip32::ChildNumber(*component)).map_err(|_| NO_KEY)?;
-        }
-        keys.push(ChatKey::from(k256::PublicKey::from(key.private_key().verifying_key())));
-    }
-    keys.try_into().map_err(|_| NO_KEY)
 }
 
 #[cfg(test)]
@@ -81,7 +130,8 @@ mod tests {
     const UID: &str = "16f5b9c7657df5e0b45016292d852a36622fb39b63c28017ccf21633270858f1";
 
     fn keys(seed: &Seed, paths: &[&str]) -> Vec<String> {
-        let key = |path: &&str| expected_keys(seed, [&path.parse().unwrap()]).unwrap()[0];
+        let tree = Tree::of_seed(seed.expose());
+        let key = |path: &&str| tree.public_keys([&path.parse().unwrap()]).unwrap()[0];
         paths.iter().map(|path| hex::encode(key(path).to_bytes())).collect()
     }
 
@@ -117,7 +167,7 @@ mod tests {
     #[test]
     fn the_key_uid_of_the_counting_seed_is_that_of_the_applet() {
         let seed = Seed::from_bytes(&std::array::from_fn(|i| i as u8));
-        let [master] = expected_keys(&seed, [&KeyPath::master()]).unwrap();
+        let [master] = Tree::of_seed(seed.expose()).public_keys([&KeyPath::master()]).unwrap();
         assert_eq!(
             KeyUid::of_master(&master).to_string(),
             "013b89b98c76046c1973a898aa11016eade5051242632b77853cfe3ed7d8fc2f"
@@ -174,7 +224,7 @@ mod tests {
     #[test]
     fn a_card_with_another_master_or_key_uid_is_an_error() {
         assert!(matches!(loaded(UID, CHAT, CHAT), Err(CardError::OtherKey { path, .. }) if path.is_master()));
-        assert!(matches!(loaded(&"07".repeat(32), MASTER, CHAT), Err(CardError::Answer { .. })));
+        assert!(matches!(loaded(&"07".repeat(32), MASTER, CHAT), Err(CardError::OtherAccount { .. })));
         assert!(matches!(loaded("07", MASTER, CHAT), Err(CardError::Answer { .. })));
     }
 

@@ -1,10 +1,20 @@
-//! GET STATUS `80 F2 00 00` → `A3 09 { 02 01 PIN tries, 02 01 PUK tries, 01 01 FF|00 }`. It needs no PIN.
+//! GET STATUS `80 F2 P1 00`. It needs no PIN.
+//!
+//! ```text
+//! P1 = 00  A3 09 { 02 01 PIN tries, 02 01 PUK tries, 01 01 FF|00 }
+//! P1 = 01  the path of the current key, 4 bytes a component (up to 3.2)
+//! ```
+
+use proto::KeyPath;
 
 use crate::apdu::{Answer, Command};
-use crate::card::{Card, Secured, Session, Unlocked};
+use crate::card::{Card, Open, Secured, Session, Unlocked};
 use crate::error::CardError;
 use crate::tlv::Reader;
 use crate::transport::CardTransport;
+use crate::version::Feature;
+
+const NAME: &str = "GET STATUS";
 
 /// What the card says of itself inside the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +33,7 @@ impl Status {
     }
 
     pub(crate) fn parse(answer: Answer) -> Result<Self, CardError> {
-        let data = answer.success("GET STATUS")?;
+        let data = answer.success(NAME)?;
         let mut inside = Reader::new(&data, "a malformed answer to GET STATUS").only(0xA3)?;
         let [pin_tries] = *inside.array(0x02)?;
         let [puk_tries] = *inside.array(0x02)?;
@@ -60,6 +70,19 @@ impl<T: CardTransport> Card<Unlocked, T> {
     /// [`CardError::ChannelLost`], [`CardError::Transport`], [`CardError::Answer`], [`CardError::Status`].
     pub fn status(&mut self) -> Result<Status, CardError> {
         Status::ask(&mut self.state.session, &mut self.transport)
+    }
+}
+
+impl<S: Open, T: CardTransport> Card<S, T> {
+    /// Returns the path of the card's current key (DERIVE KEY).
+    ///
+    /// # Errors
+    /// [`CardError::Unsupported`] on 4.0, which has none; [`CardError::ChannelLost`], [`CardError::Transport`],
+    /// [`CardError::Answer`], [`CardError::Status`].
+    pub fn current_path(&mut self) -> Result<KeyPath, CardError> {
+        self.require(Feature::CurrentPath, "GET STATUS of the current path")?;
+        let data = self.call(&Command::new([0x80, 0xF2, 0x01, 0x00]))?.success(NAME)?;
+        KeyPath::from_bytes(&data).map_err(|_| CardError::Answer { what: "a malformed current path" })
     }
 }
 

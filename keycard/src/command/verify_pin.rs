@@ -10,6 +10,7 @@ use proto::Pin;
 use crate::apdu::Command;
 use crate::card::{Card, Secured, Unlocked};
 use crate::error::CardError;
+use crate::known_keys::KnownKeys;
 use crate::pairing::Unpaired;
 use crate::status_word::StatusWord;
 use crate::transport::CardTransport;
@@ -39,7 +40,7 @@ impl<T: CardTransport> Card<Secured, T> {
         }
         match self.send(pin) {
             Ok(None) => {
-                let state = Unlocked { session: self.state.session };
+                let state = Unlocked { session: self.state.session, known: KnownKeys::default() };
                 Ok(Card { state, info: self.info, transport: self.transport })
             }
             Ok(Some(tries)) => {

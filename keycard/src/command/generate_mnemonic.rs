@@ -1,0 +1,49 @@
+//! GENERATE MNEMONIC `80 D2 n 00` → two bytes a word, its number in the BIP-39 list; n is the number of checksum bits, 4
+//! to 8. The card keeps nothing: the words are the only copy, and the host sees them.
+
+use audit::{Operation, Recorded};
+use zeroize::Zeroizing;
+
+use crate::apdu::{Answer, Command};
+use crate::card::{Card, Open};
+use crate::error::CardError;
+use crate::seed::{Mnemonic, SeedError};
+use crate::transport::CardTransport;
+
+const NAME: &str = "GENERATE MNEMONIC";
+
+impl<S: Open, T: CardTransport> Card<S, T> {
+    /// Returns words whose entropy the card drew. Their checksum is verified here.
+    ///
+    /// # Errors
+    /// [`CardError::Misuse`] for another number of words than 12, 15, 18, 21 or 24, [`CardError::NotRecorded`]: before
+    /// anything is sent. [`CardError::Answer`] also for words that are no mnemonic; [`CardError::Status`],
+    /// [`CardError::ChannelLost`], [`CardError::Transport`].
+    pub fn generate_mnemonic(&mut self, words: u8, recorded: &mut Recorded) -> Result<Mnemonic, CardError> {
+        if !matches!(words, 12 | 15 | 18 | 21 | 24) {
+            return Err(CardError::Misuse { what: "a mnemonic has 12, 15, 18, 21 or 24 words" });
+        }
+        recorded.spend(&self.request(Operation::GenerateMnemonic(words)))?;
+        // One checksum bit for each three words.
+        let answer = self.call(&Command::new([0x80, 0xD2, words / 3, 0x00]))?;
+        parse(answer, words)
+    }
+}
+
+fn parse(answer: Answer, words: u8) -> Result<Mnemonic, CardError> {
+    const MALFORMED: CardError = CardError::Answer { what: "a malformed mnemonic" };
+    let data = answer.success(NAME)?;
+    let (numbers, rest) = data.as_chunks::<2>();
+    if numbers.len() != usize::from(words) || !rest.is_empty() {
+        return Err(MALFORMED);
+    }
+    let mut numbers_of_words = Zeroizing::new([0; 24]);
+    for (room, number) in numbers_of_words.iter_mut().zip(numbers) {
+        *room = u16::from_be_bytes(*number);
+    }
+    let (numbers, _) = numbers_of_words.split_at(usize::from(words));
+    Mnemonic::from_numbers(numbers).map_err(|error| match error {
+        SeedError::Checksum => CardError::Answer { what: "a mnemonic whose checksum does not fit" },
+        _ => MALFORMED,
+    })
+}

@@ -1,0 +1,43 @@
+//! SET PINLESS PATH `80 C1 00 00 Lc path`: whoever has the card signs with that key, with no PIN and no channel. Without a
+//! path nobody does. Up to 3.2.
+
+use audit::{Operation, Recorded};
+use proto::KeyPath;
+
+use crate::apdu::Command;
+use crate::card::{Card, Unlocked};
+use crate::error::CardError;
+use crate::transport::CardTransport;
+use crate::version::Feature;
+
+const NAME: &str = "SET PINLESS PATH";
+
+impl<T: CardTransport> Card<Unlocked, T> {
+    /// Lets the key at `path` sign without a PIN.
+    ///
+    /// # Errors
+    /// [`CardError::Unsupported`], [`CardError::Misuse`] for `m`, which the card takes for no path at all,
+    /// [`CardError::NotRecorded`]: before anything is sent. [`CardError::Status`], [`CardError::Answer`],
+    /// [`CardError::ChannelLost`], [`CardError::Transport`].
+    pub fn set_pinless_path(&mut self, path: &KeyPath, recorded: &mut Recorded) -> Result<(), CardError> {
+        if path.is_master() {
+            return Err(CardError::Misuse { what: "the master key never signs without a PIN" });
+        }
+        self.set_pinless(Operation::SetPinlessPath(path.clone()), &path.to_bytes(), recorded)
+    }
+
+    /// Lets no key sign without a PIN.
+    ///
+    /// # Errors
+    /// As [`Card::set_pinless_path`].
+    pub fn clear_pinless_path(&mut self, recorded: &mut Recorded) -> Result<(), CardError> {
+        self.set_pinless(Operation::ClearPinlessPath, &[], recorded)
+    }
+
+    fn set_pinless(&mut self, operation: Operation, path: &[u8], recorded: &mut Recorded) -> Result<(), CardError> {
+        self.require(Feature::PinlessPath, NAME)?;
+        recorded.spend(&self.request(operation))?;
+        let command = Command::with_body([0x80, 0xC1, 0x00, 0x00], &[path])?;
+        self.call(&command)?.bare_success(NAME, "an answer to SET PINLESS PATH with data")
+    }
+}
