@@ -134,7 +134,10 @@ impl SoftCard {
     fn select(&mut self, aid: &[u8]) -> Vec<u8> {
         self.applet.deselect();
         let model = self.model();
-        let (selected, answer) = match aid {
+        // The beginning of a name selects the first instance whose name it is the beginning of.
+        let is_name = aid.len() >= SHORTEST_AID;
+        let instance = INSTANCES.into_iter().find(|instance| is_name && instance.starts_with(aid));
+        let (selected, answer) = match instance.unwrap_or_default() {
             KEYCARD_INSTANCE => (Selected::Keycard, self.applet.select()),
             NDEF_INSTANCE => (Selected::Ndef(NdefApplet::default()), done()),
             CASH_INSTANCE if model.has_data() => (Selected::Cash, cash::select(&self.applet.memory)),
@@ -154,6 +157,10 @@ fn is_select_by_name(command: &Command<'_>) -> bool {
     matches!((command.cla, command.ins, command.p1, command.p2), (0x00, 0xa4, 0x04, 0x00))
 }
 
+/// A registered provider, without more (ISO/IEC 7816-4, section 8.2.1.2).
+const SHORTEST_AID: usize = 5;
+/// In the order of their installation.
+const INSTANCES: [&[u8]; 4] = [KEYCARD_INSTANCE, NDEF_INSTANCE, CASH_INSTANCE, IDENT_INSTANCE];
 /// The default instance of the Keycard applet: package, applet 01, index 01.
 const KEYCARD_INSTANCE: &[u8] = &[0xa0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x01, 0x01, 0x01];
 /// The type 4 tag that the NFC Forum names.

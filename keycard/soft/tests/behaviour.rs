@@ -10,12 +10,17 @@ use softcard::{Model, SoftCard};
 const GET_STATUS: &str = "80f20000";
 
 #[test]
-fn only_whole_names_of_installed_applets_are_found() {
+fn an_applet_is_found_by_its_name_or_the_beginning_of_it() {
     let mut client = Client::new(SoftCard::in_memory(Model::V4_0, dice(1)));
-    for aid in [&[][..], &KEYCARD[..8], &KEYCARD[..1], &[0xa0, 0, 0, 8, 4, 0, 1, 1, 2]] {
+    for aid in [&[][..], &KEYCARD[..1], &KEYCARD[..4], &[0xa0, 0, 0, 8, 4, 0, 1, 1, 2], &[&KEYCARD[..], &[1]].concat()]
+    {
         assert_eq!(client.select(aid).sw, 0x6a82, "{aid:02x?}");
     }
-    assert_eq!(client.select(&KEYCARD).sw, 0x9000);
+    let whole = client.select(&KEYCARD);
+    assert_eq!(whole.sw, 0x9000);
+    for length in 5..KEYCARD.len() {
+        assert_eq!(client.select(&KEYCARD[..length]).data, whole.data, "{length} bytes of it");
+    }
     let mut with_le = vec![0x00, 0xa4, 0x04, 0x00, 9];
     with_le.extend_from_slice(&KEYCARD);
     with_le.push(0);
