@@ -29,6 +29,14 @@ pub enum Tool {
     Ethereumjs,
     /// `DoubleRatchet` from PyPI.
     Ratchet,
+    /// `keycard` from PyPI.
+    PypiKeycard,
+    /// `keycard-go`.
+    KeycardGo,
+    /// go-ethereum's `accounts/scwallet`.
+    Scwallet,
+    /// `keycard-sdk` from npm.
+    KeycardSdk,
     /// A program that the environment variable of this name points to.
     Given(&'static str),
 }
@@ -47,6 +55,9 @@ impl Tool {
             Self::Probe => "wakuprobe",
             Self::Ethereumjs => "npm-rlpx",
             Self::Ratchet => "ratchet",
+            Self::PypiKeycard => "pypi-keycard",
+            Self::KeycardGo | Self::Scwallet => "keycardpeer",
+            Self::KeycardSdk => "npm-keycard",
             Self::Given(variable) => variable,
         }
     }
@@ -60,6 +71,10 @@ impl Tool {
             Self::Geth1103 => "go-ethereum 1.10.3",
             Self::Ethereumjs => "@ethereumjs/devp2p",
             Self::Ratchet => "PyPI DoubleRatchet",
+            Self::PypiKeycard => "PyPI keycard",
+            Self::KeycardGo => "keycard-go",
+            Self::Scwallet => "go-ethereum scwallet",
+            Self::KeycardSdk => "npm keycard-sdk",
             Self::Given(variable) => variable,
         }
     }
@@ -72,6 +87,10 @@ impl Tool {
             Self::Geth1103 => Some("go-ethereum v1.10.3"),
             Self::Ethereumjs => Some("@ethereumjs/devp2p 10.0.0"),
             Self::Ratchet => Some("DoubleRatchet 1.3.0"),
+            Self::PypiKeycard => Some("keycard 0.4.0"),
+            Self::KeycardGo => Some("github.com/status-im/keycard-go v0.2.0"),
+            Self::Scwallet => Some("github.com/ethereum/go-ethereum v1.17."),
+            Self::KeycardSdk => Some("keycard-sdk 3.1.8"),
             _ => None,
         }
     }

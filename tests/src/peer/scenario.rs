@@ -14,7 +14,7 @@ use super::world::World;
 /// One thing that is to be seen between programs.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
-    /// `rlpx`, `waku`, `discovery`, `ratchet` or `live`.
+    /// `rlpx`, `waku`, `discovery`, `ratchet`, `card` or `live`.
     pub group: &'static str,
     /// What is shown, as the name of the function that shows it.
     pub name: &'static str,

@@ -49,6 +49,15 @@ impl World {
     /// As [`World::start`]; a peer that does not start, or is another one, fails the scenario.
     pub fn peer(&self, tool: Tool, arguments: &[&str]) -> Outcome<(Program, Value)> {
         let mut program = self.start(tool, arguments)?;
+        let started = Self::started(tool, &mut program)?;
+        Ok((program, started))
+    }
+
+    /// Returns the event `started` of a peer, once it is the version that this scenario is about.
+    ///
+    /// # Errors
+    /// As [`World::peer`].
+    pub fn started(tool: Tool, program: &mut Program) -> Outcome<Value> {
         let started = program.wait_for("started", START, |line| {
             matches!(line.get("event").and_then(Value::as_str), Some("started" | "listening" | "fatal"))
         })?;
@@ -60,7 +69,7 @@ impl World {
             Some(version) if !called.starts_with(version) => {
                 Err(format!("{tool} is of another version: it calls itself {called:?}").into())
             }
-            _ => Ok((program, started)),
+            _ => Ok(started),
         }
     }
 

@@ -10,6 +10,7 @@
     reason = "this is a test from end to end: what goes wrong here fails it"
 )]
 
+mod card;
 mod discovery;
 mod geth;
 mod live;
@@ -38,6 +39,10 @@ const GROUPS: &[&[Scenario]] = &[
     waku::chat::SCENARIOS,
     discovery::SCENARIOS,
     ratchet::SCENARIOS,
+    card::flow::SCENARIOS,
+    card::pypi::SCENARIOS,
+    card::scwallet::SCENARIOS,
+    card::together::SCENARIOS,
     live::SCENARIOS,
 ];
 
