@@ -129,27 +129,27 @@ pub enum Lost {
 }
 
 /// A step that failed, and the transport, which is all that is left: what the step had consumed is wiped.
-pub struct Failed<T> {
+pub struct Failed<T, E = CardError> {
     /// The way to the card, for another try from SELECT or for a reset.
     pub transport: T,
     /// Why.
-    pub error: CardError,
+    pub error: E,
 }
 
-impl<T> std::fmt::Debug for Failed<T> {
+impl<T, E: std::fmt::Debug> std::fmt::Debug for Failed<T, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { transport: _, error } = self;
         f.debug_struct("Failed").field("error", error).finish_non_exhaustive()
     }
 }
 
-impl<T> std::fmt::Display for Failed<T> {
+impl<T, E: std::fmt::Display> std::fmt::Display for Failed<T, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl<T> std::error::Error for Failed<T> {
+impl<T, E: std::error::Error> std::error::Error for Failed<T, E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.error.source()
     }

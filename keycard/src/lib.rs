@@ -21,6 +21,7 @@ mod derivation;
 mod error;
 mod gate;
 mod generation;
+pub mod globalplatform;
 mod identification;
 mod init_secrets;
 mod known;

@@ -21,6 +21,10 @@ impl StatusWord {
     pub(crate) const UNKNOWN_INSTRUCTION: Self = Self(0x6D00);
     /// Data of the wrong form.
     pub(crate) const MALFORMED: Self = Self(0x6A80);
+    /// Refused for good, after too many wrong keys (GlobalPlatform).
+    pub(crate) const BLOCKED: Self = Self(0x6983);
+    /// Nothing of this name is there (GlobalPlatform).
+    pub(crate) const NOT_REFERENCED: Self = Self(0x6A88);
     /// No such applet on this card.
     pub(crate) const NOT_FOUND: Self = Self(0x6A82);
 
