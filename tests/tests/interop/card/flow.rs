@@ -8,7 +8,10 @@ use sha2::{Digest as _, Sha256};
 
 use super::desk::{Applet, Client, Desk};
 use super::signature::signs;
-use super::vectors::*;
+use super::vectors::{
+    CHAT, CHAT_PARENT, CHAT_PRIVATE, CHAT_PUBLIC, EIP_1581, EIP_1581_PUBLIC, ENCRYPTION, ENCRYPTION_PRIVATE, KEY_UID,
+    MASTER_PUBLIC, SEED, TEST_CA, WALLET, WALLET_BYTES, WALLET_PUBLIC, WALLET_ROOT, WALLET_ROOT_PUBLIC,
+};
 use crate::geth::same;
 
 /// What these scenarios show.

@@ -8,7 +8,11 @@ use serde_json::json;
 
 use super::desk::{Applet, Client, Desk};
 use super::signature::{is_schnorr_of, signs};
-use super::vectors::*;
+use super::vectors::{
+    BIP_85, BIP_85_BYTES, CHAT, CHAT_OF_DURESS, CHAT_PRIVATE, CHAT_PUBLIC, CHAT_SHARED, LEE_NSK, LEE_PATH, LEE_PUBLIC,
+    LEE_SEED, LEE_VSK, MASTER_PUBLIC, NIP_44, NIP_44_SHARED, OTHER_CHAIN, OTHER_KEY_UID, OTHER_PRIVATE, PEER_PUBLIC,
+    SEED, TEST_CA, WALLET, WALLET_BYTES, WALLET_PUBLIC, WALLET_ROOT, WALLET_ROOT_CHAIN, WALLET_ROOT_PUBLIC,
+};
 use crate::geth::same;
 
 /// What these scenarios show.

@@ -10,7 +10,7 @@ use scenarios::peer::{Outcome, Scenario, Tool, World};
 use serde_json::{Value, json};
 
 use super::desk::{Applet, Client, Desk, text};
-use super::vectors::*;
+use super::vectors::{SEED, WALLET, WALLET_ADDRESS};
 use crate::geth::same;
 
 /// What these scenarios show.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::desk::{Applet, Client, Desk, unhex};
 use super::signature::{is_of, signs};
-use super::vectors::*;
+use super::vectors::{CHAT, OTHER_CHAIN, OTHER_KEY_UID, OTHER_PRIVATE, TEST_CA};
 use crate::geth::same;
 
 /// What these scenarios show.
