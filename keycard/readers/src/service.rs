@@ -34,6 +34,8 @@ pub struct ReaderState {
     pub name: String,
     /// What is in it.
     pub slot: Slot,
+    /// How many cards have come and gone since the service began, by which one that was changed shows.
+    pub events: u32,
 }
 
 /// What is in a reader.
@@ -104,7 +106,7 @@ impl Readers {
     pub(crate) fn states(&self) -> Result<Vec<ReaderState>, Trouble> {
         let mut line = Line::<()>::start(&self.hanging, "", self.limit)?;
         line.call(|()| {
-            let context = Context::establish(Scope::User)?;
+            let context = establish()?;
             let mut states = all(&context)?;
             if !states.is_empty() {
                 context.get_status_change(Duration::ZERO, &mut states)?;
@@ -117,6 +119,18 @@ impl Readers {
     /// Returns the name of the reader that fits.
     pub(crate) fn find(&self, choice: &Choice) -> Result<String, Trouble> {
         choose(choice, &self.states()?)
+    }
+}
+
+/// Returns a context of the service.
+pub(crate) fn establish() -> Result<Context, pcsc::Error> {
+    match Context::establish(Scope::User) {
+        // A service that ends in this moment hangs up as one that lets us not in does.
+        Err(pcsc::Error::SecurityViolation | pcsc::Error::NoAccess) => {
+            std::thread::sleep(HUNG_UP);
+            Context::establish(Scope::User)
+        }
+        other => other,
     }
 }
 
@@ -168,10 +182,12 @@ impl From<&pcsc::ReaderState> for ReaderState {
         } else {
             Slot::Card { atr: state.atr().to_vec(), used }
         };
-        Self { name: state.name().to_string_lossy().into_owned(), slot }
+        Self { name: state.name().to_string_lossy().into_owned(), slot, events: state.event_count() }
     }
 }
 
+/// For a service to end.
+const HUNG_UP: Duration = Duration::from_millis(200);
 /// The slowest command of an applet (a key is generated) takes a few seconds.
 const LIMIT: Duration = Duration::from_secs(15);
 
@@ -180,7 +196,7 @@ mod tests {
     use super::*;
 
     fn reader(name: &str, slot: Slot) -> ReaderState {
-        ReaderState { name: name.to_owned(), slot }
+        ReaderState { name: name.to_owned(), slot, events: 0 }
     }
 
     fn card() -> Slot {

@@ -2,11 +2,11 @@
 
 use std::ffi::CString;
 
-use pcsc::{Card, Context, Disposition, MAX_BUFFER_SIZE, Protocols, Scope, ShareMode};
+use pcsc::{Card, Disposition, MAX_BUFFER_SIZE, Protocols, ShareMode};
 use zeroize::Zeroizing;
 
 use crate::line::Line;
-use crate::service::Readers;
+use crate::service::{Readers, establish};
 use crate::trouble::Trouble;
 
 /// A card that nobody else can speak to. Its end resets the card, on every way: the connection is dropped with the thread
@@ -23,7 +23,7 @@ impl Session {
         let reader = CString::new(name).map_err(|_| Trouble::NoReader { name: name.to_owned() })?;
         line.call(move |card| {
             // The context of this thread alone: a call that hangs blocks every other one of its context.
-            let context = Context::establish(Scope::User)?;
+            let context = establish()?;
             *card = Some(context.connect(&reader, ShareMode::Exclusive, Protocols::T0 | Protocols::T1)?);
             Ok(())
         })?

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keycard::TransportError;
-use pcsc::{Context, PNP_NOTIFICATION, Scope, State};
+use pcsc::{Context, PNP_NOTIFICATION, State};
 
-use crate::service::{ReaderState, all};
+use crate::service::{ReaderState, all, establish};
 use crate::trouble::Trouble;
 
 /// A thread that watches the readers until this is dropped.
@@ -72,7 +72,7 @@ impl<F: FnMut(Result<Vec<ReaderState>, TransportError>) -> bool> Watcher<F> {
 
     /// Tells of changes until nobody wants to hear of them.
     fn follow(&mut self) -> Result<(), pcsc::Error> {
-        let context = Context::establish(Scope::User)?;
+        let context = establish()?;
         *lock(&self.waiting) = Some(Waiting(context.clone()));
         loop {
             let mut states = all(&context)?;

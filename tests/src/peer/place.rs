@@ -17,6 +17,8 @@ pub enum Tool {
     Cardinal,
     /// Our software card.
     Softcard,
+    /// Our own way to a card in a reader, without a key manager.
+    Cardprobe,
     /// pcscd with a virtual reader, in namespaces of its own.
     Pcscd,
     /// `devp2p-peer` on the newest go-ethereum.
@@ -49,6 +51,7 @@ impl Tool {
             Self::Keymgr => "cardinal-keymgr",
             Self::Cardinal => "cardinal",
             Self::Softcard => "softcard",
+            Self::Cardprobe => "cardprobe",
             Self::Pcscd => "pcscd",
             Self::Geth => "devp2p-peer",
             Self::Geth1103 => "devp2p-peer-1.10.3",
@@ -66,7 +69,13 @@ impl Tool {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Node | Self::Keymgr | Self::Cardinal | Self::Softcard | Self::Pcscd | Self::Probe => self.file(),
+            Self::Node
+            | Self::Keymgr
+            | Self::Cardinal
+            | Self::Softcard
+            | Self::Cardprobe
+            | Self::Pcscd
+            | Self::Probe => self.file(),
             Self::Geth => "go-ethereum 1.17",
             Self::Geth1103 => "go-ethereum 1.10.3",
             Self::Ethereumjs => "@ethereumjs/devp2p",
@@ -96,7 +105,7 @@ impl Tool {
     }
 
     const fn is_ours(self) -> bool {
-        matches!(self, Self::Node | Self::Keymgr | Self::Cardinal | Self::Softcard)
+        matches!(self, Self::Node | Self::Keymgr | Self::Cardinal | Self::Softcard | Self::Cardprobe)
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -135,6 +136,15 @@ impl VirtualReader {
     pub fn remove(&mut self) {
         if let Some(card) = self.card.take() {
             card.kill();
+        }
+    }
+
+    /// Has the card in the reader answer nothing more, for as long as it is there.
+    pub fn freeze(&self) {
+        let pid = self.card.as_ref().and_then(|card| Pid::from_raw(card.pid().cast_signed()));
+        if let Some(pid) = pid {
+            // Its programs lead a group, and it is ours until it is removed.
+            let _gone = kill_process_group(pid, Signal::STOP);
         }
     }
 

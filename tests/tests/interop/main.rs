@@ -38,6 +38,7 @@ const GROUPS: &[&[Scenario]] = &[
     waku::hostile::SCENARIOS,
     waku::chat::SCENARIOS,
     discovery::SCENARIOS,
+    card::reader::SCENARIOS,
     ratchet::SCENARIOS,
     card::flow::SCENARIOS,
     card::pypi::SCENARIOS,

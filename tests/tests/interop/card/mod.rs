@@ -1,11 +1,13 @@
-//! Keycard clients that nobody here wrote, on our software card, through the real pcscd and a virtual reader.
+//! Keycards in a virtual reader: the real pcscd, vpcd's driver, and our software card as the card.
 //!
-//! Each goes through the whole flow it has; what a card has to answer is in [`vectors`]. Our card is the one that is judged
-//! here: where a client asks for something that no applet does, the head of `tests/interop/README.md` says so.
+//! Keycard clients that nobody here wrote go through the whole flow they have; what a card has to answer is in [`vectors`].
+//! Our card is the one that is judged there: where a client asks for something that no applet does, the head of
+//! `tests/interop/README.md` says so. Our own way to a card is in [`reader`].
 
 mod desk;
 pub(crate) mod flow;
 pub(crate) mod pypi;
+pub(crate) mod reader;
 pub(crate) mod scwallet;
 mod signature;
 pub(crate) mod together;
