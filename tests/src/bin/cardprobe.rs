@@ -21,7 +21,7 @@ fn main() {
     let mut probe = Probe { readers: Readers::default(), reader: None, watch: None };
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let Ok(command) = serde_json::from_str::<Value>(&line) else { continue };
-        let (id, name) = (command["id"].clone(), command["cmd"].as_str().unwrap_or_default());
+        let (id, name) = (command.get("id"), text(&command, "cmd"));
         say(&match probe.carry_out(name, &command) {
             Ok(result) => json!({"id": id, "cmd": name, "ok": true, "result": result}),
             Err(error) => json!({"id": id, "cmd": name, "ok": false, "error": error.to_string()}),
@@ -43,16 +43,15 @@ impl Probe {
             "readers" => Ok(described(&self.readers.list()?)),
             "open" => {
                 self.reader = None;
-                if let Some(limit) = command["limit_ms"].as_u64() {
+                if let Some(limit) = command.get("limit_ms").and_then(Value::as_u64) {
                     self.readers = Readers::with_limit(Duration::from_millis(limit));
                 }
-                let named = command["reader"].as_str().map(|name| Choice::Named(name.to_owned()));
+                let named = command.get("reader").and_then(Value::as_str).map(|name| Choice::Named(name.to_owned()));
                 self.reader = Some(self.readers.reader(named.unwrap_or(Choice::OnlyWithCard)));
                 Ok(Value::Null)
             }
             "transmit" => {
-                let apdu =
-                    hex::decode(command["apdu"].as_str().unwrap_or_default()).map_err(|error| error.to_string())?;
+                let apdu = hex::decode(text(command, "apdu")).map_err(|error| error.to_string())?;
                 let begin = Instant::now();
                 let answer = self.reader()?.transmit(&apdu)?;
                 Ok(json!({"answer": hex::encode(answer), "us": micros(begin)}))
@@ -115,6 +114,10 @@ fn described(readers: &[ReaderState]) -> Value {
         json!({"name": name, "slot": slot, "events": events, "atr": atr})
     };
     readers.iter().map(one).collect()
+}
+
+fn text<'a>(command: &'a Value, field: &str) -> &'a str {
+    command.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn micros(begin: Instant) -> u64 {
