@@ -8,9 +8,11 @@ use scenarios::peer::{Outcome, PeerError, Program, Tool, VirtualReader, World};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A release of the applet, as it was recorded.
+/// A release of the applet. Those before 3.1 are modelled from descriptions alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Applet {
+    V2_2,
+    V3_0,
     V3_1,
     V3_2,
     V4_0,
@@ -19,6 +21,8 @@ pub(crate) enum Applet {
 impl Applet {
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::V2_2 => "2.2",
+            Self::V3_0 => "3.0",
             Self::V3_1 => "3.1",
             Self::V3_2 => "3.2",
             Self::V4_0 => "4.0",
@@ -33,7 +37,7 @@ impl Applet {
     /// How many persistent pairings it keeps.
     pub(crate) const fn slots(self) -> Option<u64> {
         match self {
-            Self::V3_1 => Some(5),
+            Self::V2_2 | Self::V3_0 | Self::V3_1 => Some(5),
             Self::V3_2 => Some(10),
             Self::V4_0 => None,
         }
@@ -50,21 +54,24 @@ impl fmt::Display for Applet {
 pub(crate) struct Desk {
     reader: VirtualReader,
     folder: TempDir,
-    /// The key that the card proves to be its own.
-    pub(crate) identity: String,
+    /// The key that the card proves to be its own, if it has one.
+    pub(crate) identity: Option<String>,
 }
 
 impl Desk {
     pub(crate) fn with_blank_card(world: &World, applet: Applet) -> Outcome<Self> {
-        let folder = tempfile::tempdir()?;
-        let card = folder.path().join("card.json");
-        let file = card.to_str().ok_or("an odd temporary directory")?;
-        let mut maker = world.start(Tool::Softcard, &["create", "--card", file, "--applet", applet.name()])?;
-        let made = maker.wait_for("the card that it made", SOON, |line| line.get("card").is_some())?;
-        maker.close(SOON)?;
-        let identity = made["identity"].as_str().ok_or("a card without an identity")?.to_owned();
+        let (folder, card, identity) = blank_card(world, applet)?;
         let mut reader = VirtualReader::start(world)?;
         reader.insert(world, &card, &[])?;
+        Ok(Self { reader, folder, identity })
+    }
+
+    /// As [`Desk::with_blank_card`], but the reader connects to the card.
+    pub(crate) fn with_card_that_listens(world: &World, applet: Applet) -> Outcome<Self> {
+        let (folder, card, identity) = blank_card(world, applet)?;
+        let mut reader = VirtualReader::without_service(world)?;
+        reader.lay_out(world, &card, &[])?;
+        reader.start_service_that_connects(world)?;
         Ok(Self { reader, folder, identity })
     }
 
@@ -93,6 +100,17 @@ impl Desk {
         client.until_there_is_a_card("connect", &json!({}))?;
         Ok(client)
     }
+}
+
+/// Makes a card: the folder it is in, its file, and the key that it proves to be its own.
+fn blank_card(world: &World, applet: Applet) -> Outcome<(TempDir, PathBuf, Option<String>)> {
+    let folder = tempfile::tempdir()?;
+    let card = folder.path().join("card.json");
+    let mut maker = world.start(Tool::Softcard, &["create", "--card", text(&card)?, "--applet", applet.name()])?;
+    let made = maker.wait_for("the card that it made", SOON, |line| line.get("card").is_some())?;
+    maker.close(SOON)?;
+    let identity = made["identity"].as_str().map(str::to_owned);
+    Ok((folder, card, identity))
 }
 
 /// A Keycard client of somebody else.

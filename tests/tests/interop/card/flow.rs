@@ -35,6 +35,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ..LIFE
     },
     Scenario {
+        name: "keycard_go_goes_through_the_life_of_a_card_of_2_2",
+        peers: &[Tool::Softcard, Tool::Pcscd, Tool::KeycardGo],
+        run: |world| life(world, Tool::KeycardGo, Applet::V2_2),
+        ..LIFE
+    },
+    Scenario {
+        name: "keycard_go_goes_through_the_life_of_a_card_of_3_0",
+        peers: &[Tool::Softcard, Tool::Pcscd, Tool::KeycardGo],
+        run: |world| life(world, Tool::KeycardGo, Applet::V3_0),
+        ..LIFE
+    },
+    Scenario {
         name: "keycard_go_goes_through_the_life_of_a_card_of_3_1",
         peers: &[Tool::Softcard, Tool::Pcscd, Tool::KeycardGo],
         run: |world| life(world, Tool::KeycardGo, Applet::V3_1),
@@ -143,7 +155,7 @@ impl Owner {
         } else {
             same("its tries", &info["tries"], &3.into())?;
             let certificate = info["certificate"].as_str().unwrap_or_default();
-            same("the key in its certificate", certificate.get(..66), Some(&*desk.identity))?;
+            same("the key in its certificate", certificate.get(..66), desk.identity.as_deref())?;
         }
         self.comes_back(None)?;
         self.sees(3, 5, false)
@@ -153,7 +165,11 @@ impl Owner {
     fn proves_the_pin(&mut self) -> Outcome {
         self.client.refused("verify_pin", json!({"pin": "000000"}), "63c2")?;
         self.sees(2, 5, false)?;
-        self.client.refused("verify_pin", json!({"pin": "00000a"}), "6a80")?;
+        // What is no PIN costs no try; it does on 2.2.
+        if self.applet != Applet::V2_2 {
+            self.client.refused("verify_pin", json!({"pin": "00000a"}), "6a80")?;
+            self.sees(2, 5, false)?;
+        }
         self.client.ask("verify_pin", json!({"pin": PIN}))?;
         self.sees(3, 5, false)
     }
@@ -191,7 +207,10 @@ impl Owner {
             (CHAT, CHAT_PUBLIC),
         ] {
             // keycard-go loses a component at the end that is hardened.
-            if self.client.tool == Tool::KeycardGo && path.ends_with('\'') {
+            let is_lost = self.client.tool == Tool::KeycardGo && path.ends_with('\'');
+            // Applets before 3.1 export another key than the master's where the path is empty.
+            let is_stale = self.applet < Applet::V3_1 && path == "m";
+            if is_lost || is_stale {
                 continue;
             }
             let exported = self.client.ask("export", json!({"path": path, "private": false}))?;
@@ -229,6 +248,11 @@ impl Owner {
     }
 
     fn writes_data(&mut self) -> Outcome {
+        if self.applet == Applet::V2_2 {
+            // keycard-go cannot read the answer: it comes under the IV before the command's. The channel goes on.
+            self.client.failure("get_data", json!({"slot": 0}))?;
+            return Ok(());
+        }
         // A name and account ranges, as Status writes them.
         let metadata = json!({"slot": 0, "data": "2331323300000403827a2801"});
         self.client.ask("store_data", metadata.clone())?;
@@ -293,6 +317,9 @@ impl Owner {
 
     fn resets_the_card(&mut self) -> Outcome {
         let before = self.client.tell("select")?;
+        if self.applet < Applet::V3_1 {
+            return self.client.refused("reset", json!({}), "6d00");
+        }
         self.client.tell("reset")?;
         let info = self.client.tell("select")?;
         same("the card is initialised", &info["initialised"], &false.into())?;

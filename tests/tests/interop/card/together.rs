@@ -14,6 +14,13 @@ use crate::geth::same;
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "three_clients_share_a_card_of_3_1", run: |world| share(world, Applet::V3_1), ..TOGETHER },
     Scenario { name: "three_clients_share_a_card_of_3_2", run: |world| share(world, Applet::V3_2), ..TOGETHER },
+    Scenario {
+        name: "a_card_that_listens_answers_as_fast_as_one_that_connects",
+        peers: &[Tool::Softcard, Tool::Pcscd, Tool::KeycardGo],
+        shows: &[],
+        run: a_card_that_listens_answers_as_fast_as_one_that_connects,
+        ..TOGETHER
+    },
 ];
 
 /// What all of them have in common.
@@ -73,6 +80,18 @@ fn share(world: &World, applet: Applet) -> Outcome {
     go.tell("reset")?;
     for client in [&mut python, &mut go, &mut javascript] {
         same("the card is initialised", &client.tell("select")?["initialised"], &false.into())?;
+    }
+    Ok(())
+}
+
+fn a_card_that_listens_answers_as_fast_as_one_that_connects(world: &World) -> Outcome {
+    for desk in [Desk::with_blank_card, Desk::with_card_that_listens] {
+        let desk = desk(world, Applet::V3_2)?;
+        let mut client = desk.connected(world, Tool::KeycardGo)?;
+        for _ in 0..100 {
+            client.tell("select")?;
+        }
+        client.tell_times(Applet::V3_2)?;
     }
     Ok(())
 }
