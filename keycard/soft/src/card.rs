@@ -65,6 +65,12 @@ impl SoftCard {
         Self::powered(memory, rng)
     }
 
+    /// Makes a blank card whose factory has stored no certificate, and that is forgotten when dropped.
+    pub(crate) fn without_identity(model: Model, mut rng: Box<dyn CryptoRng + Send>) -> Self {
+        let memory = Memory::blank(model, &mut *rng, None).without_identity();
+        Self::powered(memory, rng)
+    }
+
     fn powered(memory: Memory, rng: Box<dyn CryptoRng + Send>) -> Self {
         Self { applet: Applet::new(memory, rng), selected: None }
     }

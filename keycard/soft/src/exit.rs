@@ -3,6 +3,7 @@
 use std::io;
 
 use softcard::StateError;
+use softcard::replay::ReplayError;
 
 /// A verb that did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,15 @@ pub(crate) enum Failure {
         /// Which, and why.
         what: String,
     },
+    /// The card differs from the recordings.
+    #[error("the card differs from the recordings in {count} sequences")]
+    Mismatches {
+        /// In how many sequences.
+        count: usize,
+    },
+    /// A recording cannot be replayed.
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
     /// Nobody can be served at this address.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -42,7 +52,8 @@ impl Failure {
             Self::State { error: StateError::Missing { .. } } => 31,
             Self::State { error: StateError::Damaged { .. } | StateError::Older { .. } } => 32,
             Self::State { error: StateError::Io { .. } } => 34,
-            Self::State { .. } | Self::System(_) => 1,
+            Self::Replay(_) => 41,
+            Self::State { .. } | Self::Mismatches { .. } | Self::System(_) => 1,
         }
     }
 }
@@ -59,9 +70,10 @@ fn todo(error: &StateError) -> String {
 pub(crate) const TABLE: &str = "\
 Exit codes:
    0  done
-   1  another error
+   1  another error, or a card that differs from its recordings
    2  wrong usage
   30  the card is in use, there is one already, or the address is taken
   31  there is no card in this file
   32  the card's file is damaged, or of an older form
-  34  the card's file cannot be read or written";
+  34  the card's file cannot be read or written
+  41  a recording is malformed, or cannot be read";

@@ -33,6 +33,7 @@ mod ndef;
 mod pairing;
 mod path;
 mod pin;
+pub mod replay;
 mod signature;
 mod status;
 

@@ -1,4 +1,4 @@
-//! `softcard`: makes software cards, and puts them into a virtual reader of pcscd.
+//! `softcard`: makes software cards, puts them into a virtual reader of pcscd, and holds them against recordings.
 
 mod exit;
 mod verb;
@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use exit::Failure;
 use proto::shell::memory;
-use verb::{create, serve};
+use verb::{create, replay, serve};
 
 /// A software card: an independent model of the Keycard applet. It is no secure element: who reads its file has its keys.
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ enum Verb {
     Create(create::Args),
     /// Put the card of a file into the virtual reader of vsmartcard's vpcd, until SIGTERM or SIGINT.
     Serve(serve::Args),
+    /// Replay recordings of the real applet on cards in memory, and say where ours differs.
+    Replay(replay::Args),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let result = memory::keep_private().map_err(Failure::from).and_then(|()| match cli.verb {
         Verb::Create(args) => create::run(&args),
         Verb::Serve(args) => serve::run(args),
+        Verb::Replay(args) => replay::run(&args),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -152,6 +152,12 @@ impl Memory {
         Self { state, file, fault: None }
     }
 
+    /// Returns the memory of the same card before its factory has stored a certificate.
+    pub(crate) fn without_identity(mut self) -> Self {
+        self.state.identity = None;
+        self
+    }
+
     /// Returns the memory that `file` holds.
     pub(crate) fn read(file: StateFile) -> Result<Self, StateError> {
         let state = file.read()?;

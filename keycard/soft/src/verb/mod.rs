@@ -1,4 +1,5 @@
 //! The verbs of the program, one file each.
 
 pub(crate) mod create;
+pub(crate) mod replay;
 pub(crate) mod serve;
