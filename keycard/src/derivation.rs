@@ -197,6 +197,19 @@ mod tests {
         assert!(super::public_key(&zero.key).is_none());
     }
 
+    /// The applet's own tests (reference section 9.3).
+    #[test]
+    fn the_lee_vector_of_the_applet_is_derived() {
+        let words = "fan empower output between game genius forest bulk party small arm shuffle";
+        let seed = crate::Seed::from_mnemonic(words, "").unwrap();
+        let [key] = Tree::of_lee_seed(seed.expose()).public_keys([&path("m/43'/60'")]).unwrap();
+        assert_eq!(
+            hex::encode(key.to_bytes()),
+            "045bdbe46824409ae66c960f4a204ac66adc1646dcfa56a5b455629f99b95a643012390c799fb8a1f5e9140dfe9f6088ab1ded90f496c9\
+             d8832df501e3c8e9c45f"
+        );
+    }
+
     /// Every step of a LEE tree is hardened, so that no path is another with hardened numbers, and none is BIP-32's.
     #[test]
     fn a_lee_tree_is_another_tree() {

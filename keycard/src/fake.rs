@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     Access, Blank, Card, CardTransport, Certificate, InitSecrets, Secured, Seed, Selected, Selection, TransportError,
-    Trust, Unlocked, select,
+    Trust, Unlocked, Version, select,
 };
 
 /// The identity key of the synthetic vectors (reference section 9.4).
@@ -329,6 +329,49 @@ pub(crate) fn select_data(status: u8, uid: Option<KeyUid>) -> Vec<u8> {
     let length = inside.len() as u8 - 1;
     let head = if length < 0x80 { vec![0xA4, length] } else { vec![0xA4, 0x81, length] };
     [head, inside].concat()
+}
+
+/// The DER signature of `digest` by the private key `secret` × 32.
+pub(crate) fn der(secret: u8, digest: &Digest) -> Vec<u8> {
+    let signer = SigningKey::from_slice(&[secret; 32]).unwrap();
+    let signature: k256::ecdsa::Signature = signer.sign_prehash(digest.as_bytes()).unwrap();
+    signature.to_der().as_bytes().to_vec()
+}
+
+/// An answer to SIGN with this key and this signature (or whatever stands for it), in hexadecimal.
+pub(crate) fn signed_answer(key: &ChatKey, signature: &[u8]) -> String {
+    let inside = [&[0x80, 65], key.to_bytes().as_slice(), signature].concat();
+    format!("a081{:02x}{}9000", inside.len(), hex::encode(inside))
+}
+
+/// The answer to SIGN of `digest` by the private key `secret` × 32, in hexadecimal.
+pub(crate) fn ecdsa_answer(secret: u8, digest: &Digest) -> String {
+    signed_answer(&public(secret), &der(secret, digest))
+}
+
+/// The BIP-340 signature of `digest` by the private key `secret` × 32 with `tweak` added to it, with a nonce of the test's.
+pub(crate) fn schnorr(secret: u8, tweak: Option<[u8; 32]>, digest: &Digest) -> Vec<u8> {
+    use k256::elliptic_curve::PrimeField as _;
+    use k256::elliptic_curve::ops::Reduce;
+    use k256::elliptic_curve::point::AffineCoordinates as _;
+    let scalar = |bytes: [u8; 32]| k256::Scalar::from_repr(bytes.into()).unwrap();
+    let even = |secret: k256::Scalar| {
+        let point = (k256::ProjectivePoint::GENERATOR * secret).to_affine();
+        if bool::from(point.y_is_odd()) { (-secret, point.x()) } else { (secret, point.x()) }
+    };
+    let (untweaked, _) = even(scalar([secret; 32]));
+    let (key, x) = even(untweaked + tweak.map_or(k256::Scalar::ZERO, scalar));
+    let (nonce, r) = even(scalar([0x55; 32]));
+    let tag = Sha256::digest(b"BIP0340/challenge");
+    let hash = Sha256::digest([&tag[..], &tag[..], &r[..], &x[..], digest.as_bytes()].concat());
+    let e = <k256::Scalar as Reduce<k256::FieldBytes>>::reduce(&hash);
+    [&r[..], &(nonce + e * key).to_bytes()[..]].concat()
+}
+
+/// Makes a card one of another version. The channel stays what it is: what a card may be asked depends on its version only.
+pub(crate) fn aged<S, T>(mut card: Card<S, T>, version: Version) -> Card<S, T> {
+    card.info.version = Some(version);
+    card
 }
 
 /// The answer inside to a public export of this key, in hexadecimal.

@@ -54,6 +54,7 @@ pub use access::Access;
 pub use application_info::{ApplicationInfo, Kind};
 pub use card::{Blank, Card, Open, Secured, Selected, Selection, Unlocked};
 pub use certificate::{Authority, Certificate};
+pub use command::cash::{Cash, CashInfo};
 pub use command::export_key::ExtendedPublic;
 pub use command::export_lee::LeeKeys;
 pub use command::select::select;

@@ -62,3 +62,58 @@ impl<T: CardTransport> Card<Unlocked, T> {
         self.call(&command)?.bare_success(NAME, "an answer to CHANGE PIN with data")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::{Secret, TestDice};
+
+    use super::*;
+    use crate::fake::{FakeCard, aged, pin, recorded, unlocked};
+    use crate::version::Version;
+
+    /// KC-10: the PIN is changed; so are the PUK and the pairing secret.
+    #[test]
+    fn each_of_the_three_is_sent_as_it_is() {
+        let fake = FakeCard::initialised().answering("9000").answering("9000").answering("9000");
+        let mut card = aged(unlocked(fake), Version::V3_2);
+        card.change_pin(&pin(), &mut recorded(card.request(Operation::ChangePin))).unwrap();
+        let puk = Puk::try_from(b"123456789012".as_slice()).unwrap();
+        card.change_puk(&puk, &mut recorded(card.request(Operation::ChangePuk))).unwrap();
+        let secret = PairingSecret::from(Secret::fill(|room| *room = [7; 32]));
+        let mut receipt = recorded(card.request(Operation::ChangePairingSecret));
+        card.change_pairing_secret(&secret, &mut receipt).unwrap();
+        let fake = card.into_transport();
+        assert_eq!(
+            fake.inner_commands()[1..],
+            [
+                b"\x80\x21\x00\x00\x06000000".to_vec(),
+                b"\x80\x21\x01\x00\x0c123456789012".to_vec(),
+                [&[0x80, 0x21, 0x02, 0x00, 0x20], [7; 32].as_slice()].concat(),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_pairing_secret_is_not_sent_to_4_0_and_none_that_everybody_knows_to_any() {
+        let mut card = unlocked(FakeCard::initialised());
+        let secret = PairingSecret::random(&mut TestDice::seeded(1));
+        let mut receipt = recorded(card.request(Operation::ChangePairingSecret));
+        let error = card.change_pairing_secret(&secret, &mut receipt).unwrap_err();
+        assert!(matches!(error, CardError::Unsupported { version: Version::V4, .. }), "{error}");
+        let mut card = aged(card, Version::V3_1);
+        let known = &PairingSecret::of_password("KeycardDefaultPairing")[0];
+        assert!(matches!(card.change_pairing_secret(known, &mut receipt), Err(CardError::Misuse { .. })));
+        assert!(!receipt.is_spent());
+        assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+    }
+
+    #[test]
+    fn a_refusal_and_an_answer_with_data_are_errors() {
+        for answer in ["6985", "6a80", "009000"] {
+            let mut card = unlocked(FakeCard::initialised().answering(answer));
+            let mut receipt = recorded(card.request(Operation::ChangePin));
+            assert!(card.change_pin(&pin(), &mut receipt).is_err());
+            assert!(receipt.is_spent());
+        }
+    }
+}

@@ -51,3 +51,66 @@ fn parse(answer: Answer) -> Result<Secret<32>, CardError> {
 
 /// `m/44'/1237'`.
 const NIP_44: [u32; 2] = [0x8000_0000 | 44, 0x8000_0000 | 1237];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, aged, public, recorded, unlocked};
+    use crate::version::Version;
+
+    fn operation(path: &KeyPath) -> Operation {
+        Operation::Ecdh(Agreement { path: path.clone(), peer: Fingerprint::of(&public(5)) })
+    }
+
+    fn agreed(path: &str, answer: &str) -> Result<(Secret<32>, Vec<u8>), CardError> {
+        let path: KeyPath = path.parse().unwrap();
+        let mut card = unlocked(FakeCard::initialised().answering(answer));
+        let mut receipt = recorded(card.request(operation(&path)));
+        let secret = card.ecdh(&path, &public(5), &mut receipt)?;
+        Ok((secret, card.into_transport().inner_commands()[1].clone()))
+    }
+
+    #[test]
+    fn the_shared_x_is_what_the_other_side_computes() {
+        let ours = k256::SecretKey::from_slice(&[4; 32]).unwrap();
+        let shared = proto::curve::agree(&ours, &public(5));
+        let answer = hex::encode(shared.expose()) + "9000";
+        for path in ["m/43'/60'/1581'/0'/0", "m/44'/1237'/0'/0/0"] {
+            let (secret, sent) = agreed(path, &answer).unwrap();
+            assert!(secret.is_same(&shared));
+            assert_eq!(sent[..5], [0x80, 0xC5, 1, 0, 65 + 20]);
+            assert_eq!(sent[5..70], public(5).to_bytes());
+        }
+    }
+
+    #[test]
+    fn paths_that_the_card_would_refuse_and_older_cards_are_not_asked() {
+        for path in ["m", "m/43'/60'/1581'/0'", "m/44'/60'/0'/0/0", "m/44'/1237'/0'/0", "m/44/1237'/0'/0/0"] {
+            assert!(matches!(agreed(path, "9000"), Err(CardError::Misuse { .. })), "{path}");
+        }
+        let path: KeyPath = "m/43'/60'/1581'/0'/0".parse().unwrap();
+        let mut card = aged(unlocked(FakeCard::initialised()), Version::V3_2);
+        let mut receipt = recorded(card.request(operation(&path)));
+        assert!(matches!(card.ecdh(&path, &public(5), &mut receipt), Err(CardError::Unsupported { .. })));
+        assert!(!receipt.is_spent());
+        assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+    }
+
+    #[test]
+    fn a_record_of_another_peer_sends_nothing() {
+        let path: KeyPath = "m/43'/60'/1581'/0'/0".parse().unwrap();
+        let mut card = unlocked(FakeCard::initialised());
+        let mut receipt = recorded(card.request(operation(&path)));
+        assert!(matches!(card.ecdh(&path, &public(6), &mut receipt), Err(CardError::NotRecorded(_))));
+        assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+    }
+
+    #[test]
+    fn what_is_no_x_coordinate_is_refused() {
+        // 5 is the X of no point; 0 neither.
+        let five = format!("{}05", "00".repeat(31));
+        for data in [five, "00".repeat(32), "ff".repeat(32), "07".repeat(31), "07".repeat(33), String::new()] {
+            assert!(matches!(agreed("m/43'/60'/1581'/0'/0", &(data + "9000")), Err(CardError::Answer { .. })));
+        }
+    }
+}

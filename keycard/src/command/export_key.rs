@@ -140,8 +140,12 @@ fn point(inside: &mut Reader<'_>) -> Result<ChatKey, CardError> {
 
 #[cfg(test)]
 mod tests {
+    use proto::Fingerprint;
+
     use super::*;
-    use crate::fake::{FakeCard, export_answer, public as public_key, recorded, unlocked};
+    use crate::fake::{FakeCard, aged, export_answer, public as public_key, recorded, unlocked};
+    use crate::known_keys::KnownKeys;
+    use crate::version::Version;
 
     const K: &str = "20e61d44eb73cb7d5ff4526bac8c0b96451d8e018b2d6c79022e7ce3b583a754";
     const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
@@ -235,5 +239,64 @@ mod tests {
         assert!(parse_public(answer(&export_answer(&key.replacen("04", "05", 1)))).is_err());
         assert!(parse_extended_public(answer(&export_answer(&key))).is_err());
         assert!(matches!(parse_private(answer("6985")), Err(CardError::Status { .. })));
+    }
+
+    fn public_of(version: Version, path: &str, answers: &[&str]) -> (Result<ChatKey, CardError>, Vec<String>) {
+        let fake = answers.iter().fold(FakeCard::initialised(), |fake, answer| fake.answering(answer));
+        let mut card = aged(unlocked(fake), version);
+        let path: KeyPath = path.parse().unwrap();
+        let mut receipt = recorded(card.request(Operation::ExportPublic(path.clone())));
+        let result = card.export_public(&path, &mut receipt);
+        let sent = card.into_transport().inner_commands()[1..].iter().map(hex::encode).collect();
+        (result, sent)
+    }
+
+    #[test]
+    fn up_to_3_0_the_master_key_is_asked_for_as_the_current_key() {
+        let answer = export_answer(&hex::encode(public_key(5).to_bytes()));
+        for version in [Version::V2_2, Version::V3_0] {
+            let (key, sent) = public_of(version, "m", &["9000", &answer]);
+            assert_eq!((key.unwrap(), sent), (public_key(5), vec!["80f2010000".into(), "80c2000100".to_owned()]));
+            let (_, sent) = public_of(version, "m", &["000000019000", &answer]);
+            assert_eq!(sent[1], "80c2020100", "it becomes that");
+            let (_, sent) = public_of(version, "m/1", &[&answer]);
+            assert_eq!(sent, ["80c201010400000001"]);
+        }
+        for version in [Version::V3_1, Version::V3_2, Version::V4] {
+            assert_eq!(public_of(version, "m", &[&answer]).1, ["80c2010100"]);
+        }
+    }
+
+    #[test]
+    fn a_chain_code_is_not_asked_of_cards_that_do_not_give_it() {
+        let path: KeyPath = "m/44'".parse().unwrap();
+        let mut card = aged(unlocked(FakeCard::initialised()), Version::V3_0);
+        let mut receipt = recorded(card.request(Operation::ExportExtendedPublic(path.clone())));
+        assert!(matches!(card.export_extended_public(&path, &mut receipt), Err(CardError::Unsupported { .. })));
+        assert!(!receipt.is_spent());
+        assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+    }
+
+    #[test]
+    fn a_card_that_shows_another_key_than_before_is_found_out() {
+        let key = |secret| export_answer(&hex::encode(public_key(secret).to_bytes()));
+        let mut card = unlocked(FakeCard::initialised().answering(&key(5)).answering(&key(6)));
+        let path: KeyPath = "m/1".parse().unwrap();
+        let ask = |card: &mut Card<Unlocked, FakeCard>| {
+            let mut receipt = recorded(card.request(Operation::ExportPublic(path.clone())));
+            card.export_public(&path, &mut receipt)
+        };
+        assert!(ask(&mut card).is_ok());
+        assert!(matches!(ask(&mut card), Err(CardError::OtherKey { .. })));
+    }
+
+    #[test]
+    fn a_private_key_is_compared_by_its_public_half() {
+        let mut card = unlocked(FakeCard::initialised().answering(&private_answer(K)));
+        let mut known = KnownKeys::default();
+        known.insert(ExportPath::chat().as_path().clone(), Fingerprint::of(&public_key(5)));
+        card.expect_keys(known);
+        let mut receipt = recorded(card.request(Operation::ExportPrivate(ExportPath::chat())));
+        assert!(matches!(card.export_private(&ExportPath::chat(), &mut receipt), Err(CardError::OtherKey { .. })));
     }
 }

@@ -41,3 +41,43 @@ fn parse(answer: Answer) -> Result<LeeKeys, CardError> {
     inside.end()?;
     Ok(LeeKeys { nullifier: Secret::fill(|room| *room = *nullifier), viewing: Secret::fill(|room| *room = *viewing) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, aged, recorded, unlocked};
+    use crate::version::Version;
+
+    fn exported(answer: &str) -> Result<LeeKeys, CardError> {
+        let path: KeyPath = "m/1".parse().unwrap();
+        let mut card = unlocked(FakeCard::initialised().answering(answer));
+        let mut receipt = recorded(card.request(Operation::ExportLee(path.clone())));
+        let result = card.export_lee(&path, &mut receipt);
+        assert_eq!(hex::encode(&card.into_transport().inner_commands()[1]), "80c300000400000001");
+        result
+    }
+
+    #[test]
+    fn both_keys_are_read() {
+        let (nullifier, viewing) = ("07".repeat(32), "08".repeat(64));
+        let keys = exported(&format!("a1648320{nullifier}8440{viewing}9000")).unwrap();
+        assert_eq!((*keys.nullifier.expose(), *keys.viewing.expose()), ([7; 32], [8; 64]));
+        for answer in [
+            format!("a1428440{viewing}9000"),
+            format!("a1638320{nullifier}843f{}9000", "08".repeat(63)),
+            format!("a1648320{nullifier}8440{viewing}009000"),
+            "6985".to_owned(),
+        ] {
+            assert!(exported(&answer).is_err());
+        }
+    }
+
+    #[test]
+    fn an_older_card_is_not_asked() {
+        let mut card = aged(unlocked(FakeCard::initialised()), Version::V3_2);
+        let mut receipt = recorded(card.request(Operation::ExportLee(KeyPath::master())));
+        assert!(matches!(card.export_lee(&KeyPath::master(), &mut receipt), Err(CardError::Unsupported { .. })));
+        assert!(!receipt.is_spent());
+        assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+    }
+}

@@ -47,3 +47,53 @@ fn parse(answer: Answer, words: u8) -> Result<Mnemonic, CardError> {
         _ => MALFORMED,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, recorded, secured};
+
+    fn generated(words: u8, answer: &str) -> Result<Mnemonic, CardError> {
+        let mut card = secured(FakeCard::initialised().answering(answer));
+        let mut receipt = recorded(card.request(Operation::GenerateMnemonic(words)));
+        let result = card.generate_mnemonic(words, &mut receipt);
+        assert_eq!(card.into_transport().inner_commands(), [[0x80, 0xD2, words / 3, 0, 0]]);
+        result
+    }
+
+    /// Keycard.swift `KeycardTests`: the numbers that a card answered, and their words.
+    #[test]
+    fn the_numbers_of_keycard_swift_are_its_words() {
+        let answer = "03a3055f01b506aa053f01810346057c020e015904fd03179000";
+        let words = generated(12, answer).unwrap();
+        assert_eq!(*words.expose(), "inner program cute stem pony coral hand question dove clinic panic glass");
+    }
+
+    #[test]
+    fn a_checksum_that_does_not_fit_and_other_lengths_are_refused() {
+        let abandon = "0000".repeat(11);
+        assert!(generated(12, &format!("{abandon}00039000")).is_ok());
+        for answer in [
+            format!("{abandon}00049000"),
+            format!("{abandon}08009000"),
+            format!("{abandon}9000"),
+            format!("{abandon}0003009000"),
+            "9000".to_owned(),
+        ] {
+            assert!(matches!(generated(12, &answer), Err(CardError::Answer { .. })), "{answer}");
+        }
+        assert!(matches!(generated(15, &format!("{abandon}00039000")), Err(CardError::Answer { .. })));
+        assert!(matches!(generated(24, "6a86"), Err(CardError::Status { .. })));
+    }
+
+    #[test]
+    fn other_numbers_of_words_are_not_asked_for() {
+        let mut card = secured(FakeCard::initialised());
+        for words in [0, 3, 11, 13, 27] {
+            let mut receipt = recorded(card.request(Operation::GenerateMnemonic(words)));
+            assert!(matches!(card.generate_mnemonic(words, &mut receipt), Err(CardError::Misuse { .. })));
+            assert!(!receipt.is_spent());
+        }
+        assert!(card.into_transport().inner_commands().is_empty());
+    }
+}

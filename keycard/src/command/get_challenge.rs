@@ -32,3 +32,29 @@ impl<S: Open, T: CardTransport> Card<S, T> {
 
 /// What fits into one answer.
 const MOST: u8 = 245;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, aged, secured};
+    use crate::version::Version;
+
+    #[test]
+    fn as_many_bytes_come_as_were_asked_for() {
+        let mut card = secured(FakeCard::initialised().answering("0102039000").answering("01029000"));
+        assert_eq!(*card.challenge(3).unwrap(), [1, 2, 3]);
+        assert!(matches!(card.challenge(3), Err(CardError::Answer { .. })));
+        assert_eq!(card.into_transport().inner_commands()[0], [0x80, 0x84, 3, 0, 0]);
+    }
+
+    #[test]
+    fn other_numbers_and_older_cards_are_not_asked() {
+        let mut card = secured(FakeCard::initialised());
+        for count in [0, 246, 255] {
+            assert!(matches!(card.challenge(count), Err(CardError::Misuse { .. })));
+        }
+        let mut card = aged(card, Version::V3_2);
+        assert!(matches!(card.challenge(1), Err(CardError::Unsupported { .. })));
+        assert!(card.into_transport().inner_commands().is_empty());
+    }
+}

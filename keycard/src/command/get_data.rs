@@ -117,3 +117,76 @@ pub(crate) const fn number(slot: DataSlot) -> u8 {
 
 /// What the public and the cash slot hold: one byte of length, and the applet takes it for signed.
 pub(crate) const MOST: usize = 127;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, aged, secured};
+    use crate::version::Version;
+
+    fn data(version: Version, slot: DataSlot, answers: &[&str]) -> (Result<Vec<u8>, CardError>, Vec<Vec<u8>>) {
+        let fake = answers.iter().fold(FakeCard::initialised(), |fake, answer| fake.answering(answer));
+        let mut card = aged(secured(fake), version);
+        let result = card.data(slot);
+        (result, card.into_transport().inner_commands().to_vec())
+    }
+
+    #[test]
+    fn public_and_cash_data_come_as_they_were_stored() {
+        for (slot, number) in [(DataSlot::Public, 0), (DataSlot::Cash, 2)] {
+            let (data, sent) = data(Version::V3_0, slot, &["0102039000"]);
+            assert_eq!((data.unwrap(), sent), (vec![1, 2, 3], vec![vec![0x80, 0xCA, number, 0, 0]]));
+        }
+        let long = "07".repeat(128) + "9000";
+        assert!(matches!(data(Version::V4, DataSlot::Public, &[&long]).0, Err(CardError::Answer { .. })));
+    }
+
+    #[test]
+    fn an_ndef_message_comes_without_its_length_whatever_the_version() {
+        for version in [Version::V3_0, Version::V3_1, Version::V3_2, Version::V4] {
+            let (data, _) = data(version, DataSlot::Ndef, &["00030102039000"]);
+            assert_eq!(data.unwrap(), [1, 2, 3]);
+        }
+        // Up to 3.1 a client may have stored something else.
+        let (raw, _) = data(Version::V3_1, DataSlot::Ndef, &["d1010155009000"]);
+        assert_eq!(raw.unwrap(), [0xd1, 1, 1, 0x55, 0]);
+        let (none, _) = data(Version::V3_1, DataSlot::Ndef, &["9000"]);
+        assert_eq!(none.unwrap(), [0u8; 0]);
+    }
+
+    #[test]
+    fn a_long_message_comes_in_parts_from_4_0_and_not_at_all_from_3_2() {
+        let first = format!("012c{}9000", "07".repeat(242));
+        let second = "08".repeat(58) + "9000";
+        let (whole, sent) = data(Version::V4, DataSlot::Ndef, &[&first, &second]);
+        assert_eq!(whole.unwrap(), [vec![7; 242], vec![8; 58]].concat());
+        assert_eq!(sent, [[0x80, 0xCA, 1, 0, 0], [0x80, 0xCA, 1, 61, 0]]);
+        let (refused, sent) = data(Version::V3_2, DataSlot::Ndef, &[&first]);
+        assert!(matches!(refused, Err(CardError::Unsupported { .. })));
+        assert_eq!(sent.len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_lies_about_its_length_is_refused_and_ends() {
+        let odd = format!("012c{}9000", "07".repeat(241));
+        for answers in [
+            vec!["ffff9000"],
+            vec!["009000"],
+            vec!["00019000", "9000"],
+            vec![&odd, "079000"],
+            vec!["000601029000", "03040506079000"],
+            vec!["0001020304059000"],
+        ] {
+            let (result, sent) = data(Version::V4, DataSlot::Ndef, &answers);
+            assert!(matches!(result, Err(CardError::Answer { .. })), "{answers:?}");
+            assert!(sent.len() <= 2);
+        }
+    }
+
+    #[test]
+    fn a_card_without_data_slots_is_not_asked() {
+        let (result, sent) = data(Version::V2_2, DataSlot::Public, &[]);
+        assert!(matches!(result, Err(CardError::Unsupported { .. })));
+        assert!(sent.is_empty());
+    }
+}

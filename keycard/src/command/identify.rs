@@ -66,7 +66,7 @@ fn ask_once<'a, T: CardTransport>(
 /// Sends IDENTIFY CARD. An applet up to 3.0 does not know it, which only one that does not say its version (`unsaid`) may
 /// claim.
 fn ask<T: CardTransport>(transport: &mut T, challenge: [u8; 32], unsaid: bool) -> Result<Identity, CardError> {
-    let answer = exchange(transport, Command::with_body([0x80, 0x14, 0x00, 0x00], &[&challenge])?)?;
+    let answer = exchange(transport, command(challenge)?)?;
     match answer.status {
         StatusWord::PRECONDITION => Ok(Identity::Uncertified),
         StatusWord::UNKNOWN_INSTRUCTION if unsaid => Ok(Identity::Older),
@@ -78,7 +78,11 @@ fn ask<T: CardTransport>(transport: &mut T, challenge: [u8; 32], unsaid: bool) -
     }
 }
 
-fn parse(answer: Answer, challenge: [u8; 32]) -> Result<Identification, CardError> {
+pub(crate) fn command(challenge: [u8; 32]) -> Result<Command, CardError> {
+    Command::with_body([0x80, 0x14, 0x00, 0x00], &[&challenge])
+}
+
+pub(crate) fn parse(answer: Answer, challenge: [u8; 32]) -> Result<Identification, CardError> {
     let data = answer.success(NAME)?;
     let mut inside = Reader::new(&data, "a malformed answer to IDENTIFY CARD").only(0xA0)?;
     let certificate = Certificate::parse(inside.array::<{ Certificate::LEN }>(0x8A)?)?;

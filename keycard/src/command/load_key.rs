@@ -121,7 +121,8 @@ pub(crate) fn parse(answer: Answer) -> Result<KeyUid, CardError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::{FakeCard, abandon, export_answer, recorded, unlocked};
+    use crate::fake::{FakeCard, abandon, aged, export_answer, recorded, unlocked};
+    use crate::version::Version;
 
     const MASTER: &str = "04d902f35f560e0470c63313c7369168d9d7df2d49bf295fd9fb7cb109ccee04947d000a1345d3845dd83b4c5814f876\
         c918305b598f066c958fad972bf59f2ec7";
@@ -234,5 +235,119 @@ mod tests {
         let mut receipt = recorded(card.request(Operation::GenerateKey));
         assert!(matches!(card.load_seed(&abandon(), &mut receipt), Err(CardError::NotRecorded(_))));
         assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+    }
+
+    /// The generator: private key 1, and its key UID (reference section 9.3).
+    const G: &str = "0479be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798483ada7726a3c4655da4fbfc0e1108a8fd17b448\
+        a68554199c47d08ffb10d4b8";
+    const UID_OF_1: &str = "50929b74c1a04954b78b4b6035e97a5e078a5a0f28ec96d547bfee9ace803ac0";
+
+    fn one() -> Secret<32> {
+        Secret::fill(|room| room[31] = 1)
+    }
+
+    #[test]
+    fn a_key_without_chain_code_is_compared_with_m_alone() {
+        let fake = FakeCard::initialised().answering(&(UID_OF_1.to_owned() + "9000")).answering(&export_answer(G));
+        let mut card = unlocked(fake);
+        let mut receipt = recorded(card.request(Operation::LoadKeyPair));
+        assert_eq!(card.load_key_pair(&one(), &mut receipt).unwrap().to_string(), UID_OF_1);
+        let fake = card.into_transport();
+        let sent: Vec<_> = fake.inner_commands()[1..].iter().map(hex::encode).collect();
+        assert_eq!(sent, [format!("80d0010024a1228120{}01", "00".repeat(31)), "80c2010100".to_owned()]);
+    }
+
+    #[test]
+    fn the_applets_false_refusal_is_answered_by_one_more_try_under_the_same_record() {
+        let uid = UID_OF_1.to_owned() + "9000";
+        let fake = FakeCard::initialised().answering("6a80").answering(&uid).answering(&export_answer(G));
+        let mut card = unlocked(fake);
+        let mut receipt = recorded(card.request(Operation::LoadKeyPair));
+        card.load_key_pair(&one(), &mut receipt).unwrap();
+        let fake = card.into_transport();
+        assert_eq!(fake.inner_commands()[1], fake.inner_commands()[2]);
+        let mut card = unlocked(FakeCard::initialised().answering("6a80").answering("6a80"));
+        let mut receipt = recorded(card.request(Operation::LoadKeyPair));
+        assert!(matches!(card.load_key_pair(&one(), &mut receipt), Err(CardError::Status { .. })));
+        assert_eq!(card.into_transport().inner_commands().len(), 3, "VERIFY PIN, and two tries");
+    }
+
+    #[test]
+    fn nothing_else_is_tried_a_second_time() {
+        let mut card = unlocked(FakeCard::initialised().answering("6a80").answering("6f00"));
+        let mut receipt = recorded(card.request(Operation::LoadKey));
+        assert!(card.load_seed(&abandon(), &mut receipt).is_err());
+        let mut receipt = recorded(card.request(Operation::LoadKeyPair));
+        assert!(card.load_key_pair(&one(), &mut receipt).is_err());
+        assert_eq!(card.into_transport().inner_commands().len(), 3);
+    }
+
+    #[test]
+    fn an_extended_key_is_sent_with_its_chain_code_and_gives_the_tree_of_the_seed() {
+        // Reference section 9.3: the master key of "abandon … about".
+        let secret = |text: &str| Secret::copy_from(&hex::decode(text).unwrap()).unwrap();
+        let key = ExtendedSecret {
+            key: secret("1837c1be8e2995ec11cda2b066151be2cfb48adf9e47b151d46adab3a21cdf67"),
+            chain_code: secret("7923408dadd3c7b56eed15567707ae5e5dca089de972e07f3b860450e2a3b70e"),
+        };
+        let fake = FakeCard::initialised()
+            .answering(&(UID.to_owned() + "9000"))
+            .answering(&export_answer(MASTER))
+            .answering(&export_answer(CHAT));
+        let mut card = unlocked(fake);
+        let mut receipt = recorded(card.request(Operation::LoadExtendedKey));
+        assert_eq!(card.load_extended_key(&key, &mut receipt).unwrap().to_string(), UID);
+        let sent = hex::encode(&card.into_transport().inner_commands()[1]);
+        assert_eq!(
+            sent,
+            format!("80d0020046a1448120{}8220{}", hex::encode(key.key.expose()), hex::encode(key.chain_code.expose()))
+        );
+    }
+
+    #[test]
+    fn a_short_seed_goes_to_3_2_and_later_and_a_lee_seed_to_4_0() {
+        let short = Seed::from_slice(&[7; 16]).unwrap();
+        let mut card = aged(unlocked(FakeCard::initialised().answering("6f00")), Version::V3_1);
+        let mut receipt = recorded(card.request(Operation::LoadKey));
+        assert!(matches!(card.load_seed(&short, &mut receipt), Err(CardError::Unsupported { .. })));
+        let mut lee = recorded(card.request(Operation::LoadLeeSeed));
+        assert!(matches!(card.load_lee_seed(&short, &mut lee), Err(CardError::Unsupported { .. })));
+        let mut card = aged(card, Version::V3_2);
+        assert!(matches!(card.load_lee_seed(&short, &mut lee), Err(CardError::Unsupported { .. })));
+        assert!(!receipt.is_spent() && !lee.is_spent());
+        assert!(matches!(card.load_seed(&short, &mut receipt), Err(CardError::Status { .. })));
+        let sent = hex::encode(&card.into_transport().inner_commands()[1]);
+        assert_eq!(sent, format!("80d0030010{}", "07".repeat(16)));
+    }
+
+    #[test]
+    fn a_number_that_is_no_key_is_not_sent() {
+        let mut card = unlocked(FakeCard::initialised());
+        let mut receipt = recorded(card.request(Operation::LoadKeyPair));
+        for bytes in [[0; 32], [0xff; 32]] {
+            let key = Secret::fill(|room| *room = bytes);
+            assert!(matches!(card.load_key_pair(&key, &mut receipt), Err(CardError::Misuse { .. })));
+            let key = ExtendedSecret { key, chain_code: one() };
+            assert!(matches!(card.load_extended_key(&key, &mut receipt), Err(CardError::Misuse { .. })));
+        }
+        assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+    }
+
+    #[test]
+    fn the_keys_of_another_account_are_forgotten_when_one_is_loaded() {
+        let fake = FakeCard::initialised()
+            .answering(&export_answer(G))
+            .answering(&(UID.to_owned() + "9000"))
+            .answering(&export_answer(MASTER))
+            .answering(&export_answer(CHAT))
+            .answering(&export_answer(G));
+        let mut card = unlocked(fake);
+        let master = KeyPath::master();
+        let mut public = recorded(card.request(Operation::ExportPublic(master.clone())));
+        card.export_public(&master, &mut public).unwrap();
+        card.load_seed(&abandon(), &mut recorded(card.request(Operation::LoadKey))).unwrap();
+        let mut public = recorded(card.request(Operation::ExportPublic(master.clone())));
+        let error = card.export_public(&master, &mut public).unwrap_err();
+        assert!(matches!(error, CardError::OtherKey { .. }), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! The applet's commands, one file each: the bytes that are sent, and the form of the answer.
 
+pub(crate) mod cash;
 pub(crate) mod change_pin;
 pub(crate) mod derive_key;
 pub(crate) mod ecdh;
@@ -17,6 +18,7 @@ pub(crate) mod load_key;
 pub(crate) mod open;
 pub(crate) mod open_paired;
 pub(crate) mod pair;
+pub(crate) mod read_ndef;
 pub(crate) mod remove_key;
 pub(crate) mod select;
 pub(crate) mod set_pinless_path;

@@ -23,3 +23,30 @@ impl<T: CardTransport> Card<Unlocked, T> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::KeyUid;
+
+    use super::*;
+    use crate::fake::{FakeCard, recorded, unlocked};
+
+    #[test]
+    fn the_account_is_gone_with_the_key() {
+        let mut card = unlocked(FakeCard::initialised().answering(&("07".repeat(32) + "9000")).answering("9000"));
+        card.generate_key(&mut recorded(card.request(Operation::GenerateKey))).unwrap();
+        let request = card.request(Operation::RemoveKey);
+        assert_eq!(request.key_uid, Some(KeyUid::from([7; 32])));
+        card.remove_key(&mut recorded(request)).unwrap();
+        assert_eq!(card.info().key_uid, None);
+        assert_eq!(card.into_transport().inner_commands()[2], [0x80, 0xD3, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_refused_removal_leaves_the_account() {
+        let mut card = unlocked(FakeCard::initialised().answering(&("07".repeat(32) + "9000")).answering("6985"));
+        card.generate_key(&mut recorded(card.request(Operation::GenerateKey))).unwrap();
+        assert!(card.remove_key(&mut recorded(card.request(Operation::RemoveKey))).is_err());
+        assert!(card.info().key_uid.is_some());
+    }
+}

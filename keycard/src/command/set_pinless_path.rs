@@ -41,3 +41,33 @@ impl<T: CardTransport> Card<Unlocked, T> {
         self.call(&command)?.bare_success(NAME, "an answer to SET PINLESS PATH with data")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, aged, recorded, unlocked};
+    use crate::version::Version;
+
+    #[test]
+    fn a_path_is_set_and_cleared() {
+        let path: KeyPath = "m/44'/0".parse().unwrap();
+        let fake = FakeCard::initialised().answering("9000").answering("9000");
+        let mut card = aged(unlocked(fake), Version::V3_1);
+        card.set_pinless_path(&path, &mut recorded(card.request(Operation::SetPinlessPath(path.clone())))).unwrap();
+        card.clear_pinless_path(&mut recorded(card.request(Operation::ClearPinlessPath))).unwrap();
+        let sent: Vec<_> = card.into_transport().inner_commands()[1..].iter().map(hex::encode).collect();
+        assert_eq!(sent, ["80c10000088000002c00000000", "80c1000000"]);
+    }
+
+    #[test]
+    fn the_master_key_and_4_0_are_refused_before_anything_is_sent() {
+        let mut card = unlocked(FakeCard::initialised());
+        let mut receipt = recorded(card.request(Operation::ClearPinlessPath));
+        assert!(matches!(card.clear_pinless_path(&mut receipt), Err(CardError::Unsupported { .. })));
+        let mut card = aged(card, Version::V3_2);
+        let master = KeyPath::master();
+        assert!(matches!(card.set_pinless_path(&master, &mut receipt), Err(CardError::Misuse { .. })));
+        assert!(!receipt.is_spent());
+        assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+    }
+}

@@ -187,3 +187,187 @@ fn template(data: &[u8]) -> Result<(ChatKey, Reader<'_>), CardError> {
     let key = ChatKey::try_from(bytes.as_slice()).map_err(|_| inside.malformed())?;
     Ok((key, inside))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{
+        FakeCard, Script, aged, ecdsa_answer, public, recorded, schnorr, select_data, selected, signed_answer, unlocked,
+    };
+    use crate::known_keys::KnownKeys;
+    use crate::version::Version;
+
+    fn digest() -> Digest {
+        Digest::from([9; 32])
+    }
+
+    fn place(text: &str) -> KeyPlace {
+        text.parse().unwrap()
+    }
+
+    fn operation(key: &KeyPlace, makes_current: bool, scheme: Scheme) -> Operation {
+        Operation::Sign(Signing { key: key.clone(), makes_current, scheme, digest: digest() })
+    }
+
+    type Answered<S> = (Result<Signed<S>, CardError>, Vec<String>);
+
+    /// Asks for a signature, and returns what was sent after VERIFY PIN without the digest.
+    fn asked(version: Version, key: &str, current: bool, answers: &[&str]) -> Answered<RecoverableSignature> {
+        let fake = answers.iter().fold(FakeCard::initialised(), |fake, answer| fake.answering(answer));
+        let mut card = aged(unlocked(fake), version);
+        let key = place(key);
+        let mut receipt = recorded(card.request(operation(&key, current, Scheme::Ecdsa)));
+        let result = if current {
+            card.sign_and_make_current(&key, &digest(), &mut receipt)
+        } else {
+            card.sign(&key, &digest(), &mut receipt)
+        };
+        let sent = card.into_transport().inner_commands()[1..].iter().map(hex::encode).collect();
+        (result, sent)
+    }
+
+    fn signing(header: &str, path: &str) -> String {
+        format!("80c0{header}{:02x}{}{path}", 32 + path.len() / 2, "09".repeat(32))
+    }
+
+    /// KC-07: a hash is signed by path, giving 65 bytes from which the key is recovered.
+    #[test]
+    fn a_signature_names_its_key() {
+        let (signed, sent) = asked(Version::V4, "m/44'/0", false, &[&ecdsa_answer(5, &digest())]);
+        let signed = signed.unwrap();
+        assert_eq!(signed.key, public(5));
+        assert_eq!(signed.signature.recover(&digest()), Some(public(5)));
+        assert_eq!(sent, [signing("0100", "8000002c00000000")]);
+    }
+
+    #[test]
+    fn each_place_has_its_p1() {
+        for (key, current, header, path) in [
+            ("m/1", false, "0100", "00000001"),
+            ("m", false, "0100", ""),
+            ("m/1", true, "0200", "00000001"),
+            ("current", false, "0000", ""),
+            ("current", true, "0000", ""),
+            ("current/1", false, "8100", "00000001"),
+            ("current/1", true, "8200", "00000001"),
+            ("parent/2'", false, "4100", "80000002"),
+            ("parent/2'", true, "4200", "80000002"),
+            ("pinless", false, "0300", ""),
+        ] {
+            let (signed, sent) = asked(Version::V3_2, key, current, &[&ecdsa_answer(5, &digest())]);
+            assert!(signed.is_ok(), "{key}");
+            assert_eq!(sent, [signing(header, path)], "{key}");
+        }
+    }
+
+    #[test]
+    fn applets_before_3_1_sign_with_m_only_as_the_current_key() {
+        for version in [Version::V2_2, Version::V3_0] {
+            let (signed, sent) = asked(version, "m", false, &["9000", &ecdsa_answer(5, &digest())]);
+            assert!(signed.is_ok());
+            assert_eq!(sent, ["80f2010000".to_owned(), signing("0000", "")]);
+            let (refused, sent) = asked(version, "m", false, &["000000019000"]);
+            assert!(matches!(refused, Err(CardError::Misuse { .. })));
+            assert_eq!(sent.len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_4_0_does_not_know_is_not_sent() {
+        for (key, current) in [("current", false), ("parent/1", false), ("pinless", false), ("m/1", true)] {
+            let (result, sent) = asked(Version::V4, key, current, &[]);
+            assert!(matches!(result, Err(CardError::Unsupported { .. })), "{key}");
+            assert!(sent.is_empty());
+        }
+        let (result, sent) = asked(Version::V3_2, "pinless", true, &[]);
+        assert!(matches!(result, Err(CardError::Misuse { .. })) && sent.is_empty());
+    }
+
+    #[test]
+    fn a_record_of_another_digest_or_place_sends_nothing() {
+        let mut card = unlocked(FakeCard::initialised());
+        let mut receipt = recorded(card.request(operation(&place("m/1"), false, Scheme::Ecdsa)));
+        for (key, digest) in [("m/1", Digest::from([8; 32])), ("m/2", digest())] {
+            assert!(matches!(card.sign(&place(key), &digest, &mut receipt), Err(CardError::NotRecorded(_))));
+        }
+        let path = "m/1".parse().unwrap();
+        assert!(matches!(card.sign_schnorr(&path, &digest(), None, &mut receipt), Err(CardError::NotRecorded(_))));
+        assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+    }
+
+    #[test]
+    fn the_key_that_signs_must_be_the_one_known_for_the_path() {
+        let answer = ecdsa_answer(5, &digest());
+        let mut card = unlocked(FakeCard::initialised().answering(&answer).answering(&answer));
+        let mut known = KnownKeys::default();
+        known.insert("m/1".parse().unwrap(), Fingerprint::of(&public(6)));
+        card.expect_keys(known);
+        let mut receipt = recorded(card.request(operation(&place("m/1"), false, Scheme::Ecdsa)));
+        let error = card.sign(&place("m/1"), &digest(), &mut receipt).unwrap_err();
+        let CardError::OtherKey { expected, found, .. } = error else { panic!("{error}") };
+        assert_eq!((expected, found), (Fingerprint::of(&public(6)), Fingerprint::of(&public(5))));
+        let mut receipt = recorded(card.request(operation(&place("m/2"), false, Scheme::Ecdsa)));
+        assert!(card.sign(&place("m/2"), &digest(), &mut receipt).is_ok(), "nothing is known of it");
+    }
+
+    fn schnorr_asked(version: Version, tweak: Option<[u8; 32]>, answer: &str) -> Answered<SchnorrSignature> {
+        let mut card = aged(unlocked(FakeCard::initialised().answering(answer)), version);
+        let path: KeyPath = "m/1".parse().unwrap();
+        let scheme = if tweak.is_some() { Scheme::TweakedSchnorr } else { Scheme::Schnorr };
+        let mut receipt = recorded(card.request(operation(&path.clone().into(), false, scheme)));
+        let result = card.sign_schnorr(&path, &digest(), tweak.as_ref(), &mut receipt);
+        let sent = card.into_transport().inner_commands()[1..].iter().map(hex::encode).collect();
+        (result, sent)
+    }
+
+    fn schnorr_answer(secret: u8, tweak: Option<[u8; 32]>) -> String {
+        signed_answer(&public(secret), &[&[0x88, 64], schnorr(secret, tweak, &digest()).as_slice()].concat())
+    }
+
+    #[test]
+    fn a_schnorr_signature_is_that_of_the_tweaked_key() {
+        // The public keys of 5 and 6 have Y of either parity.
+        for secret in [1, 2, 3, 4, 5, 6] {
+            for tweak in [None, Some([3; 32])] {
+                let (signed, sent) = schnorr_asked(Version::V4, tweak, &schnorr_answer(secret, tweak));
+                assert_eq!(signed.unwrap().key, public(secret));
+                let tweak = hex::encode(tweak.unwrap_or_default());
+                assert_eq!(sent, [format!("80c0010344{}{tweak}00000001", "09".repeat(32))]);
+            }
+        }
+        let (untweaked, _) = schnorr_asked(Version::V4, Some([3; 32]), &schnorr_answer(5, None));
+        assert!(matches!(untweaked, Err(CardError::FalseSignature { .. })));
+    }
+
+    /// lambda-prize 18: 3.2 answers 9000 and an ECDSA signature to that.
+    #[test]
+    fn schnorr_is_asked_of_4_0_only() {
+        for version in [Version::V2_2, Version::V3_0, Version::V3_1, Version::V3_2] {
+            let (result, sent) = schnorr_asked(version, None, "9000");
+            assert!(matches!(result, Err(CardError::Unsupported { version: found, .. }) if found == version));
+            assert!(sent.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_tweak_that_is_no_tweak_is_not_sent() {
+        for tweak in [[0; 32], [0xff; 32]] {
+            let (result, sent) = schnorr_asked(Version::V4, Some(tweak), "9000");
+            assert!(matches!(result, Err(CardError::Misuse { .. })) && sent.is_empty());
+        }
+    }
+
+    #[test]
+    fn the_pin_less_key_signs_with_no_channel_up_to_3_2() {
+        let command = format!("80c0030020{}", "09".repeat(32));
+        let select = hex::encode(select_data(0x13, None)) + "9000";
+        let answer = ecdsa_answer(5, &digest());
+        let script = [("00a4040009a00000080400010101", select.as_str()), (command.as_str(), answer.as_str())];
+        let mut card = selected(Script::new(script));
+        let mut receipt = recorded(card.request(operation(&KeyPlace::Pinless, false, Scheme::Ecdsa)));
+        assert!(matches!(card.sign_pinless(&digest(), &mut receipt), Err(CardError::Unsupported { .. })), "4.0");
+        let mut card = aged(card, Version::V3_1);
+        assert_eq!(card.sign_pinless(&digest(), &mut receipt).unwrap().key, public(5));
+        card.into_transport().finish();
+    }
+}

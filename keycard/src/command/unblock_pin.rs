@@ -158,3 +158,92 @@ impl<T> std::error::Error for UnblockError<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{FakeCard, pin, recorded, secured};
+
+    fn puk() -> Puk {
+        Puk::try_from(b"123456789012".as_slice()).unwrap()
+    }
+
+    /// A card whose next command inside is GET STATUS, with these tries.
+    fn blocked(pin_tries: u8, puk_tries: u8) -> FakeCard {
+        FakeCard::initialised().answering(&format!("a3090201{pin_tries:02x}0201{puk_tries:02x}0101ff9000"))
+    }
+
+    #[expect(clippy::result_large_err, reason = "the fake card is large, and there is one")]
+    fn unblock(fake: FakeCard, last: bool) -> Result<Card<Unlocked, FakeCard>, UnblockError<FakeCard>> {
+        let card = secured(fake);
+        let mut receipt = recorded(card.request(Operation::UnblockPin));
+        card.unblock_pin(&puk(), &pin(), last, &mut receipt)
+    }
+
+    /// KC-11: the PUK unblocks and sets a new PIN, which is validated.
+    #[test]
+    fn a_blocked_card_is_unlocked_by_the_puk() {
+        let fake = unblock(blocked(0, 5).answering("9000"), false).unwrap().into_transport();
+        assert_eq!(fake.inner_commands()[1], b"\x80\x22\x00\x00\x12123456789012000000");
+        assert_eq!(fake.inner_commands().len(), 2, "the tries, and the PUK");
+    }
+
+    #[test]
+    fn a_puk_is_sent_only_when_the_pin_is_blocked() {
+        let Err(UnblockError::NotBlocked { card, tries: 1 }) = unblock(blocked(1, 5), false) else { panic!("sent") };
+        assert_eq!(card.into_transport().inner_commands().len(), 1);
+    }
+
+    #[test]
+    fn the_last_try_of_the_puk_is_spent_only_when_allowed() {
+        let Err(UnblockError::LastTry { card }) = unblock(blocked(0, 1), false) else { panic!("sent") };
+        assert_eq!(card.into_transport().inner_commands().len(), 1);
+        assert!(unblock(blocked(0, 1).answering("9000"), true).is_ok());
+    }
+
+    #[test]
+    fn an_exhausted_puk_is_not_sent_even_when_the_last_try_is_allowed() {
+        let Err(UnblockError::Exhausted { card }) = unblock(blocked(0, 0), true) else { panic!("sent") };
+        assert_eq!(card.into_transport().inner_commands().len(), 1);
+    }
+
+    #[test]
+    fn a_wrong_puk_gives_the_card_and_the_tries_back_and_is_not_repeated() {
+        let Err(error) = unblock(blocked(0, 2).answering("63c1"), false) else { panic!("right") };
+        assert!(error.to_string().contains("one try"), "{error}");
+        let UnblockError::Wrong { card, tries: 1 } = error else { panic!("wrong") };
+        assert_eq!(card.into_transport().inner_commands().len(), 2);
+        assert!(matches!(unblock(blocked(0, 1).answering("63c0"), true), Err(UnblockError::Exhausted { .. })));
+    }
+
+    #[test]
+    fn without_a_record_no_puk_is_sent() {
+        let card = secured(blocked(0, 5));
+        let mut receipt = recorded(card.request(Operation::ChangePin));
+        let Err(UnblockError::NotRecorded { card, .. }) = card.unblock_pin(&puk(), &pin(), false, &mut receipt) else {
+            panic!("sent")
+        };
+        assert_eq!(card.into_transport().inner_commands().len(), 1);
+    }
+
+    #[test]
+    fn no_puk_goes_over_a_channel_that_somebody_may_listen_to() {
+        let mut card = secured(FakeCard::initialised());
+        card.state.exposed = true;
+        let mut receipt = recorded(card.request(Operation::UnblockPin));
+        let Err(error) = card.unblock_pin(&puk(), &pin(), true, &mut receipt) else { panic!("sent") };
+        let UnblockError::Exposed { card } = error else { panic!("sent") };
+        assert!(card.into_transport().inner_commands().is_empty());
+    }
+
+    #[test]
+    fn an_unexpected_answer_leaves_only_the_transport() {
+        for answer in ["6985", "6a80", "009000", "0163c2"] {
+            let result = unblock(blocked(0, 5).answering(answer), false);
+            assert!(matches!(result, Err(UnblockError::Lost { .. })), "{answer}");
+        }
+        // An uninitialised 4.0 answers 9000 without data to everything, GET STATUS included.
+        let ignored = unblock(FakeCard::initialised().answering("9000").answering("9000"), true);
+        assert!(matches!(ignored, Err(UnblockError::Lost { .. })));
+    }
+}
