@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! P1 = 01                   the path from m
-//! P2 = 00 private           A1 22 { 81 20 k }
+//! P2 = 00 private           A1 22 { 81 20 k }     up to 3.0: A1 65 { 80 41 key, 81 20 k }
 //! P2 = 01 public            A1 43 { 80 41 key }
 //! P2 = 02 extended public   A1 65 { 80 41 key, 82 20 chain code }       3.1 and later
 //! ```
@@ -108,11 +108,16 @@ fn command(source: u8, form: u8, path: &KeyPath) -> Result<Command, CardError> {
 fn parse_private(answer: Answer) -> Result<(Secret<32>, ChatKey), CardError> {
     let data = answer.success(NAME)?;
     let mut inside = Reader::new(&data, "a malformed private key").only(0xA1)?;
+    // Up to 3.0 the public key may come along.
+    let shown = if inside.tag() == Some(0x80) { Some(point(&mut inside)?) } else { None };
     let secret = inside.array::<32>(0x81)?;
     inside.end()?;
     let secret = Secret::fill(|room| room.copy_from_slice(secret));
     let key = derivation::public_key(&secret)
         .ok_or(CardError::Answer { what: "a private key of zero, or not below the order of the curve" })?;
+    if shown.is_some_and(|shown| shown != key) {
+        return Err(CardError::Answer { what: "a private key with the public key of another" });
+    }
     Ok((secret, key))
 }
 
@@ -197,6 +202,14 @@ mod tests {
     }
 
     /// KC-09: the public key of a derived path.
+    #[test]
+    fn an_older_applet_may_show_the_public_key_too_and_it_must_fit() {
+        let with = |key: &ChatKey| answer(&format!("a1658041{}8120{K}9000", hex::encode(key.to_bytes())));
+        let (_, ours) = parse_private(answer(&private_answer(K))).unwrap();
+        assert_eq!(parse_private(with(&ours)).unwrap().1, ours);
+        assert!(parse_private(with(&public_key(9))).is_err());
+    }
+
     #[test]
     fn public_and_extended_public_keys_are_read() {
         let key = hex::encode(public_key(5).to_bytes());
