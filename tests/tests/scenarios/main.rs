@@ -7,9 +7,12 @@
     reason = "this is a test from end to end: what goes wrong here fails it"
 )]
 
+mod cards;
 mod conformance;
 mod recordings;
 mod world;
 
+mod card_in_between;
+mod card_session;
 mod hostile_peers;
 mod public_chat;
