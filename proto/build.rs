@@ -9,7 +9,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     #[cfg(feature = "rpc")]
     {
-        let local = protox::compile(["schema/local/keymgr.proto", "schema/local/node.proto"], ["schema/local"])?;
+        let local = protox::compile(
+            ["schema/local/keymgr.proto", "schema/local/cards.proto", "schema/local/node.proto"],
+            ["schema/local"],
+        )?;
         let mut config = prost_build::Config::new();
         config.btree_map(["."]).skip_debug(["."]);
         tonic_prost_build::configure().compile_fds_with_config(local, config)?;

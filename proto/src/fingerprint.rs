@@ -5,6 +5,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 use crate::id::{ChatKey, NotAnId};
+use crate::secret::Secret;
 
 /// The first 8 bytes of SHA-256 of a compressed public key, shown as `3f1c-…` in groups of four digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +15,22 @@ impl Fingerprint {
     /// Returns the fingerprint of this public key.
     #[must_use]
     pub fn of(key: &ChatKey) -> Self {
-        let digest: [u8; 32] = Sha256::digest(key.to_compressed()).into();
+        Self::first_of(Sha256::digest(key.to_compressed()).into())
+    }
+
+    /// Returns what stands for this fingerprint in line `number` of a log that must not tell one key from another:
+    /// `SHA-256("cardinal-fingerprint/1" || key || number(8) || fingerprint(8))`, which is as long for every input.
+    #[must_use]
+    pub fn keyed(&self, key: &Secret<32>, number: u64) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(b"cardinal-fingerprint/1");
+        hasher.update(key.expose());
+        hasher.update(number.to_be_bytes());
+        hasher.update(self.0);
+        Self::first_of(hasher.finalize().into())
+    }
+
+    fn first_of(digest: [u8; 32]) -> Self {
         let mut short = [0; 8];
         short.copy_from_slice(digest.split_at(8).0);
         Self(short)
@@ -50,6 +66,16 @@ impl std::str::FromStr for Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::Fingerprint;
+    use crate::Secret;
+
+    #[test]
+    fn a_keyed_fingerprint_differs_by_line_and_by_key() {
+        let (one, other) = (Fingerprint([1; 8]), Fingerprint([2; 8]));
+        let key = |byte| Secret::fill(|room| room.fill(byte));
+        assert_eq!(one.keyed(&key(7), 3), one.keyed(&key(7), 3));
+        let all = [one, one.keyed(&key(7), 3), one.keyed(&key(7), 4), one.keyed(&key(8), 3), other.keyed(&key(7), 3)];
+        assert!(all.iter().enumerate().all(|(n, it)| all.iter().skip(n + 1).all(|other| it != other)));
+    }
 
     #[test]
     fn a_fingerprint_reads_back_what_it_prints() {

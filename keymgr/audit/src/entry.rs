@@ -39,6 +39,8 @@ pub enum Event {
     Refusal(Refusal),
     /// A card was enrolled.
     Provisioning(Provisioning),
+    /// A card shows other keys than before under the same account, and its owner wants that used and told.
+    Decoy(Decoy),
 }
 
 /// The `format` of the first line.
@@ -215,6 +217,21 @@ pub struct Provisioning {
     pub chat_fingerprint: Fingerprint,
     /// Where the seed came from.
     pub seed: SeedOrigin,
+}
+
+/// A card's duress PIN was entered, and its owner wants the keys that it shows then to be used, and that to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decoy {
+    /// The card.
+    #[serde(with = "text::shown")]
+    pub card: CardId,
+    /// The account on it, which is the same for both PINs.
+    #[serde(with = "text::hex_option")]
+    pub key_uid: Option<KeyUid>,
+    /// Of the chat public key that it shows.
+    #[serde(with = "text::shown")]
+    pub chat_fingerprint: Fingerprint,
 }
 
 /// Where a card's seed came from.

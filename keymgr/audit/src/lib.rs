@@ -20,7 +20,9 @@ pub mod store;
 pub mod text;
 pub mod verify;
 
-pub use entry::{Asked, Caller, ChannelOpened, Event, Intent, LogOpened, Outcome, Provisioning, Refusal, SeedOrigin};
+pub use entry::{
+    Asked, Caller, ChannelOpened, Decoy, Event, Intent, LogOpened, Outcome, Provisioning, Refusal, SeedOrigin,
+};
 pub use line::{Head, Line, LineHash, LogId, NotAHead, When};
 pub use log::{Log, LogError, OpenError};
 pub use operation::{Agreement, Bip85, DataSlot, LoadFile, Operation, Scheme, Signing};

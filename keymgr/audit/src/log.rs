@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use crate::entry::{Caller, ChannelOpened, Event, Intent, LogOpened, Outcome, Provisioning, Refusal};
+use crate::entry::{Caller, ChannelOpened, Decoy, Event, Intent, LogOpened, Outcome, Provisioning, Refusal};
 use crate::line::{Head, Line, LineHash, LogId, NotALine, When};
 use crate::paired::PairedChannelOpened;
 use crate::recorded::{Recorded, Request};
@@ -118,6 +118,14 @@ impl<S: LogStore> Log<S> {
     /// [`LogError`].
     pub fn provisioning(&mut self, when: When, provisioning: Provisioning) -> Result<u64, LogError> {
         self.append(when, Event::Provisioning(provisioning))
+    }
+
+    /// Records that a card shows other keys than before, and that they are used.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn decoy(&mut self, when: When, decoy: Decoy) -> Result<u64, LogError> {
+        self.append(when, Event::Decoy(decoy))
     }
 
     /// Records the evidence of a channel opening, whose salt must be [`Head::salt`] of [`Self::head`].

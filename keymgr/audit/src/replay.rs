@@ -125,7 +125,7 @@ impl Replay {
                     return Err(What::OtherHead);
                 }
             }
-            (Event::LogOpened(_) | Event::Refusal(_) | Event::Provisioning(_), Some(_)) => {}
+            (Event::LogOpened(_) | Event::Refusal(_) | Event::Provisioning(_) | Event::Decoy(_), Some(_)) => {}
         }
         Ok(None)
     }

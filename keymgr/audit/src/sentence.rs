@@ -35,6 +35,9 @@ impl fmt::Display for Event {
             Self::Refusal(refusal) => {
                 write!(f, "refuses {} to {}: {}", refusal.asked, refusal.caller, refusal.reason)
             }
+            Self::Decoy(decoy) => {
+                write!(f, "uses the decoy keys of {}, chat key {}", decoy.card, decoy.chat_fingerprint)
+            }
             Self::Provisioning(p) => {
                 write!(f, "enrols {} \"{}\", chat key {}, seed ", p.card, p.label, p.chat_fingerprint)?;
                 f.write_str(match p.seed {

@@ -121,7 +121,8 @@ pub struct Key {
 pub struct Left {
     /// The cards it left.
     pub cards: Vec<CardId>,
-    /// The fingerprints of its public half; more than one means a card in duress mode or another card's key.
+    /// The fingerprints of its public half, 16 at most; more than one means a card in duress mode, another card's key, or
+    /// fingerprints that were keyed so that they do not tell.
     pub fingerprints: Vec<Fingerprint>,
     /// How often it left for certain.
     pub times: u64,
@@ -148,6 +149,8 @@ pub struct Report {
     pub refusals: u64,
     /// How many cards were enrolled.
     pub provisionings: u64,
+    /// The card that was enrolled last and not reset to its factory state since.
+    pub enrolled: Option<CardId>,
 }
 
 impl Report {
@@ -191,11 +194,19 @@ pub fn read(log: impl BufRead, mut see: impl FnMut(&Line)) -> std::io::Result<Op
 pub fn verify(log: impl BufRead, remembered: Option<Head>) -> std::io::Result<Report> {
     let mut replay = Replay::against(remembered);
     let mut left: BTreeMap<Key, Left> = BTreeMap::new();
-    let (mut refusals, mut provisionings) = (0u64, 0u64);
+    let (mut refusals, mut provisionings, mut enrolled) = (0u64, 0u64, None);
     let bad = replay.read(log, |line, ended| match (&line.event, ended) {
-        (Event::Outcome { intent, outcome }, Some(asked)) => count(&mut left, *intent, asked, outcome),
+        (Event::Outcome { intent, outcome }, Some(asked)) => {
+            count(&mut left, *intent, asked, outcome);
+            if is_reset(asked, outcome) && enrolled == Some(asked.request.card) {
+                enrolled = None;
+            }
+        }
         (Event::Refusal(_), _) => refusals = refusals.saturating_add(1),
-        (Event::Provisioning(_), _) => provisionings = provisionings.saturating_add(1),
+        (Event::Provisioning(provisioning), _) => {
+            provisionings = provisionings.saturating_add(1);
+            enrolled = Some(provisioning.card);
+        }
         _ => {}
     })?;
     let head = replay.head();
@@ -208,7 +219,11 @@ pub fn verify(log: impl BufRead, remembered: Option<Head>) -> std::io::Result<Re
         }
     }
     let implied = closure::of(left.keys());
-    Ok(Report { head, bad, left, implied, unknown: open.into_keys().collect(), refusals, provisionings })
+    Ok(Report { head, bad, left, implied, unknown: open.into_keys().collect(), refusals, provisionings, enrolled })
+}
+
+fn is_reset(asked: &Intent, outcome: &Outcome) -> bool {
+    asked.request.operation == Operation::FactoryReset && matches!(outcome, Outcome::Done { .. })
 }
 
 fn count(left: &mut BTreeMap<Key, Left>, line: u64, intent: &Intent, outcome: &Outcome) {
@@ -223,13 +238,18 @@ fn count(left: &mut BTreeMap<Key, Left>, line: u64, intent: &Intent, outcome: &O
     match fingerprint {
         Some(fingerprint) => {
             entry.times = entry.times.saturating_add(1);
-            if let Some(fingerprint) = fingerprint.filter(|f| !entry.fingerprints.contains(f)) {
+            // Keyed fingerprints are different in every line.
+            let fresh =
+                |f: &Fingerprint| entry.fingerprints.len() < MOST_FINGERPRINTS && !entry.fingerprints.contains(f);
+            if let Some(fingerprint) = fingerprint.filter(fresh) {
                 entry.fingerprints.push(fingerprint);
             }
         }
         None => entry.unknown = entry.unknown.saturating_add(1),
     }
 }
+
+const MOST_FINGERPRINTS: usize = 16;
 
 fn remember(entry: &mut Left, line: u64, intent: &Intent) {
     if !entry.cards.contains(&intent.request.card) {

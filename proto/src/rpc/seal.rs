@@ -28,6 +28,23 @@ pub const KEY: &str = "key";
 /// The context of a sealed chain code (32 bytes).
 pub const CHAIN: &str = "chain";
 
+/// The context of a sealed PIN that replaces another.
+pub const NEW_PIN: &str = "new-pin";
+/// The context of a sealed PUK that replaces another.
+pub const NEW_PUK: &str = "new-puk";
+/// The context of a sealed duress PIN.
+pub const DURESS_PIN: &str = "duress-pin";
+/// The context of a sealed pairing password (UTF-8).
+pub const PAIRING_PASSWORD: &str = "pairing-password";
+/// The context of sealed pairings, in the form of another program.
+pub const PAIRINGS: &str = "pairings";
+/// The context of a sealed seed (16 to 64 bytes).
+pub const SEED: &str = "seed";
+/// The context of a sealed passphrase of a mnemonic (UTF-8).
+pub const PASSPHRASE: &str = "passphrase";
+/// The context of sealed bytes that a card agreed on or derived (ECDH, BIP-85, LEE).
+pub const SECRET: &str = "secret";
+
 /// The sealed secret did not open: altered, for another key, or for another context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a sealed secret does not open with this one-time key")]
