@@ -74,6 +74,12 @@ impl InitSecrets {
         &self.pin
     }
 
+    /// Returns how many wrong PINs block the card.
+    #[must_use]
+    pub const fn pin_tries(&self) -> u8 {
+        self.tries.pin
+    }
+
     /// Returns what pairs hosts with the new card.
     #[must_use]
     pub const fn pairing(&self) -> &PairingSecret {
