@@ -9,11 +9,12 @@ use std::time::Duration;
 use audit::{Asked, LogOpened, LogStore, Text};
 use keycard::{CardTransport, Trust};
 use proto::rpc::api::KeymgrStatus;
-use proto::{CardId, Instant, KeyUid};
+use proto::{CardId, Fingerprint, Instant, KeyUid};
 use rand_core::CryptoRng;
 
+use crate::cards::Cards;
 use crate::clock::Clock;
-use crate::error::{BrokerError, PinRefused};
+use crate::error::{BrokerError, PinRefused, PukRefused};
 use crate::files;
 use crate::guard::{Guarded, GuardedCard};
 use crate::journal::{Journal, Why};
@@ -30,6 +31,7 @@ pub struct Broker<T: CardTransport, S: LogStore> {
     pub(crate) journal: Journal<S>,
     pub(crate) rules: Rules,
     pub(crate) enrolment: Enrolment,
+    pub(crate) cards: Cards<T>,
     pub(crate) pause: Pause,
     refusals: Refusals,
     pub(crate) described: Option<Described>,
@@ -63,6 +65,14 @@ pub struct Enrolment {
     pub policy_path: PathBuf,
 }
 
+/// What the broker cannot know by itself.
+pub struct Outside {
+    /// Tells the time.
+    pub clock: Box<dyn Clock + Send>,
+    /// Draws what must be fresh.
+    pub dice: Box<dyn CryptoRng + Send>,
+}
+
 /// Where the transport is.
 enum Slot<T: CardTransport> {
     /// With a step that is under way, or lost by one that panicked; whoever loses it resets the card.
@@ -70,7 +80,18 @@ enum Slot<T: CardTransport> {
     /// Here; the card has no channel and no validated PIN.
     Idle(Guarded<T>),
     /// Held by an unlocked card, until then if there is an end.
-    Unlocked { card: GuardedCard<T>, until: Option<Instant> },
+    Unlocked {
+        card: GuardedCard<T>,
+        until: Option<Instant>,
+        /// Of the chat key that it showed when it was unlocked, and must show again.
+        chat: Fingerprint,
+    },
+}
+
+/// The own card while another reader's is under work.
+pub(crate) struct Visited<T: CardTransport> {
+    slot: Slot<T>,
+    described: Option<Described>,
 }
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
@@ -81,15 +102,17 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         log: audit::Log<S>,
         rules: Rules,
         enrolment: Enrolment,
-        clock: Box<dyn Clock + Send>,
-        dice: Box<dyn CryptoRng + Send>,
+        cards: Cards<T>,
+        outside: Outside,
     ) -> Self {
+        let Outside { clock, dice } = outside;
         let journal = Journal::new(log, clock, rules.policy.hash());
         Self {
             slot: Slot::Idle(Guarded::new(transport)),
             journal,
             rules,
             enrolment,
+            cards,
             pause: Pause::default(),
             refusals: Refusals::default(),
             described: None,
@@ -184,11 +207,24 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Keeps the unlocked card for so many seconds, 0 being no end, and no longer than the rules allow.
-    pub(crate) fn keep(&mut self, card: GuardedCard<T>, seconds: u64) {
+    pub(crate) fn keep(&mut self, card: GuardedCard<T>, seconds: u64, chat: Fingerprint) {
         let asked = (seconds > 0).then(|| Duration::from_secs(seconds));
         let lifetime = [asked, self.rules.pin_lifetime].into_iter().flatten().min();
         let until = lifetime.map(|lifetime| self.journal.monotonic().after(lifetime));
-        self.slot = Slot::Unlocked { card, until };
+        self.slot = Slot::Unlocked { card, until, chat };
+    }
+
+    /// Puts a card of another reader in the place of the own one, which is returned as it is.
+    pub(crate) fn visit(&mut self, transport: Guarded<T>) -> Visited<T> {
+        let slot = std::mem::replace(&mut self.slot, Slot::Idle(transport));
+        Visited { slot, described: self.described.take() }
+    }
+
+    /// Resets the card of the other reader, and puts the own one back.
+    pub(crate) fn leave(&mut self, own: Visited<T>) {
+        self.lock();
+        let Visited { slot, described } = own;
+        (self.slot, self.described) = (slot, described);
     }
 
     /// Returns the unlocked card and the journal.
@@ -199,16 +235,38 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
+    /// Returns the fingerprint of the chat key that the unlocked card showed.
+    pub(crate) const fn chat(&self) -> Option<Fingerprint> {
+        match &self.slot {
+            Slot::Unlocked { chat, .. } => Some(*chat),
+            Slot::Empty | Slot::Idle(_) => None,
+        }
+    }
+
     /// Returns the card and the account that a refusal is about.
     pub(crate) fn about(&self) -> (Option<CardId>, Option<KeyUid>) {
         self.enrolment.pins.as_ref().map_or((None, None), |pins| (Some(pins.card), Some(pins.key_uid)))
     }
 
-    /// Writes down that something was refused, and returns why. A PIN try that was spent is always written: the card
-    /// bounds how many there are.
+    /// Writes down that something was refused about the enrolled card, and returns why.
     pub(crate) fn refused(&mut self, asked: Asked, why: &Why, error: BrokerError) -> BrokerError {
-        let about = self.about();
-        let spent = matches!(error, BrokerError::Pin(PinRefused::Wrong { .. } | PinRefused::Blocked));
+        self.refused_about(self.about(), asked, why, error)
+    }
+
+    /// Writes down that something was refused about a card, and returns why. A PIN try that was spent is always written: the card
+    /// bounds how many there are.
+    pub(crate) fn refused_about(
+        &mut self,
+        about: (Option<CardId>, Option<KeyUid>),
+        asked: Asked,
+        why: &Why,
+        error: BrokerError,
+    ) -> BrokerError {
+        let spent = matches!(
+            error,
+            BrokerError::Pin(PinRefused::Wrong { .. } | PinRefused::Blocked)
+                | BrokerError::Puk(PukRefused::Wrong { .. })
+        );
         let written =
             if spent { Written::Itself } else { self.refusals.count(why.caller.uid, self.journal.monotonic()) };
         let reason = match written {

@@ -3,20 +3,25 @@
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use audit::{Bad, Log, LogId, LogStore, OpenError, What};
 use keycard::{CardTransport, Trust};
 use proto::Pin;
 use proto::rpc::Fault;
+use proto::rpc::api::cards_server::CardsServer;
 use proto::rpc::api::keymgr_server::KeymgrServer;
 use proto::rpc::socket::{self, Served, SocketError};
 use proto::shell::dice;
 use rand_core::Rng as _;
 use tokio_stream::wrappers::UnixListenerStream;
 
-use crate::broker::{Broker, Enrolment, Rules};
+use crate::broker::{Broker, Enrolment, Outside, Rules};
 use crate::caller::{ourselves, own_hash};
+use crate::cards::Cards;
+use crate::cards::known::KnownCards;
+use crate::cards::pairings::Pairings;
 use crate::clock::{Clock as _, SystemClock};
 use crate::error::BrokerError;
 use crate::files::StateError;
@@ -25,7 +30,7 @@ use crate::manifest::Manifest;
 use crate::pins::Pins;
 use crate::policy::Policy;
 use crate::profile::Profile;
-use crate::reader::{ReaderName, SoftReader};
+use crate::reader::{ReaderName, SoftReader, SoftReaders};
 use crate::service::{Place, Service, UNLOCK};
 use crate::store::FileStore;
 use crate::unlock::Unlocking;
@@ -131,6 +136,10 @@ impl Daemon {
         let card = SoftReader::load(name, profile.dir())?;
         let clock = SystemClock::start();
         let (log, logged) = open_log(&profile.log(), pins.is_some(), &clock)?;
+        let pins = match logged {
+            Logged::Reset => forget_pins(&profile.pins(), pins)?,
+            Logged::Enrolled | Logged::Never => pins,
+        };
         let served = socket::serve(&config.socket)?;
         for rule in policy.dead_rules() {
             tracing::warn!("policy.toml lists {rule}, which no policy can allow");
@@ -139,8 +148,16 @@ impl Daemon {
         let trust = if config.allow_test_ca { trust.with_test_authority() } else { trust };
         let rules =
             Rules { trust, test_authority: config.allow_test_ca, manifest, policy, pin_lifetime: config.pin_lifetime };
+        let logged = matches!(logged, Logged::Enrolled);
         let enrolment = Enrolment { pins, logged, pins_path: profile.pins(), policy_path: profile.policy() };
-        let mut broker = Broker::new(card, log, rules, enrolment, Box::new(clock), Box::new(dice()));
+        let cards = Cards {
+            known: KnownCards::read(&profile.cards())?,
+            pairings: Pairings::read(&profile.pairings())?,
+            readers: Box::new(SoftReaders::new(profile.dir(), name.clone())),
+            own: config.reader.to_string(),
+        };
+        let outside = Outside { clock: Box::new(clock), dice: Box::new(dice()) };
+        let mut broker = Broker::new(card, log, rules, enrolment, cards, outside);
         broker.announce(own_hash())?;
         let place = Place { reader: config.reader.to_string(), log: profile.log() };
         Ok(Self { broker, profile, place, served })
@@ -184,14 +201,16 @@ where
     S: LogStore + Send + 'static,
 {
     let (worker, mut ended) = Worker::start(broker).map_err(|_| DaemonError::Worker { what: "did not start" })?;
-    let service = KeymgrServer::new(Service::new(worker.clone(), place)).max_decoding_message_size(MAX_REQUEST);
+    let service = Arc::new(Service::new(worker.clone(), place));
+    let cards = CardsServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_REQUEST);
+    let service = KeymgrServer::from_arc(service).max_decoding_message_size(MAX_REQUEST);
     let (shut, shutting) = tokio::sync::oneshot::channel::<()>();
-    let server = tonic::transport::Server::builder().add_service(service).serve_with_incoming_shutdown(
-        UnixListenerStream::new(served.listener),
-        async {
+    let server = tonic::transport::Server::builder()
+        .add_service(service)
+        .add_service(cards)
+        .serve_with_incoming_shutdown(UnixListenerStream::new(served.listener), async {
             drop(shutting.await);
-        },
-    );
+        });
     tokio::pin!(server);
     let by_itself = tokio::select! {
         result = &mut server => Some(result.map_err(DaemonError::from)),
@@ -223,8 +242,26 @@ fn policy(profile: &Profile, enrolled: bool) -> Result<Policy, StateError> {
     }
 }
 
-/// Continues the log, or begins it on the first start, and returns whether it tells of an enrolment.
-fn open_log(path: &Path, enrolled: bool, clock: &SystemClock) -> Result<(Log<FileStore>, bool), DaemonError> {
+/// What the log tells of the enrolled card.
+enum Logged {
+    /// It was enrolled.
+    Enrolled,
+    /// Nothing.
+    Never,
+    /// It was enrolled, and reset to its factory state.
+    Reset,
+}
+
+/// Forgets the pins of a card that was reset: the manager was cut off before it could.
+fn forget_pins(path: &Path, pins: Option<Pins>) -> Result<Option<Pins>, StateError> {
+    if pins.is_some() {
+        std::fs::remove_file(path).map_err(|source| StateError::io(path, source))?;
+    }
+    Ok(None)
+}
+
+/// Continues the log, or begins it on the first start, and returns what it tells of the enrolled card.
+fn open_log(path: &Path, enrolled: bool, clock: &SystemClock) -> Result<(Log<FileStore>, Logged), DaemonError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && FileStore::remembered(path).is_some() => {
@@ -237,7 +274,7 @@ fn open_log(path: &Path, enrolled: bool, clock: &SystemClock) -> Result<(Log<Fil
             let log = FileStore::create(path, |store| {
                 Log::create(store, LogId::from(id), clock.now()).map_err(DaemonError::from)
             })?;
-            return Ok((log, false));
+            return Ok((log, Logged::Never));
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let todo = "a card is enrolled here, so there was one: restore it from a backup";
@@ -248,13 +285,17 @@ fn open_log(path: &Path, enrolled: bool, clock: &SystemClock) -> Result<(Log<Fil
     let bad = |source| DaemonError::LogBad { path: path.to_owned(), source };
     let report = audit::verify(BufReader::new(&file), FileStore::remembered(path))
         .map_err(|source| StateError::io(path, source))?;
-    let logged = report.provisionings > 0;
-    if logged && !enrolled && report.bad.is_none() {
+    let logged = match report.enrolled {
+        Some(_) => Logged::Enrolled,
+        None if report.provisionings > 0 => Logged::Reset,
+        None => Logged::Never,
+    };
+    if matches!(logged, Logged::Enrolled) && !enrolled && report.bad.is_none() {
         let path = path.with_file_name("pins.toml");
         let todo = "the export log tells of an enrolled card: restore the pins from a backup";
         return Err(StateError::Missing { path, todo }.into());
     }
-    if enrolled && !logged && report.bad.is_none() {
+    if enrolled && matches!(logged, Logged::Never) && report.bad.is_none() {
         let what = "pins.toml tells of an enrolled card and this log of none; restore the log from a backup";
         return Err(StateError::damaged(path, what).into());
     }

@@ -1,10 +1,11 @@
 //! Why the broker did not do what it was asked, with one cause ([`Fault`]) for each way to act on it.
 
 use audit::{LogError, StoreError};
-use keycard::{CardError, NoService, TransportError, Unsuitable};
+use keycard::{CardError, NoService, TransportError, Unpaired, Unsuitable, Untrusted};
 use proto::rpc::Fault;
 use proto::{CardId, Fingerprint};
 
+use crate::cards::seat::TargetError;
 use crate::files::StateError;
 use crate::policy::Reason;
 
@@ -24,6 +25,26 @@ pub enum BrokerError {
     /// The card's PIN is not validated.
     #[error("the card is locked; run `cardinal unlock`")]
     Locked,
+    /// It is not clear which card is meant.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Nobody vouched for the card.
+    #[error(
+        "nobody vouched for card {card}: compare its fingerprint {fingerprint} with what its maker or issuer gave you, and \
+         repeat with --confirm {fingerprint}"
+    )]
+    Unvouched {
+        /// The card.
+        card: CardId,
+        /// What a person compares.
+        fingerprint: Fingerprint,
+    },
+    /// The PUK did not unblock the PIN.
+    #[error(transparent)]
+    Puk(#[from] PukRefused),
+    /// A pairing is missing, or not needed.
+    #[error(transparent)]
+    Pairing(#[from] PairingTrouble),
     /// The policy says no, whatever its rules are.
     #[error("refused: {0}")]
     Refused(#[from] Reason),
@@ -77,8 +98,60 @@ pub enum PinRefused {
     #[error("only one PIN try is left, the PIN was not sent; repeat with --last-try to spend it")]
     LastTry,
     /// The card takes no PIN any more.
-    #[error("the PIN is blocked; only the PUK unblocks it")]
+    #[error("the PIN is blocked; only the PUK unblocks it (`cardinal card recover` says how)")]
     Blocked,
+}
+
+/// Why a PUK did not unblock the PIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PukRefused {
+    /// It is the wrong one.
+    #[error("wrong PUK, {tries} {} left", if *.tries == 1 { "try" } else { "tries" })]
+    Wrong {
+        /// How many more before only a factory reset helps.
+        tries: u8,
+    },
+    /// One more wrong PUK would leave only a factory reset.
+    #[error(
+        "only one PUK try is left, the PUK was not sent; after a wrong one only a factory reset helps. Repeat with \
+         --last-try to spend it"
+    )]
+    LastTry,
+    /// The card takes no PUK any more.
+    #[error(
+        "the PUK is blocked: only a factory reset helps, which erases the key; load it again from its mnemonic \
+         (`cardinal card reset`, `init`, `key load`)"
+    )]
+    Blocked,
+    /// The PIN takes tries, so the card would refuse.
+    #[error("the PIN is not blocked, so the PUK was not sent; change the PIN with `cardinal card pin change`")]
+    NotNeeded,
+}
+
+/// What is wrong with the pairing of this computer and a card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PairingTrouble {
+    /// There is none.
+    #[error(
+        "this computer has no pairing with the card; if it had one, pairings.json was lost: restore it from a backup, or \
+         pair again with `cardinal card pair`, which takes a free slot and the card's pairing password; a computer that is \
+         still paired frees slots with `cardinal card unpair --others`; else only a factory reset helps, which erases the key"
+    )]
+    None,
+    /// There is one.
+    #[error("this computer is paired with the card already; end that pairing first with `cardinal card unpair --ours`")]
+    Already,
+    /// The card takes no more.
+    #[error(
+        "all pairing slots of the card are taken; free some from a paired computer with `cardinal card unpair --others`, or \
+         reset the card to its factory state, which erases the key"
+    )]
+    NoSlot,
+    /// The card has no pairings.
+    #[error("a card of applet 4.0, or a blank one, has no pairings")]
+    NotNeeded,
 }
 
 /// What an enrolment that was cut off left behind.
@@ -121,6 +194,15 @@ pub enum Mismatch {
     /// The manifest names another generation than was pinned.
     #[error("the manifest names another generation for this card than was pinned; correct the manifest")]
     OtherGeneration,
+    /// Its channel key is not the one that was remembered, and only INIT changes that, with a new name.
+    #[error("the card has another channel key than last time: it is a copy, or a device in between; do not use it")]
+    OtherChannel,
+    /// It has no certificate.
+    #[error("card {card} has no certificate, so it cannot prove who it is")]
+    NoCertificate {
+        /// The card.
+        card: CardId,
+    },
     /// It does not hold the key that was pinned.
     #[error("the card holds another key than last time; if you did not replace it, do not use this card")]
     OtherKey,
@@ -142,7 +224,7 @@ pub enum Mismatch {
     #[error("a card is enrolled here already and is left as it is; use another --dir for another card")]
     EnrolledAlready,
     /// It is blank.
-    #[error("the card is blank; enrol it first")]
+    #[error("the card is blank; enrol it, or initialise it with `cardinal card init`")]
     Blank,
     /// It has a PIN and no key.
     #[error("the card is initialised but holds no key, perhaps its enrolment was cut off; reset it and enrol it again")]
@@ -159,6 +241,17 @@ impl BrokerError {
             Self::Pin(PinRefused::LastTry) => Fault::LastTry,
             Self::Pin(PinRefused::Blocked) => Fault::PinBlocked,
             Self::Mismatch(mismatch) => mismatch.fault(),
+            Self::Target(TargetError::Ambiguous { .. }) => Fault::Ambiguous,
+            Self::Target(TargetError::NoSuchReader { .. }) => Fault::NoReader,
+            Self::Target(_) => Fault::NoCard,
+            Self::Unvouched { .. } => Fault::Unvouched,
+            Self::Puk(PukRefused::Wrong { .. }) => Fault::WrongPuk,
+            Self::Puk(PukRefused::LastTry) => Fault::LastTry,
+            Self::Puk(PukRefused::Blocked) => Fault::PukBlocked,
+            Self::Puk(PukRefused::NotNeeded) | Self::Pairing(PairingTrouble::Already) => Fault::BadInput,
+            Self::Pairing(PairingTrouble::None) => Fault::NotPaired,
+            Self::Pairing(PairingTrouble::NoSlot) => Fault::NoSlot,
+            Self::Pairing(PairingTrouble::NotNeeded) => Fault::Unsupported,
             Self::Locked => Fault::Locked,
             Self::Refused(_) | Self::Unlisted { .. } => Fault::Refused,
             Self::Log(_) => Fault::LogUnwritable,
@@ -182,10 +275,12 @@ impl Mismatch {
     const fn fault(self) -> Fault {
         match self {
             Self::NotInManifest { .. } => Fault::UnknownCard,
-            Self::OtherCard { .. } | Self::OtherGeneration | Self::OtherKey => Fault::OtherKey,
+            Self::OtherCard { .. } | Self::OtherGeneration | Self::OtherKey | Self::OtherChannel => Fault::OtherKey,
             Self::OtherChatKey { .. } | Self::FalseKeyUid => Fault::OtherKey,
-            Self::NotBlank | Self::EnrolledAlready | Self::NoKey => Fault::NotBlank,
-            Self::Blank => Fault::StateMissing,
+            Self::NotBlank | Self::EnrolledAlready => Fault::NotBlank,
+            Self::NoKey => Fault::NoKey,
+            Self::Blank => Fault::CardBlank,
+            Self::NoCertificate { .. } => Fault::UnknownAuthority,
         }
     }
 }
@@ -194,8 +289,13 @@ fn of_card(error: &CardError) -> Fault {
     match error {
         CardError::Transport(error) => of_transport(error),
         CardError::Unsuitable(Unsuitable::NoApplet | Unsuitable::NotPersonalised) => Fault::NoApplet,
+        CardError::Untrusted(Untrusted::OtherGeneration { .. }) | CardError::Changed(_) => Fault::OtherKey,
         CardError::Untrusted(_) => Fault::UnknownAuthority,
         CardError::OtherKey { .. } | CardError::OtherAccount { .. } => Fault::OtherKey,
+        CardError::Unpaired(Unpaired::NoPairing) => Fault::NotPaired,
+        CardError::Unpaired(Unpaired::SlotsExhausted) => Fault::NoSlot,
+        CardError::Unpaired(Unpaired::WellKnown) => Fault::Unvouched,
+        CardError::Unpaired(_) => Fault::WrongPairing,
         CardError::Unsupported { .. } => Fault::Unsupported,
         CardError::NotRecorded(_) => Fault::LogUnwritable,
         CardError::Misuse { .. } => Fault::BadInput,
@@ -222,6 +322,10 @@ fn advice(error: &CardError) -> &'static str {
     match error {
         CardError::Answer { .. } | CardError::Status { .. } => "; insert it again and retry, or use another card",
         CardError::NotRecorded(_) => "; start the key manager again",
+        CardError::Unpaired(Unpaired::WellKnown) => "; then repeat with --first-pairing, which is remembered",
+        CardError::Unpaired(Unpaired::NoPairing) => {
+            "; `cardinal card recover` says how, also when pairings.json was lost"
+        }
         // The others say themselves what to do.
         _ => "",
     }

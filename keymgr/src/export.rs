@@ -9,7 +9,8 @@ use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, Secret};
 
 use crate::broker::Broker;
 use crate::error::{BrokerError, Mismatch};
-use crate::journal::Why;
+use crate::guard::GuardedCard;
+use crate::journal::{Journal, Why};
 use crate::policy::{Decision, Policy};
 
 /// A private key on its way to the caller.
@@ -56,7 +57,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         extended: Option<&ChatKey>,
         why: &Why,
     ) -> Result<PublicKey, BrokerError> {
-        let asked = if extended.is_some() { Asked::ExtendedPublic(path) } else { Asked::Public(path) };
+        let asked = asked_public(path, extended.is_some());
         let operation = self.decide(asked, why)?;
         self.public_key(operation, extended, why).inspect_err(|error| self.after(error))
     }
@@ -78,6 +79,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     fn private(&mut self, path: &ExportPath, caller: &ChatKey, why: &Why) -> Result<SealedKey, BrokerError> {
+        let shown = self.chat_to_show();
         let (card, journal) = self.unlocked()?;
         let request = card.request(Operation::ExportPrivate(path.clone()));
         let key_uid = request.key_uid;
@@ -91,11 +93,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             },
             |(_, fingerprint)| Outcome::Done { fingerprint: Some(*fingerprint), key_uid },
         )?;
-        if let Some(pins) = self.enrolment.pins.as_ref().filter(|_| *path == ExportPath::chat())
-            && pins.chat != fingerprint
-        {
+        if let Some(pinned) = shown.filter(|pinned| *path == ExportPath::chat() && *pinned != fingerprint) {
             // The log has what left the card; the caller does not get it.
-            return Err(Mismatch::OtherChatKey { found: fingerprint, pinned: pins.chat }.into());
+            return Err(Mismatch::OtherChatKey { found: fingerprint, pinned }.into());
         }
         let sealed = self.seal(caller, seal::KEY, &secret)?;
         tracing::info!(%path, entry, "private key exported");
@@ -109,17 +109,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         why: &Why,
     ) -> Result<PublicKey, BrokerError> {
         let (card, journal) = self.unlocked()?;
-        let request = card.request(operation.clone());
-        let key_uid = request.key_uid;
-        let done = |(key, _): &(ChatKey, _)| Outcome::Done { fingerprint: Some(Fingerprint::of(key)), key_uid };
-        let ask = |recorded: &mut audit::Recorded| match &operation {
-            Operation::ExportPublic(path) => card.export_public(path, recorded).map(|key| (key, None)),
-            Operation::ExportExtendedPublic(path) => {
-                card.export_extended_public(path, recorded).map(|extended| (extended.key, Some(extended.chain_code)))
-            }
-            _ => Err(CardError::Misuse { what: "this is no export of a public key" }),
-        };
-        let ((key, chain_code), entry) = journal.carry_out(request, why, ask, done)?;
+        let (key, chain_code, entry) = ask_public(card, journal, &operation, why)?;
         let chain_code = match (chain_code, caller) {
             (Some(code), Some(caller)) => Some(self.seal(caller, seal::CHAIN, &code)?),
             _ => None,
@@ -133,11 +123,37 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Ends the PIN's lifetime after an error with the card or the log.
-    fn after(&mut self, error: &BrokerError) {
+    pub(crate) fn after(&mut self, error: &BrokerError) {
         if !matches!(error, BrokerError::Locked) {
             self.lock();
         }
     }
+}
+
+/// Returns the question for a public key.
+pub(crate) fn asked_public(path: KeyPath, extended: bool) -> Asked {
+    if extended { Asked::ExtendedPublic(path) } else { Asked::Public(path) }
+}
+
+/// Asks a card for a public key, with its chain code if that was asked for, and returns them with the number of the intent.
+pub(crate) fn ask_public<T: CardTransport, S: LogStore>(
+    card: &mut GuardedCard<T>,
+    journal: &mut Journal<S>,
+    operation: &Operation,
+    why: &Why,
+) -> Result<(ChatKey, Option<Secret<32>>, u64), BrokerError> {
+    let request = card.request(operation.clone());
+    let key_uid = request.key_uid;
+    let done = |(key, _): &(ChatKey, _)| Outcome::Done { fingerprint: Some(Fingerprint::of(key)), key_uid };
+    let ask = |recorded: &mut audit::Recorded| match operation {
+        Operation::ExportPublic(path) => card.export_public(path, recorded).map(|key| (key, None)),
+        Operation::ExportExtendedPublic(path) => {
+            card.export_extended_public(path, recorded).map(|extended| (extended.key, Some(extended.chain_code)))
+        }
+        _ => Err(CardError::Misuse { what: "this is no export of a public key" }),
+    };
+    let ((key, chain_code), entry) = journal.carry_out(request, why, ask, done)?;
+    Ok((key, chain_code, entry))
 }
 
 fn fingerprint_of(secret: &Secret<32>) -> Result<Fingerprint, CardError> {

@@ -1,11 +1,11 @@
 //! The order that every key operation keeps: intent synced, card asked, outcome synced, and only then the value is seen.
 
 use audit::{
-    Asked, Caller, ChannelOpened, Head, Log, LogOpened, LogStore, Outcome, PairedChannelOpened, Provisioning, Purpose,
-    Recorded, Refusal, Request, Text, When,
+    Asked, Caller, ChannelOpened, Decoy, Head, Log, LogOpened, LogStore, Outcome, PairedChannelOpened, Provisioning,
+    Purpose, Recorded, Refusal, Request, Text, When,
 };
 use keycard::CardError;
-use proto::{CardId, Instant, KeyUid};
+use proto::{CardId, Instant, KeyUid, Secret};
 
 use crate::clock::Clock;
 use crate::error::BrokerError;
@@ -15,6 +15,8 @@ pub(crate) struct Journal<S> {
     log: Log<S>,
     clock: Box<dyn Clock + Send>,
     policy: [u8; 32],
+    /// The key of the fingerprints, when they must not tell one key from another.
+    quiet: Option<Secret<32>>,
 }
 
 /// Who asks, and what for.
@@ -28,7 +30,7 @@ pub struct Why {
 
 impl<S: LogStore> Journal<S> {
     pub(crate) const fn new(log: Log<S>, clock: Box<dyn Clock + Send>, policy: [u8; 32]) -> Self {
-        Self { log, clock, policy }
+        Self { log, clock, policy, quiet: None }
     }
 
     /// Carries out one operation between its intent and its outcome, and returns what it gave with the intent's number.
@@ -52,11 +54,15 @@ impl<S: LogStore> Journal<S> {
         let now = self.now();
         match answer {
             Ok(value) => {
-                self.log.outcome(now, recorded, done(&value))?;
+                let outcome = self.hushed(entry, done(&value));
+                self.log.outcome(now, recorded, outcome)?;
                 Ok((value, entry))
             }
             Err(error) => {
-                let reason = Text::lossy(&error.to_string());
+                let reason = match (&self.quiet, &error) {
+                    (Some(_), CardError::OtherKey { .. }) => Text::lossy("the card's key is not the expected one"),
+                    _ => Text::lossy(&error.to_string()),
+                };
                 let outcome = match &error {
                     _ if !recorded.is_spent() => Outcome::NotSent { reason },
                     CardError::Status { status, .. } if only_reads => {
@@ -71,6 +77,25 @@ impl<S: LogStore> Journal<S> {
                 Err(error.into())
             }
         }
+    }
+
+    /// Keys the fingerprints from here on, or no longer.
+    pub(crate) fn hush(&mut self, key: Option<Secret<32>>) {
+        self.quiet = key;
+    }
+
+    fn hushed(&self, entry: u64, outcome: Outcome) -> Outcome {
+        match (&self.quiet, outcome) {
+            (Some(key), Outcome::Done { fingerprint: Some(fingerprint), key_uid }) => {
+                Outcome::Done { fingerprint: Some(fingerprint.keyed(key, entry)), key_uid }
+            }
+            (_, outcome) => outcome,
+        }
+    }
+
+    pub(crate) fn decoy(&mut self, decoy: Decoy) -> Result<u64, BrokerError> {
+        let now = self.now();
+        Ok(self.log.decoy(now, decoy)?)
     }
 
     pub(crate) fn refuse(

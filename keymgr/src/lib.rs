@@ -3,11 +3,13 @@
 //! - [`policy`] decides, as a pure function, who may have which key;
 //! - [`broker`] owns the card: [`opening`], [`unlock`], [`provision`], [`export`] are what it does with it, and `journal`
 //!   is the order of record, command and outcome that all of them keep;
+//! - [`cards`] is what its owner does with any card in any reader;
 //! - [`worker`] is the one thread on which a broker lives, [`service`] the local API in front of it, [`daemon`] puts both
 //!   together from the files of a [`profile`].
 
 pub mod broker;
 pub mod caller;
+pub mod cards;
 pub mod clock;
 pub mod daemon;
 pub mod error;

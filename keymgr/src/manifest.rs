@@ -59,6 +59,24 @@ impl Generation {
     }
 }
 
+impl From<keycard::Generation> for Generation {
+    fn from(generation: keycard::Generation) -> Self {
+        match generation {
+            keycard::Generation::V1 => Self::V1,
+            keycard::Generation::V2 => Self::V2,
+        }
+    }
+}
+
+impl From<Generation> for keycard::Generation {
+    fn from(generation: Generation) -> Self {
+        match generation {
+            Generation::V1 => Self::V1,
+            Generation::V2 => Self::V2,
+        }
+    }
+}
+
 /// Why a text is no manifest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -74,12 +74,23 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Opens the channel and writes the evidence down.
     pub(crate) fn open(&mut self, card: Card<Selected, Guarded<T>>) -> Result<Card<Secured, Guarded<T>>, BrokerError> {
-        let mut random = [0; 32];
-        self.dice.fill_bytes(&mut random);
-        let salt = self.journal.head().salt(&random);
-        let access = Access::new(&self.rules.trust, salt);
-        let card = card.open(&access, &mut *self.dice).map_err(|failed| self.failed(failed))?;
-        match self.tell_of_opening(&card, random) {
+        let (salt, random) = self.fresh_salt();
+        let (id, trust, known) = (card.id(), self.trust_in(card.info()), self.to_compare(card.info()));
+        let mut access = Access::new(&trust, salt);
+        if let Some(known) = &known {
+            access = access.to_known(known);
+        }
+        if let Some(kept) = self.cards.pairings.find(&id) {
+            access = access.paired(&kept.pairing);
+            if kept.vouched {
+                access = access.allowing_first_pairing();
+            }
+        }
+        let card = match card.open(&access, &mut *self.dice) {
+            Ok(card) => card,
+            Err(failed) => return Err(self.failed(failed)),
+        };
+        match self.tell_of_opening(&card, random).and_then(|()| self.compare_opening(&card)) {
             Ok(()) => Ok(card),
             Err(error) => {
                 self.put_back(card.into_transport());
@@ -91,10 +102,19 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Returns what the manifest says of a card that we take: trusted, named, and the one that was pinned, if one was.
     pub(crate) fn recognise(&self, info: &ApplicationInfo) -> Result<Named, BrokerError> {
         if let Some(certificate) = info.certificate() {
-            self.rules.trust.judge(certificate, Generation::V2).map_err(CardError::from)?;
+            self.trust().judge(certificate, Generation::V2).map_err(CardError::from)?;
         }
         let card = info.card_id();
-        let named = self.rules.manifest.find(&card).ok_or(Mismatch::NotInManifest { card })?;
+        let acquaintance = || {
+            let known = self.cards.known.find(&card).filter(|known| known.confirmed)?;
+            let label = known.label.clone().unwrap_or_else(|| card.to_string());
+            Some(Named { label, card, generation: known.generation })
+        };
+        let named = self.rules.manifest.find(&card).cloned().or_else(acquaintance);
+        let named = named.ok_or(Mismatch::NotInManifest { card })?;
+        if named.generation != info.generation().into() {
+            return Err(Mismatch::OtherGeneration.into());
+        }
         if let Some(pins) = &self.enrolment.pins {
             if pins.card != card {
                 return Err(Mismatch::OtherCard { card }.into());
@@ -106,13 +126,20 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 return Err(Mismatch::OtherKey.into());
             }
         }
-        Ok(named.clone())
+        Ok(named)
     }
 
     /// Puts back what a failed step left.
     pub(crate) fn failed(&mut self, failed: Failed<Guarded<T>>) -> BrokerError {
         self.put_back(failed.transport);
         failed.error.into()
+    }
+
+    /// Returns a fresh salt that speaks of the log's head, and what it was drawn from.
+    pub(crate) fn fresh_salt(&mut self) -> ([u8; 32], [u8; 32]) {
+        let mut random = [0; 32];
+        self.dice.fill_bytes(&mut random);
+        (self.journal.head().salt(&random), random)
     }
 
     fn tell_of_opening(&mut self, card: &Card<Secured, Guarded<T>>, random: [u8; 32]) -> Result<(), BrokerError> {

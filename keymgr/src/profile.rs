@@ -40,6 +40,18 @@ impl Profile {
         self.dir.join("pins.toml")
     }
 
+    /// Returns the file of the cards that were met.
+    #[must_use]
+    pub fn cards(&self) -> PathBuf {
+        self.dir.join("cards.toml")
+    }
+
+    /// Returns the file of the pairings.
+    #[must_use]
+    pub fn pairings(&self) -> PathBuf {
+        self.dir.join("pairings.json")
+    }
+
     /// Returns the policy's file.
     #[must_use]
     pub fn policy(&self) -> PathBuf {

@@ -3,12 +3,14 @@
 //! The card is locked afterwards: its owner unlocks it like any other.
 
 use audit::{Asked, LogStore, Operation, Outcome, Request, SeedOrigin};
-use keycard::{Blank, Card, CardError, CardTransport, Failed, InitSecrets, Mnemonic, Selected, Selection, Unlocked};
+use keycard::{Card, CardError, CardTransport, InitSecrets, Mnemonic, Selected, Selection, Unlocked};
 use proto::rpc::api::Sealed;
 use proto::rpc::seal;
 use proto::{ChatKey, Fingerprint, KeyUid, Pin, Puk};
 
 use crate::broker::Broker;
+use crate::cards::tries::Which;
+use crate::cards::vouch::Voucher;
 use crate::error::{BrokerError, Left, Mismatch};
 use crate::guard::Guarded;
 use crate::journal::Why;
@@ -45,14 +47,6 @@ pub struct Enrolled {
     pub pins: Pins,
     /// The fresh words, sealed.
     pub mnemonic: Option<Sealed>,
-}
-
-/// Where a card is that is initialised.
-enum Step<T> {
-    Blank(Card<Blank, T>),
-    Asked,
-    Initialised(Card<Selected, T>),
-    Failed(T),
 }
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
@@ -104,8 +98,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         // Sealed before anything is written to the card, so that they can be handed over whenever it has them.
         let mnemonic = self.seal_words(words.as_ref(), caller)?;
         let secrets = InitSecrets::new(pin, puk, &mut *self.dice);
-        let card = self.init(card, &secrets, why)?;
-        let mut card = self.enter(card, secrets.pin()).map_err(|error| error.leaving(Left::Pin))?;
+        let (card, _) = self.init(card, &secrets, Voucher::Manifest, why)?;
+        let mut card = self.open_with(card, secrets.pin()).map_err(|error| error.leaving(Left::Pin))?;
         drop(secrets);
         let result = self.give_key(&mut card, words.as_ref(), why);
         self.put_back(card.into_transport());
@@ -123,55 +117,19 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         Ok(Enrolled { pins, mnemonic })
     }
 
-    fn enter(
+    fn open_with(
         &mut self,
         card: Card<Selected, Guarded<T>>,
         pin: &Pin,
     ) -> Result<Card<Unlocked, Guarded<T>>, BrokerError> {
         let card = self.open(card)?;
-        self.verify(card, pin, false)
-    }
-
-    fn init(
-        &mut self,
-        card: Card<Blank, Guarded<T>>,
-        secrets: &InitSecrets,
-        why: &Why,
-    ) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
-        let request = card.request(Operation::Init);
-        let mut step = Step::Blank(card);
-        let (trust, dice) = (&self.rules.trust, &mut *self.dice);
-        // The card is in `step` at every moment but while it is asked, so that no failure to record loses it.
-        let ask = |recorded: &mut audit::Recorded| {
-            let Step::Blank(card) = std::mem::replace(&mut step, Step::Asked) else {
-                return Err(CardError::Misuse { what: "a card is initialised once" });
-            };
-            match card.init(trust, secrets, recorded, dice) {
-                Ok(card) => step = Step::Initialised(card),
-                Err(Failed { transport, error, .. }) => {
-                    step = Step::Failed(transport);
-                    return Err(error);
-                }
-            }
-            Ok(())
-        };
-        let done = |(): &()| Outcome::Done { fingerprint: None, key_uid: None };
-        let recorded = self.journal.carry_out(request, why, ask, done);
-        match (step, recorded) {
-            (Step::Initialised(card), Ok(_)) => Ok(card),
-            (Step::Initialised(card), Err(error)) => {
+        let card = self.verify(card, pin, false)?;
+        match self.remember_right(card.info(), Some(Which::Main)) {
+            Ok(()) => Ok(card),
+            Err(error) => {
                 self.put_back(card.into_transport());
-                Err(error.leaving(Left::Pin))
+                Err(error)
             }
-            (Step::Blank(card), recorded) => {
-                self.put_back(card.into_transport());
-                Err(unasked(recorded))
-            }
-            (Step::Failed(transport), recorded) => {
-                self.put_back(transport);
-                Err(unasked(recorded))
-            }
-            (Step::Asked, recorded) => Err(unasked(recorded)),
         }
     }
 
@@ -204,9 +162,4 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             .map(Some)
             .map_err(|error| BrokerError::bad_input(error.to_string()))
     }
-}
-
-/// The error of a step that did not end with an initialised card.
-fn unasked<V>(recorded: Result<V, BrokerError>) -> BrokerError {
-    recorded.err().unwrap_or(BrokerError::Card(CardError::Misuse { what: "a card is initialised once" }))
 }

@@ -8,6 +8,8 @@ use keycard::{CardTransport, TransportError};
 use proto::shell::dice;
 use softcard::{Model, SoftCard};
 
+use crate::cards::seat::Readers;
+use crate::error::BrokerError;
 use crate::files::{self, StateError};
 
 /// The name of a reader, as `--reader` takes it.
@@ -94,6 +96,41 @@ impl SoftReader {
         let card = SoftCard::create(&path, Model::V4_0, Box::new(dice())).map_err(|error| of_card(error, &path))?;
         let identity = card.identity().expect("applet 4.0 has a certificate from the start");
         Ok((identity, path))
+    }
+}
+
+/// The software cards of a profile beside the one that the manager serves.
+pub struct SoftReaders {
+    dir: PathBuf,
+    own: SoftName,
+}
+
+impl SoftReaders {
+    /// Returns those in the profile's directory without `own`.
+    #[must_use]
+    pub fn new(dir: &Path, own: SoftName) -> Self {
+        Self { dir: dir.to_owned(), own }
+    }
+}
+
+impl Readers<SoftReader> for SoftReaders {
+    fn names(&mut self) -> Result<Vec<String>, BrokerError> {
+        let folder = self.dir.join("cards");
+        let entries = std::fs::read_dir(&folder).map_err(|source| StateError::io(&folder, source))?;
+        let mut names: Vec<String> = entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse::<SoftName>().ok())
+            .filter(|name| *name != self.own)
+            .map(|name| ReaderName::Soft(name).to_string())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn connect(&mut self, name: &str) -> Result<SoftReader, BrokerError> {
+        let ReaderName::Soft(name) =
+            name.parse().map_err(|error: NotAReader| BrokerError::bad_input(error.to_string()))?;
+        Ok(SoftReader::load(&name, &self.dir)?)
     }
 }
 

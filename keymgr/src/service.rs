@@ -57,7 +57,7 @@ where
         Self { worker, place, keys: Mutex::default(), programs: Arc::default() }
     }
 
-    async fn ask<R: Send + 'static>(
+    pub(crate) async fn ask<R: Send + 'static>(
         &self,
         ask: impl FnOnce(&mut Broker<T, S>) -> Result<R, BrokerError> + Send + 'static,
     ) -> Result<R, Status> {
@@ -65,14 +65,14 @@ where
     }
 
     /// Opens a sealed secret; its one-time key is spent whatever comes of it.
-    fn open(&self, context: &'static str, sealed: Option<&Sealed>) -> Result<Zeroizing<Vec<u8>>, Status> {
+    pub(crate) fn open(&self, context: &'static str, sealed: Option<&Sealed>) -> Result<Zeroizing<Vec<u8>>, Status> {
         let sealed = sealed.ok_or_else(|| bad_input(format!("the sealed {context} is missing")))?;
         let opened = lock(&self.keys).open(context, sealed);
         opened.map_err(|_| bad_input(format!("the sealed {context} does not open; ask for a new sealing key")))
     }
 
     /// Returns who asks and what for.
-    async fn why(&self, peer: Peer, purpose: &str, one_time_key: Option<[u8; 33]>) -> Result<Why, Status> {
+    pub(crate) async fn why(&self, peer: Peer, purpose: &str, one_time_key: Option<[u8; 33]>) -> Result<Why, Status> {
         let purpose = purpose.parse().map_err(|error: audit::text::NotAPurpose| bad_input(error.to_string()))?;
         Ok(Why { caller: self.caller(peer, one_time_key).await?, purpose })
     }
@@ -201,19 +201,19 @@ where
     }
 }
 
-fn pin_of(digits: &Zeroizing<Vec<u8>>) -> Result<Pin, Status> {
+pub(crate) fn pin_of(digits: &Zeroizing<Vec<u8>>) -> Result<Pin, Status> {
     Pin::try_from(digits.as_slice()).map_err(|error| bad_input(format!("the PIN: {error}")))
 }
 
-fn path_of(text: &str) -> Result<KeyPath, Status> {
+pub(crate) fn path_of(text: &str) -> Result<KeyPath, Status> {
     text.parse().map_err(|error: proto::path::PathError| bad_input(error.to_string()))
 }
 
-fn one_time(key: &[u8]) -> Result<ChatKey, Status> {
+pub(crate) fn one_time(key: &[u8]) -> Result<ChatKey, Status> {
     ChatKey::try_from(key).map_err(|_| bad_input("the caller's one-time public key is no public key"))
 }
 
-fn bad_input(message: impl Into<String>) -> Status {
+pub(crate) fn bad_input(message: impl Into<String>) -> Status {
     Fault::BadInput.status(message)
 }
 

@@ -5,6 +5,7 @@ use keycard::{Card, CardError, CardTransport, Secured, Selection, Unlocked, Veri
 use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, KeyUid, Pin};
 
 use crate::broker::Broker;
+use crate::cards::tries::Which;
 use crate::error::{BrokerError, Mismatch, PinRefused};
 use crate::guard::Guarded;
 use crate::journal::Why;
@@ -63,8 +64,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let mut card = self.verify(card, &pin, last_try)?;
         drop(pin);
         match self.prove(&mut card, &named, why) {
-            Ok(key_uid) => {
-                self.keep(card, seconds);
+            Ok((key_uid, chat)) => {
+                self.keep(card, seconds, chat);
                 tracing::info!("the card is unlocked");
                 Ok(key_uid)
             }
@@ -78,18 +79,46 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Sends the PIN.
     pub(crate) fn verify(
         &mut self,
-        card: Card<Secured, Guarded<T>>,
+        mut card: Card<Secured, Guarded<T>>,
         pin: &Pin,
         last_try: bool,
     ) -> Result<Card<Unlocked, Guarded<T>>, BrokerError> {
+        let info = card.info().clone();
+        let shown = match card.status() {
+            Ok(status) => status.pin_tries,
+            Err(error) => {
+                self.put_back(card.into_transport());
+                return Err(error.into());
+            }
+        };
+        let mut tries = self.tries_of(&info, shown);
+        if shown > 0 && tries.fewest() <= 1 && !last_try {
+            self.put_back(card.into_transport());
+            return Err(PinRefused::LastTry.into());
+        }
+        self.hush(&info)?;
         let (transport, error) = match card.verify_pin(pin, last_try) {
             Ok(card) => {
                 self.pause.right();
-                return Ok(card);
+                return match self.remember_tries(&info, tries) {
+                    Ok(()) => Ok(card),
+                    Err(error) => {
+                        self.put_back(card.into_transport());
+                        Err(error)
+                    }
+                };
             }
-            Err(VerifyError::Wrong { card, tries }) => (card.into_transport(), PinRefused::Wrong { tries }.into()),
+            Err(VerifyError::Wrong { card, tries: left }) => {
+                tries.wrong(left);
+                (card.into_transport(), PinRefused::Wrong { tries: left.min(tries.fewest().max(1)) }.into())
+            }
             Err(VerifyError::LastTry { card }) => (card.into_transport(), PinRefused::LastTry.into()),
-            Err(VerifyError::Blocked { card }) => (card.into_transport(), PinRefused::Blocked.into()),
+            Err(VerifyError::Blocked { card }) => {
+                if shown > 0 {
+                    tries.wrong(0);
+                }
+                (card.into_transport(), PinRefused::Blocked.into())
+            }
             Err(VerifyError::Exposed { card }) => {
                 (card.into_transport(), CardError::from(keycard::Unpaired::WellKnown).into())
             }
@@ -102,6 +131,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.put_back(transport);
         if matches!(error, BrokerError::Pin(PinRefused::Wrong { .. } | PinRefused::Blocked)) {
             self.pause.wrong(self.journal.monotonic());
+            self.remember_tries(&info, tries)?;
         }
         Err(error)
     }
@@ -112,12 +142,19 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         card: &mut Card<Unlocked, Guarded<T>>,
         named: &Named,
         why: &Why,
-    ) -> Result<KeyUid, BrokerError> {
+    ) -> Result<(KeyUid, Fingerprint), BrokerError> {
         let (key_uid, chat) = self.identify(card, why)?;
+        let mut which = None;
         match self.enrolment.pins.clone() {
-            Some(pins) if pins.key_uid != key_uid => Err(Mismatch::OtherKey.into()),
-            Some(pins) if pins.chat != chat => Err(Mismatch::OtherChatKey { found: chat, pinned: pins.chat }.into()),
-            Some(_) => self.tell_of_enrolment().map(|()| key_uid),
+            Some(pins) if pins.key_uid != key_uid => return Err(Mismatch::OtherKey.into()),
+            Some(pins) if pins.chat != chat => {
+                self.under_duress(card.info(), chat, pins.chat)?;
+                which = Some(Which::Duress);
+            }
+            Some(_) => {
+                which = Some(Which::Main);
+                self.tell_of_enrolment()?;
+            }
             None => {
                 let pins = Pins {
                     label: named.label.clone(),
@@ -127,9 +164,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                     chat,
                     seed: SeedOrigin::BeforeEnrolment,
                 };
-                self.enrol(pins).map(|()| key_uid)
+                self.enrol(pins)?;
             }
         }
+        self.remember_right(card.info(), which)?;
+        Ok((key_uid, chat))
     }
 
     /// Fetches the public keys that say whose card this is: of `m`, which is the account, and of the chat path.

@@ -350,7 +350,7 @@ fn a_card_of_the_test_authority_is_refused_unless_allowed() {
     world.test_authority = false;
     let mut broker = world.broker();
     assert_eq!(fault(provision(&mut broker, KeySource::Generate)), Some(Fault::UnknownAuthority));
-    assert_eq!(fault(broker.unlock(unlocking(PIN), &why("unlock"))), Some(Fault::StateMissing), "it is blank still");
+    assert_eq!(fault(broker.unlock(unlocking(PIN), &why("unlock"))), Some(Fault::CardBlank), "it is blank still");
     drop(broker);
     world.test_authority = true;
     drop(world.enrolled());
@@ -379,7 +379,7 @@ fn another_card_and_another_key_on_the_same_card_are_named() {
     // The first card again, but reset by somebody and given another key.
     world.reader = first.clone();
     first.factory_reset();
-    assert_eq!(fault(world.broker().unlock(unlocking(PIN), &why("unlock"))), Some(Fault::StateMissing), "blank");
+    assert_eq!(fault(world.broker().unlock(unlocking(PIN), &why("unlock"))), Some(Fault::CardBlank), "blank");
     let other = World { reader: first.clone(), manifest: manifest(&[first.identity()]), ..World::new() };
     drop(other.enrolled());
     let commands = first.commands();

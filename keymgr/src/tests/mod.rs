@@ -2,6 +2,7 @@
 
 mod broker;
 mod canary;
+mod cards;
 mod service;
 mod worker;
 
@@ -17,7 +18,11 @@ use proto::shell::dice;
 use proto::{CardId, ChatKey, Instant, KeyPath, Pin, Puk, UnixMillis};
 use softcard::{Model, SoftCard};
 
-use crate::broker::{Broker, Enrolment, Rules};
+use crate::broker::{Broker, Enrolment, Outside, Rules};
+use crate::cards::Cards;
+use crate::cards::known::KnownCards;
+use crate::cards::pairings::Pairings;
+use crate::cards::seat::Readers;
 use crate::clock::Clock;
 use crate::error::BrokerError;
 use crate::journal::Why;
@@ -74,7 +79,11 @@ pub(crate) struct Seen {
 
 impl Reader {
     pub(crate) fn with_blank_card() -> Self {
-        let card = SoftCard::in_memory(Model::V4_0, Box::new(dice()));
+        Self::with_model(Model::V4_0)
+    }
+
+    pub(crate) fn with_model(model: Model) -> Self {
+        let card = SoftCard::in_memory(model, Box::new(dice()));
         Self { card: Arc::new(Mutex::new(card)), seen: Arc::default() }
     }
 
@@ -141,6 +150,23 @@ impl CardTransport for Reader {
         Ok(())
     }
 }
+
+/// The other readers of a world, each with a card.
+struct Shelf(Vec<(String, Reader)>);
+
+impl Readers<Reader> for Shelf {
+    fn names(&mut self) -> Result<Vec<String>, BrokerError> {
+        Ok(self.0.iter().map(|(name, _)| name.clone()).collect())
+    }
+
+    fn connect(&mut self, name: &str) -> Result<Reader, BrokerError> {
+        let found = self.0.iter().find(|(other, _)| other == name);
+        found.map(|(_, reader)| reader.clone()).ok_or_else(|| BrokerError::bad_input("no such reader"))
+    }
+}
+
+/// The name of the manager's own reader.
+pub(crate) const OWN: &str = "soft:test";
 
 /// A log in memory whose next appends can be made to fail.
 #[derive(Clone, Default)]
@@ -218,6 +244,8 @@ impl Clock for StillClock {
 /// One manager's surroundings; brokers come and go in it.
 pub(crate) struct World {
     pub(crate) reader: Reader,
+    /// Other readers by name.
+    pub(crate) others: Vec<(String, Reader)>,
     pub(crate) log: Memory,
     pub(crate) clock: StillClock,
     pub(crate) test_authority: bool,
@@ -229,10 +257,23 @@ pub(crate) struct World {
 impl World {
     /// A blank card that the manifest names, and the test authority allowed.
     pub(crate) fn new() -> Self {
-        let reader = Reader::with_blank_card();
-        let manifest = manifest(&[reader.identity()]);
-        let (log, clock) = (Memory::default(), StillClock::default());
-        Self { reader, log, clock, test_authority: true, manifest, pin_lifetime: None, dir: private_dir() }
+        let mut world = Self::with(Model::V4_0);
+        world.manifest = manifest(&[world.reader.identity()]);
+        world
+    }
+
+    /// A blank card of a model, an empty manifest, and the test authority allowed.
+    pub(crate) fn with(model: Model) -> Self {
+        Self {
+            reader: Reader::with_model(model),
+            others: Vec::new(),
+            log: Memory::default(),
+            clock: StillClock::default(),
+            test_authority: true,
+            manifest: String::new(),
+            pin_lifetime: None,
+            dir: private_dir(),
+        }
     }
 
     pub(crate) fn pins_path(&self) -> PathBuf {
@@ -257,10 +298,16 @@ impl World {
         let manifest = Manifest::parse(&self.manifest).unwrap();
         let rules =
             Rules { trust, test_authority: self.test_authority, manifest, policy, pin_lifetime: self.pin_lifetime };
-        let logged = self.log.report().provisionings > 0;
+        let logged = self.log.report().enrolled.is_some();
         let enrolment = Enrolment { pins, logged, pins_path: self.pins_path(), policy_path };
-        let clock = Box::new(self.clock.clone());
-        let mut broker = Broker::new(self.reader.clone(), log, rules, enrolment, clock, Box::new(dice()));
+        let cards = Cards {
+            known: KnownCards::read(&self.dir.path().join("cards.toml")).unwrap(),
+            pairings: Pairings::read(&self.dir.path().join("pairings.json")).unwrap(),
+            readers: Box::new(Shelf(self.others.clone())),
+            own: OWN.to_owned(),
+        };
+        let outside = Outside { clock: Box::new(self.clock.clone()), dice: Box::new(dice()) };
+        let mut broker = Broker::new(self.reader.clone(), log, rules, enrolment, cards, outside);
         broker.announce(None).unwrap();
         broker
     }

@@ -1,0 +1,249 @@
+//! From a card that a verb means to an open channel, and to a validated PIN.
+//!
+//! The invariant: whatever fails, the card is put back, and that resets it.
+
+use audit::{Asked, DataSlot, LogStore, Operation, Recorded, Request};
+use keycard::{ApplicationInfo, Card, CardError, CardTransport, Mnemonic, Secured, Selected, Selection};
+use proto::Pin;
+use zeroize::Zeroizing;
+
+use crate::broker::Broker;
+use crate::cards::seat::Target;
+use crate::cards::tries::{Tries, Which};
+use crate::cards::vouch::Contact;
+use crate::error::{BrokerError, Mismatch, PinRefused};
+use crate::guard::{Guarded, GuardedCard};
+use crate::journal::{Journal, Why};
+use crate::manifest::Generation;
+
+/// A card and what opens it.
+pub struct Access {
+    /// Which card.
+    pub target: Target,
+    /// What its owner says of it.
+    pub contact: Contact,
+    /// Its PIN; without one the session of the unlocked card is used.
+    pub pin: Option<Pin>,
+    /// Whether the PIN may be the last try.
+    pub last_try: bool,
+}
+
+/// A card with an open channel, whether its PIN is validated or not.
+pub(crate) enum OpenCard<'a, T: CardTransport> {
+    /// It is not.
+    Secured(&'a mut Card<Secured, Guarded<T>>),
+    /// It is.
+    Unlocked(&'a mut GuardedCard<T>),
+}
+
+impl<T: CardTransport> OpenCard<'_, T> {
+    pub(crate) fn request(&self, operation: Operation) -> Request {
+        match self {
+            Self::Secured(card) => card.request(operation),
+            Self::Unlocked(card) => card.request(operation),
+        }
+    }
+
+    pub(crate) fn generate_mnemonic(&mut self, words: u8, recorded: &mut Recorded) -> Result<Mnemonic, CardError> {
+        match self {
+            Self::Secured(card) => card.generate_mnemonic(words, recorded),
+            Self::Unlocked(card) => card.generate_mnemonic(words, recorded),
+        }
+    }
+
+    pub(crate) fn challenge(&mut self, bytes: u8) -> Result<Zeroizing<Vec<u8>>, CardError> {
+        match self {
+            Self::Secured(card) => card.challenge(bytes),
+            Self::Unlocked(card) => card.challenge(bytes),
+        }
+    }
+
+    pub(crate) fn data(&mut self, slot: DataSlot) -> Result<Vec<u8>, CardError> {
+        match self {
+            Self::Secured(card) => card.data(slot),
+            Self::Unlocked(card) => card.data(slot),
+        }
+    }
+}
+
+impl<T: CardTransport, S: LogStore> Broker<T, S> {
+    /// Does something with a card whose PIN is validated: in the session of the unlocked card when no PIN is given,
+    /// otherwise in one of its own, after which the card is reset.
+    pub(crate) fn with_card<R>(
+        &mut self,
+        access: Access,
+        why: &Why,
+        work: impl FnOnce(&mut GuardedCard<T>, &mut Journal<S>) -> Result<R, BrokerError>,
+    ) -> Result<R, BrokerError> {
+        let Access { target, contact, pin, last_try } = access;
+        self.at(&target, |broker| {
+            let Some(pin) = pin else {
+                let (card, journal) = broker.unlocked()?;
+                return work(card, journal).inspect_err(|error| broker.after(error));
+            };
+            let mut card = broker.enter(&contact, &pin, last_try, why)?;
+            drop(pin);
+            let result = work(&mut card, &mut broker.journal);
+            broker.put_back(card.into_transport());
+            result
+        })
+    }
+
+    /// Does something with a card whose PIN is given, in a session of its own, after which the card is reset.
+    pub(crate) fn with_fresh_card<R>(
+        &mut self,
+        access: Access,
+        why: &Why,
+        work: impl FnOnce(&mut Self, &mut GuardedCard<T>) -> Result<R, BrokerError>,
+    ) -> Result<R, BrokerError> {
+        let Access { target, contact, pin, last_try } = access;
+        let pin = pin.ok_or_else(|| BrokerError::bad_input("this needs the card's PIN"))?;
+        self.at(&target, |broker| {
+            let mut card = broker.enter(&contact, &pin, last_try, why)?;
+            drop(pin);
+            let result = work(broker, &mut card);
+            broker.put_back(card.into_transport());
+            result
+        })
+    }
+
+    /// Does something that needs no PIN with a card whose channel is open: that of the unlocked card, if it is meant,
+    /// otherwise one of its own.
+    pub(crate) fn with_channel<R>(
+        &mut self,
+        target: &Target,
+        contact: &Contact,
+        work: impl FnOnce(OpenCard<'_, T>, &mut Journal<S>) -> Result<R, BrokerError>,
+    ) -> Result<R, BrokerError> {
+        self.at(target, |broker| {
+            if let Ok((card, journal)) = broker.unlocked() {
+                return work(OpenCard::Unlocked(card), journal).inspect_err(|error| broker.after(error));
+            }
+            let card = broker.selected(contact)?;
+            let mut card = broker.open(card)?;
+            let result = work(OpenCard::Secured(&mut card), &mut broker.journal);
+            broker.put_back(card.into_transport());
+            result
+        })
+    }
+
+    /// Selects an initialised card for which somebody vouches, and remembers it.
+    pub(crate) fn selected(&mut self, contact: &Contact) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
+        let card = match self.connect()? {
+            Selection::Blank(card) => {
+                self.put_back(card.into_transport());
+                return Err(Mismatch::Blank.into());
+            }
+            Selection::Initialised(card) => card,
+        };
+        let welcome = self.welcome(card.info(), contact).and_then(|known| match contact.first_pairing {
+            true => Ok(self.cards.pairings.vouch(&known.card)?),
+            false => Ok(()),
+        });
+        match welcome {
+            Ok(()) => Ok(card),
+            Err(error) => {
+                self.put_back(card.into_transport());
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens the card in the current seat with its PIN. What was refused is in the log.
+    pub(crate) fn enter(
+        &mut self,
+        contact: &Contact,
+        pin: &Pin,
+        last_try: bool,
+        why: &Why,
+    ) -> Result<GuardedCard<T>, BrokerError> {
+        let mut about = self.about();
+        let result = match self.pause.left(self.journal.monotonic()) {
+            Some(seconds) => Err(PinRefused::TooSoon { seconds }.into()),
+            None => self.try_enter(contact, pin, last_try, why, &mut about),
+        };
+        result.map_err(|error| match error {
+            BrokerError::Pin(_)
+            | BrokerError::Mismatch(_)
+            | BrokerError::Unvouched { .. }
+            | BrokerError::Card(CardError::Untrusted(_)) => self.refused_about(about, Asked::Unlock, why, error),
+            other => other,
+        })
+    }
+
+    fn try_enter(
+        &mut self,
+        contact: &Contact,
+        pin: &Pin,
+        last_try: bool,
+        why: &Why,
+        about: &mut (Option<proto::CardId>, Option<proto::KeyUid>),
+    ) -> Result<GuardedCard<T>, BrokerError> {
+        let card = self.selected(contact)?;
+        *about = (Some(card.id()), card.info().key_uid);
+        let card = self.open(card)?;
+        let mut card = self.verify(card, pin, last_try)?;
+        match self.meet(&mut card, why) {
+            Ok(()) => Ok(card),
+            Err(error) => {
+                self.put_back(card.into_transport());
+                Err(error)
+            }
+        }
+    }
+
+    /// Compares the keys of a card whose PIN was right with those that are remembered, or remembers them.
+    fn meet(&mut self, card: &mut GuardedCard<T>, why: &Why) -> Result<(), BrokerError> {
+        let mut known = self.known(card.info());
+        let mut which = None;
+        if card.info().key_uid.is_some() {
+            match self.identify(card, why) {
+                Ok((key_uid, _)) if known.key_uid.is_some_and(|pinned| pinned != key_uid) => {
+                    return Err(Mismatch::OtherKey.into());
+                }
+                Ok((key_uid, chat)) => match known.chat {
+                    Some(pinned) if pinned != chat => {
+                        self.under_duress(card.info(), chat, pinned)?;
+                        which = Some(Which::Duress);
+                    }
+                    pinned => {
+                        which = pinned.map(|_| Which::Main);
+                        (known.key_uid, known.chat) = (Some(key_uid), Some(chat));
+                    }
+                },
+                // A key without chain code has no other keys below it.
+                Err(BrokerError::Card(CardError::Status { .. })) => known.key_uid = card.info().key_uid,
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(tries) = &mut known.tries {
+            tries.right(which);
+        }
+        Ok(self.cards.known.keep(known)?)
+    }
+
+    /// Remembers that a PIN was right.
+    pub(crate) fn remember_right(&mut self, info: &ApplicationInfo, which: Option<Which>) -> Result<(), BrokerError> {
+        let mut known = self.known(info);
+        if let Some(tries) = &mut known.tries {
+            tries.right(which);
+        }
+        Ok(self.cards.known.keep(known)?)
+    }
+
+    /// Returns the tries of a card that shows so many.
+    pub(crate) fn tries_of(&self, info: &ApplicationInfo, shown: u8) -> Tries {
+        let known = self.cards.known.find(&info.card_id()).and_then(|known| known.tries);
+        let mut tries = known.unwrap_or_else(|| Tries::met(Generation::from(info.generation()), shown));
+        tries.selected();
+        tries.shown(shown);
+        tries
+    }
+
+    /// Remembers the tries of a card.
+    pub(crate) fn remember_tries(&mut self, info: &ApplicationInfo, tries: Tries) -> Result<(), BrokerError> {
+        let mut known = self.known(info);
+        known.tries = Some(tries);
+        Ok(self.cards.known.keep(known)?)
+    }
+}

@@ -1,0 +1,182 @@
+//! The key of a card: loading, generating, removing it, and its public keys.
+//!
+//! Whoever loads a key has seen it: the log says so, the words are wiped, and only GENERATE KEY keeps a seed on the card,
+//! without any backup.
+
+use audit::{LogStore, Operation, Outcome, Recorded, SeedOrigin};
+use keycard::{CardError, CardTransport, ExtendedSecret, Mnemonic, Seed};
+use proto::rpc::api::Sealed;
+use proto::rpc::seal;
+use proto::{ChatKey, KeyPath, KeyUid, Secret};
+use zeroize::Zeroizing;
+
+use crate::broker::Broker;
+use crate::cards::access::Access;
+use crate::cards::init::Done;
+use crate::error::BrokerError;
+use crate::export::PublicKey;
+use crate::guard::GuardedCard;
+use crate::journal::{Journal, Why};
+use crate::pins::Pins;
+
+/// Where the key of a card comes from.
+pub enum Source {
+    /// GENERATE KEY.
+    Generate,
+    /// The seed of words with a passphrase.
+    Words(Mnemonic, Zeroizing<String>),
+    /// The seed of so many fresh words, which are sealed to this one-time key of the caller.
+    Fresh {
+        /// 12 to 24.
+        words: usize,
+        /// With them.
+        passphrase: Zeroizing<String>,
+        /// The caller's one-time public key.
+        caller: ChatKey,
+    },
+    /// A seed of 16 to 64 bytes.
+    Seed(Seed),
+    /// The seed of words, as a LEE seed.
+    Lee(Seed),
+    /// A private key without a chain code.
+    KeyPair(Secret<32>),
+    /// A private key and its chain code.
+    Extended(ExtendedSecret),
+}
+
+/// What a key came from, once nothing has to be drawn for it.
+enum Ready {
+    Generate,
+    Seed(Seed),
+    Lee(Seed),
+    KeyPair(Secret<32>),
+    Extended(ExtendedSecret),
+}
+
+/// A key that was loaded.
+pub struct Loaded {
+    /// The verb's own report.
+    pub done: Done,
+    /// The fresh words, sealed.
+    pub mnemonic: Option<Sealed>,
+}
+
+impl<T: CardTransport, S: LogStore> Broker<T, S> {
+    /// Gives a card a key, in place of any other that it has.
+    ///
+    /// # Errors
+    /// Those of [`Broker::with_card`] and of the card. [`CardError::OtherKey`] when the card derives other keys than the
+    /// seed: the key is on the card all the same.
+    pub fn card_load_key(&mut self, access: Access, source: Source, why: &Why) -> Result<Loaded, BrokerError> {
+        let (ready, mnemonic) = self.ready(source)?;
+        let origin =
+            if matches!(ready, Ready::Generate) { SeedOrigin::GeneratedOnCard } else { SeedOrigin::SeenByHost };
+        let target = access.target.clone();
+        let (done, pins) = self.with_fresh_card(access, why, |broker, card| {
+            let (key_uid, entry) = load(card, &mut broker.journal, &ready, why)?;
+            let chat = match broker.identify(card, why) {
+                Ok((_, chat)) => Some(chat),
+                // A key without chain code has no other keys below it.
+                Err(BrokerError::Card(CardError::Status { .. })) => None,
+                Err(error) => return Err(error),
+            };
+            let mut known = broker.known(card.info());
+            (known.key_uid, known.chat) = (Some(key_uid), chat);
+            broker.cards.known.keep(known)?;
+            Ok((Done { card: card.id(), key_uid: Some(key_uid), entry, warnings: Vec::new() }, (key_uid, chat)))
+        })?;
+        if let ((key_uid, Some(chat)), Some(old)) = (pins, self.enrolment.pins.clone())
+            && old.card == done.card
+        {
+            tracing::info!(?target, "the enrolled card has another key: it is pinned anew");
+            self.enrolment.logged = false;
+            self.enrol(Pins { key_uid, chat, seed: origin, ..old })?;
+        }
+        Ok(Loaded { done, mnemonic })
+    }
+
+    /// Takes the key of a card away.
+    ///
+    /// # Errors
+    /// Those of [`Broker::with_card`] and of the card.
+    pub fn card_remove_key(&mut self, access: Access, why: &Why) -> Result<Done, BrokerError> {
+        self.with_fresh_card(access, why, |broker, card| {
+            let request = card.request(Operation::RemoveKey);
+            let ask = |recorded: &mut Recorded| card.remove_key(recorded);
+            let done = |(): &()| Outcome::Done { fingerprint: None, key_uid: None };
+            let ((), entry) = broker.journal.carry_out(request, why, ask, done)?;
+            let mut known = broker.known(card.info());
+            (known.key_uid, known.chat) = (None, None);
+            broker.cards.known.keep(known)?;
+            Ok(Done { card: card.id(), key_uid: None, entry, warnings: Vec::new() })
+        })
+    }
+
+    /// Exports a public key of any card that the policy lists; with a one-time key in `extended` also its chain code.
+    ///
+    /// # Errors
+    /// As [`Broker::export_public`].
+    pub fn card_public_key(
+        &mut self,
+        access: Access,
+        path: KeyPath,
+        extended: Option<&ChatKey>,
+        why: &Why,
+    ) -> Result<PublicKey, BrokerError> {
+        if access.pin.is_none() && access.target == crate::cards::seat::Target::default() {
+            return self.export_public(path, extended, why);
+        }
+        let asked = crate::export::asked_public(path, extended.is_some());
+        let operation = self.decide(asked, why)?;
+        let (key, chain_code, entry) =
+            self.with_card(access, why, |card, journal| crate::export::ask_public(card, journal, &operation, why))?;
+        let chain_code = match (chain_code, extended) {
+            (Some(code), Some(caller)) => Some(self.seal_bytes(caller, seal::CHAIN, code.expose())?),
+            _ => None,
+        };
+        Ok(PublicKey { key, chain_code, entry })
+    }
+
+    fn ready(&mut self, source: Source) -> Result<(Ready, Option<Sealed>), BrokerError> {
+        Ok(match source {
+            Source::Generate => (Ready::Generate, None),
+            Source::Seed(seed) => (Ready::Seed(seed), None),
+            Source::Lee(seed) => (Ready::Lee(seed), None),
+            Source::KeyPair(key) => (Ready::KeyPair(key), None),
+            Source::Extended(key) => (Ready::Extended(key), None),
+            Source::Words(words, passphrase) => (Ready::Seed(words.to_seed(&passphrase)), None),
+            Source::Fresh { words, passphrase, caller } => {
+                let words = Mnemonic::generate(words, &mut *self.dice);
+                let words = words.map_err(|error| BrokerError::bad_input(error.to_string()))?;
+                // Sealed before anything is written to the card, so that they can be handed over whenever it has them.
+                let sealed = self.seal_bytes(&caller, seal::MNEMONIC, words.expose().as_bytes())?;
+                (Ready::Seed(words.to_seed(&passphrase)), Some(sealed))
+            }
+        })
+    }
+}
+
+fn load<T: CardTransport, S: LogStore>(
+    card: &mut GuardedCard<T>,
+    journal: &mut Journal<S>,
+    ready: &Ready,
+    why: &Why,
+) -> Result<(KeyUid, u64), BrokerError> {
+    let done = |key_uid: &KeyUid| Outcome::Done { fingerprint: None, key_uid: Some(*key_uid) };
+    let operation = match ready {
+        Ready::Generate => Operation::GenerateKey,
+        Ready::Seed(_) => Operation::LoadKey,
+        Ready::Lee(_) => Operation::LoadLeeSeed,
+        Ready::KeyPair(_) => Operation::LoadKeyPair,
+        Ready::Extended(_) => Operation::LoadExtendedKey,
+    };
+    let request = card.request(operation);
+    let ask = |recorded: &mut Recorded| match ready {
+        Ready::Generate => card.generate_key(recorded),
+        Ready::Seed(seed) => card.load_seed(seed, recorded),
+        Ready::Lee(seed) => card.load_lee_seed(seed, recorded),
+        Ready::KeyPair(key) => card.load_key_pair(key, recorded),
+        Ready::Extended(key) => card.load_extended_key(key, recorded),
+    };
+    journal.carry_out(request, why, ask, done)
+}

@@ -1,0 +1,414 @@
+//! The pairings of this computer with cards of 2.x and 3.x: who has one may open a channel and try PINs.
+//!
+//! ```json
+//! { "format": "cardinal-pairings/1", "pairings": {
+//!     "<instance UID>": { "key": "<64 digits>", "index": 0, "well_known": false, "vouched": false } } }
+//! ```
+//! The file is written whole, mode 0600, before the channel that a pairing opens: a slot that nobody remembers is lost to
+//! the card until somebody unpairs it. Other programs keep the same without the last two (desktop) or as base64 of
+//! `index || key` (mobile): both are read and written here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use keycard::Pairing;
+use proto::shell::file;
+use proto::{CardId, Secret};
+use serde::Deserialize;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::files::StateError;
+
+/// One pairing, and what its owner said of it.
+pub struct Kept {
+    /// The pairing.
+    pub pairing: Pairing,
+    /// Whether its owner said that it was made where nobody stood in between, although its password is well known.
+    pub vouched: bool,
+}
+
+/// All pairings, and the file that they are in.
+pub struct Pairings {
+    path: PathBuf,
+    kept: BTreeMap<[u8; 16], Kept>,
+}
+
+/// Text that is no pairing of another program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("these are no pairings: neither a desktop pairings.json nor the 44 base64 characters of a phone")]
+pub struct NotPairings;
+
+impl Pairings {
+    /// Reads the file; there are no pairings when there is none.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`], [`StateError::Io`].
+    pub fn read(path: &Path) -> Result<Self, StateError> {
+        let none = || Self { path: path.to_owned(), kept: BTreeMap::new() };
+        let bytes = match file::read_bounded(path, MAX_BYTES) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(none()),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return Err(StateError::damaged(path, error.to_string()));
+            }
+            Err(source) => return Err(StateError::io(path, source)),
+        };
+        let document: Document =
+            serde_json::from_slice(&bytes).map_err(|_| StateError::damaged(path, "no pairings"))?;
+        if document.format != FORMAT {
+            return Err(StateError::damaged(path, "unknown format"));
+        }
+        let mut kept = BTreeMap::new();
+        for (uid, entry) in document.pairings {
+            let pairing = entry.kept().map_err(|_| StateError::damaged(path, "no pairing"))?;
+            kept.insert(uid_of(&uid).map_err(|_| StateError::damaged(path, "no instance UID"))?, pairing);
+        }
+        Ok(Self { kept, ..none() })
+    }
+
+    /// Returns the pairing with this card.
+    #[must_use]
+    pub fn find(&self, card: &CardId) -> Option<&Kept> {
+        let CardId::Instance(uid) = card else { return None };
+        self.kept.get(uid)
+    }
+
+    /// Returns where they are.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Keeps a pairing, on disk before this returns.
+    ///
+    /// # Errors
+    /// [`StateError::Io`], and then nothing has changed; [`StateError::Damaged`] for a card without instance UID.
+    pub fn keep(&mut self, card: &CardId, pairing: Kept) -> Result<(), StateError> {
+        let CardId::Instance(uid) = card else {
+            return Err(StateError::damaged(&self.path, "only cards of applet 2.x and 3.x are paired with"));
+        };
+        let before = self.kept.insert(*uid, pairing);
+        self.write().inspect_err(|_| {
+            match before {
+                Some(before) => self.kept.insert(*uid, before),
+                None => self.kept.remove(uid),
+            };
+        })
+    }
+
+    /// Remembers that the owner vouches for how a pairing was made.
+    ///
+    /// # Errors
+    /// [`StateError::Io`], and then nothing has changed.
+    pub fn vouch(&mut self, card: &CardId) -> Result<(), StateError> {
+        let CardId::Instance(uid) = card else { return Ok(()) };
+        let before = match self.kept.get_mut(uid) {
+            Some(kept) => std::mem::replace(&mut kept.vouched, true),
+            None => return Ok(()),
+        };
+        if before {
+            return Ok(());
+        }
+        self.write().inspect_err(|_| {
+            if let Some(kept) = self.kept.get_mut(uid) {
+                kept.vouched = false;
+            }
+        })
+    }
+
+    /// Forgets the pairing with a card.
+    ///
+    /// # Errors
+    /// [`StateError::Io`], and then nothing has changed.
+    pub fn forget(&mut self, card: &CardId) -> Result<(), StateError> {
+        let CardId::Instance(uid) = card else { return Ok(()) };
+        let Some(before) = self.kept.remove(uid) else { return Ok(()) };
+        self.write().inspect_err(|_| {
+            self.kept.insert(*uid, before);
+        })
+    }
+
+    /// Takes the pairings of a desktop `pairings.json`, and returns with which cards. One that is known stays as it is.
+    ///
+    /// # Errors
+    /// `Ok(Err(NotPairings))` when they are none; [`StateError::Io`].
+    pub fn import_desktop(&mut self, text: &[u8]) -> Result<Result<Vec<CardId>, NotPairings>, StateError> {
+        let Ok(entries) = serde_json::from_slice::<BTreeMap<String, Entry>>(text) else { return Ok(Err(NotPairings)) };
+        let mut cards = Vec::new();
+        let mut fresh = Vec::new();
+        for (uid, entry) in entries {
+            let (Ok(uid), Ok(pairing)) = (uid_of(&uid), entry.kept()) else {
+                return Ok(Err(NotPairings));
+            };
+            cards.push(CardId::Instance(uid));
+            if !self.kept.contains_key(&uid) {
+                fresh.push((CardId::Instance(uid), pairing));
+            }
+        }
+        for (card, pairing) in fresh {
+            self.keep(&card, pairing)?;
+        }
+        Ok(Ok(cards))
+    }
+
+    /// Takes the pairing of a phone, which does not say with which card.
+    ///
+    /// # Errors
+    /// `Ok(Err(NotPairings))` when it is none; [`StateError::Io`].
+    pub fn import_mobile(&mut self, card: &CardId, text: &[u8]) -> Result<Result<(), NotPairings>, StateError> {
+        let Some(bytes) = base64::decode(text) else { return Ok(Err(NotPairings)) };
+        let [index, key @ ..] = bytes.as_slice() else { return Ok(Err(NotPairings)) };
+        if key.len() != 32 {
+            return Ok(Err(NotPairings));
+        }
+        let key = Secret::fill(|room| room.copy_from_slice(key));
+        let pairing = Pairing { slot: *index, key, well_known: true };
+        self.keep(card, Kept { pairing, vouched: false }).map(Ok)
+    }
+
+    /// Returns the pairings as a desktop `pairings.json`: of one card, or of all.
+    #[must_use]
+    pub fn export_desktop(&self, card: Option<&CardId>) -> Zeroizing<Vec<u8>> {
+        let mut text = Zeroizing::new(Vec::with_capacity(self.kept.len() * ENTRY + 4));
+        text.push(b'{');
+        for (uid, kept) in &self.kept {
+            if card.is_some_and(|card| *card != CardId::Instance(*uid)) {
+                continue;
+            }
+            if text.len() > 1 {
+                text.push(b',');
+            }
+            text.extend_from_slice(format!("\"{}\":{{\"key\":\"", hex::encode(uid)).as_bytes());
+            text.extend_from_slice(kept.digits().as_slice());
+            text.extend_from_slice(format!("\",\"index\":{}}}", kept.pairing.slot).as_bytes());
+        }
+        text.push(b'}');
+        text
+    }
+
+    /// Returns the pairing with a card as a phone keeps it.
+    #[must_use]
+    pub fn export_mobile(&self, card: &CardId) -> Option<Zeroizing<Vec<u8>>> {
+        let kept = self.find(card)?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(33));
+        bytes.push(kept.pairing.slot);
+        bytes.extend_from_slice(kept.pairing.key.expose());
+        Some(base64::encode(&bytes))
+    }
+
+    fn write(&self) -> Result<(), StateError> {
+        let mut text = Zeroizing::new(Vec::with_capacity((self.kept.len() + 1) * ENTRY));
+        text.extend_from_slice(format!("{{\"format\":\"{FORMAT}\",\"pairings\":{{").as_bytes());
+        for (n, (uid, kept)) in self.kept.iter().enumerate() {
+            let comma = if n == 0 { "" } else { "," };
+            text.extend_from_slice(format!("{comma}\n\"{}\":{{\"key\":\"", hex::encode(uid)).as_bytes());
+            text.extend_from_slice(kept.digits().as_slice());
+            let Kept { pairing: Pairing { slot, key: _, well_known }, vouched } = kept;
+            let rest = format!("\",\"index\":{slot},\"well_known\":{well_known},\"vouched\":{vouched}}}");
+            text.extend_from_slice(rest.as_bytes());
+        }
+        text.extend_from_slice(b"}}\n");
+        file::write_whole(&self.path, &text).map_err(|source| StateError::io(&self.path, source))
+    }
+}
+
+impl Kept {
+    fn digits(&self) -> Zeroizing<[u8; 64]> {
+        let mut digits = Zeroizing::new([0; 64]);
+        // The room is exactly twice as long, so this cannot fail.
+        let _ = hex::encode_to_slice(self.pairing.key.expose(), digits.as_mut_slice());
+        digits
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    format: String,
+    pairings: BTreeMap<String, Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    key: String,
+    index: u8,
+    /// Another program does not say, and most take the well-known password.
+    #[serde(default = "yes")]
+    well_known: bool,
+    #[serde(default)]
+    vouched: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Entry {
+    fn kept(mut self) -> Result<Kept, NotPairings> {
+        let read = Secret::try_fill(|room| hex::decode_to_slice(&self.key, room));
+        self.key.zeroize();
+        let key = read.map_err(|_| NotPairings)?;
+        let pairing = Pairing { slot: self.index, key, well_known: self.well_known };
+        Ok(Kept { pairing, vouched: self.vouched })
+    }
+}
+
+fn uid_of(digits: &str) -> Result<[u8; 16], NotPairings> {
+    let digits = digits.strip_prefix("0x").unwrap_or(digits);
+    hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(NotPairings)
+}
+
+/// Base64 with padding (RFC 4648 section 4), into buffers that are wiped.
+mod base64 {
+    use zeroize::Zeroizing;
+
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    pub(super) fn encode(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+        let mut text = Zeroizing::new(Vec::with_capacity(bytes.len().div_ceil(3) * 4));
+        for chunk in bytes.chunks(3) {
+            let bits = (0..3).fold(0u32, |bits, at| bits << 8 | u32::from(chunk.get(at).copied().unwrap_or(0)));
+            for place in 0..4 {
+                let six = usize::try_from(bits >> (18 - 6 * place) & 63).unwrap_or(0);
+                let letter = if place > chunk.len() { b'=' } else { ALPHABET.get(six).copied().unwrap_or(b'=') };
+                text.push(letter);
+            }
+        }
+        text
+    }
+
+    pub(super) fn decode(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / 4 * 3));
+        let (groups, rest) = text.trim_ascii().as_chunks::<4>();
+        if !rest.is_empty() {
+            return None;
+        }
+        for (n, group) in groups.iter().enumerate() {
+            let padding = group.iter().rev().take_while(|letter| **letter == b'=').count();
+            if padding > 2 || (padding > 0 && n + 1 != groups.len()) {
+                return None;
+            }
+            let mut bits = 0u32;
+            for letter in group.iter().take(4 - padding) {
+                let six = ALPHABET.iter().position(|other| other == letter)?;
+                bits = bits << 6 | u32::try_from(six).ok()?;
+            }
+            bits <<= 6 * padding;
+            let [_, whole @ ..] = bits.to_be_bytes();
+            let (kept, dropped) = whole.split_at_checked(3 - padding)?;
+            if dropped.iter().any(|byte| *byte != 0) {
+                return None;
+            }
+            bytes.extend_from_slice(kept);
+        }
+        Some(bytes)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// RFC 4648 section 10.
+        #[test]
+        fn the_vectors_of_the_rfc_hold_both_ways() {
+            for (bytes, text) in
+                [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")]
+            {
+                assert_eq!(encode(bytes.as_bytes()).as_slice(), text.as_bytes());
+                assert_eq!(decode(text.as_bytes()).unwrap().as_slice(), bytes.as_bytes());
+            }
+            for bad in ["Zg=", "Zg", "Z===", "====", "Zh==", "Zm9v Zm8=", "Zm8=Zm9v", "Zm9*"] {
+                assert!(decode(bad.as_bytes()).is_none(), "{bad}");
+            }
+        }
+    }
+}
+
+const FORMAT: &str = "cardinal-pairings/1";
+const MAX_BYTES: usize = 1 << 20;
+/// One pairing needs no more: 32 and 64 digits, an index, a word.
+const ENTRY: usize = 192;
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const CARD: CardId = CardId::Instance([7; 16]);
+
+    fn kept() -> Kept {
+        let key = Secret::fill(|room| room.fill(0xab));
+        Kept { pairing: Pairing { slot: 3, key, well_known: false }, vouched: true }
+    }
+
+    #[test]
+    fn a_pairing_is_on_disk_and_for_us_alone_when_it_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pairings.json");
+        let mut pairings = Pairings::read(&path).unwrap();
+        pairings.keep(&CARD, kept()).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut read = Pairings::read(&path).unwrap();
+        let Kept { pairing, vouched } = read.find(&CARD).unwrap();
+        assert_eq!((pairing.slot, pairing.key.expose(), pairing.well_known, *vouched), (3, &[0xab; 32], false, true));
+        read.forget(&CARD).unwrap();
+        assert!(Pairings::read(&path).unwrap().find(&CARD).is_none());
+        assert!(pairings.keep(&CardId::Identity([2; 33]), kept()).is_err(), "4.0 has no pairings");
+    }
+
+    #[test]
+    fn a_pairing_that_cannot_be_written_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pairings = Pairings::read(&dir.path().join("none").join("pairings.json")).unwrap();
+        assert!(pairings.keep(&CARD, kept()).is_err());
+        assert!(pairings.find(&CARD).is_none());
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pairings.json");
+        for bad in ["", "{}", "{\"format\":\"cardinal-pairings/2\",\"pairings\":{}}"] {
+            std::fs::write(&path, bad).unwrap();
+            assert!(matches!(Pairings::read(&path), Err(StateError::Damaged { .. })), "{bad}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), bad);
+        }
+    }
+
+    /// Reference, PAIR: the forms in which desktop and phone keep a pairing.
+    #[test]
+    fn the_forms_of_other_programs_are_written_and_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ours = Pairings::read(&dir.path().join("ours.json")).unwrap();
+        ours.keep(&CARD, kept()).unwrap();
+        let desktop = ours.export_desktop(None);
+        let want = format!("{{\"{}\":{{\"key\":\"{}\",\"index\":3}}}}", "07".repeat(16), "ab".repeat(32));
+        assert_eq!(std::str::from_utf8(&desktop).unwrap(), want);
+        assert_eq!(ours.export_desktop(Some(&CardId::Instance([8; 16]))).as_slice(), b"{}");
+        let mobile = ours.export_mobile(&CARD).unwrap();
+        assert_eq!(mobile.len(), 44);
+
+        let mut theirs = Pairings::read(&dir.path().join("theirs.json")).unwrap();
+        assert_eq!(theirs.import_desktop(&desktop).unwrap(), Ok(vec![CARD]));
+        assert!(theirs.find(&CARD).unwrap().pairing.well_known, "where it comes from is not known");
+        theirs.forget(&CARD).unwrap();
+        assert_eq!(theirs.import_mobile(&CARD, &mobile).unwrap(), Ok(()));
+        assert_eq!(theirs.find(&CARD).unwrap().pairing.key.expose(), &[0xab; 32]);
+        for bad in ["", "[]", "{\"x\":1}", "AAAA"] {
+            assert_eq!(theirs.import_desktop(bad.as_bytes()).unwrap(), Err(NotPairings), "{bad}");
+            assert_eq!(theirs.import_mobile(&CARD, bad.as_bytes()).unwrap(), Err(NotPairings), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_import_leaves_what_is_known_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pairings = Pairings::read(&dir.path().join("pairings.json")).unwrap();
+        pairings.keep(&CARD, kept()).unwrap();
+        let other = format!("{{\"{}\":{{\"key\":\"{}\",\"index\":0}}}}", "07".repeat(16), "cd".repeat(32));
+        assert_eq!(pairings.import_desktop(other.as_bytes()).unwrap(), Ok(vec![CARD]));
+        assert_eq!(pairings.find(&CARD).unwrap().pairing.key.expose(), &[0xab; 32]);
+    }
+}

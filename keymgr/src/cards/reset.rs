@@ -1,0 +1,107 @@
+//! FACTORY RESET: everything on the card is erased, by its owner who typed its id, and the card is looked at afterwards.
+//!
+//! Nothing but possession of the card is needed for it, so the id is asked against accidents, not against thieves.
+
+use audit::{LogStore, Operation, Outcome, Recorded};
+use keycard::{CardError, CardTransport, Failed, Selection};
+use proto::{CardId, KeyUid};
+
+use crate::broker::Broker;
+use crate::cards::seat::Target;
+use crate::error::{BrokerError, Mismatch};
+use crate::journal::Why;
+
+/// A card that was erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Erased {
+    /// Its name before.
+    pub before: CardId,
+    /// The account that it held, as it said itself.
+    pub key_uid_before: Option<KeyUid>,
+    /// Its name as a blank card.
+    pub after: CardId,
+    /// The number of the intent.
+    pub entry: u64,
+}
+
+impl<T: CardTransport, S: LogStore> Broker<T, S> {
+    /// Erases a card whose whole id was typed. What is remembered of it, and its enrolment, go with it.
+    ///
+    /// # Errors
+    /// [`BrokerError::BadInput`] when the id is another one, [`Mismatch::Blank`]: nothing was erased. Those of the card:
+    /// whether it is erased is then unknown, and `cardinal card info` says.
+    pub fn card_reset(&mut self, target: &Target, typed: &str, why: &Why) -> Result<Erased, BrokerError> {
+        self.at(target, |broker| {
+            let card = match broker.connect()? {
+                Selection::Initialised(card) => card,
+                Selection::Blank(card) => {
+                    broker.put_back(card.into_transport());
+                    return Err(Mismatch::Blank.into());
+                }
+            };
+            let (before, key_uid_before) = (card.id(), card.info().key_uid);
+            if typed.trim() != before.to_string() {
+                broker.put_back(card.into_transport());
+                return Err(BrokerError::bad_input(format!(
+                    "nothing was erased: the card in the reader is {before}, and that id was not typed"
+                )));
+            }
+            let request = card.request(Operation::FactoryReset);
+            let mut left = None;
+            let ask = |recorded: &mut Recorded| match card.factory_reset(recorded) {
+                Ok(card) => {
+                    let after = card.id();
+                    left = Some(card.into_transport());
+                    Ok(after)
+                }
+                Err(Failed { transport, error, .. }) => {
+                    left = Some(transport);
+                    Err(error)
+                }
+            };
+            let done = |_: &CardId| Outcome::Done { fingerprint: None, key_uid: None };
+            let result = broker.journal.carry_out(request, why, ask, done);
+            let blank = match left {
+                Some(transport) => broker.is_blank(transport),
+                None => Ok(()),
+            };
+            let (after, entry) = result?;
+            broker.forget(&before)?;
+            blank?;
+            tracing::warn!(card = %before, "the card was reset to its factory state");
+            Ok(Erased { before, key_uid_before, after, entry })
+        })
+    }
+
+    /// Resets the card, selects it anew and checks that nothing is on it.
+    fn is_blank(&mut self, transport: crate::guard::Guarded<T>) -> Result<(), BrokerError> {
+        self.put_back(transport);
+        match self.connect()? {
+            Selection::Blank(card) => {
+                self.put_back(card.into_transport());
+                Ok(())
+            }
+            Selection::Initialised(card) => {
+                self.put_back(card.into_transport());
+                Err(CardError::Answer { what: "a success of FACTORY RESET that erased nothing" }.into())
+            }
+        }
+    }
+
+    /// Forgets all that was remembered of a card that is not there any more.
+    fn forget(&mut self, card: &CardId) -> Result<(), BrokerError> {
+        if self.enrolment.pins.as_ref().is_some_and(|pins| pins.card == *card) {
+            self.unpin();
+            self.enrolment.logged = false;
+        }
+        self.cards.pairings.forget(card)?;
+        // A 4.0 card keeps its name, and what its owner called it.
+        match (card, self.cards.known.find(card).cloned()) {
+            (CardId::Identity(_), Some(mut known)) => {
+                (known.key_uid, known.chat, known.tries) = (None, None, None);
+                Ok(self.cards.known.keep(known)?)
+            }
+            _ => Ok(self.cards.known.forget(card)?),
+        }
+    }
+}

@@ -1,0 +1,511 @@
+//! What an owner does with cards: each request with software cards of several applets.
+
+use audit::{Asked, DataSlot};
+use keycard::Seed;
+use proto::rpc::{Fault, seal};
+use softcard::Model;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::cards::access::Access;
+use crate::cards::change::{Change, Unblocking};
+use crate::cards::init::{Done, Initialising};
+use crate::cards::key::Source;
+use crate::cards::known::Duress;
+use crate::cards::label::Remember;
+use crate::cards::pair::{Form, Pairing, Which};
+use crate::cards::seat::Target;
+use crate::cards::slot::Content;
+use crate::cards::uses::Signing;
+use crate::cards::vouch::Contact;
+
+const NEW_PIN: &str = "271828";
+const DURESS: &str = "314159";
+const PASSWORD: &str = "correct horse";
+const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
+
+type Manager = Broker<Reader, Memory>;
+
+fn fault<V>(result: Result<V, BrokerError>) -> Option<Fault> {
+    result.err().map(|error| error.fault())
+}
+
+fn puk(digits: &str) -> Puk {
+    Puk::try_from(digits.as_bytes()).unwrap()
+}
+
+/// The contact of somebody who compared the fingerprint of the card in the manager's reader.
+fn compared(broker: &mut Manager, target: &Target) -> Contact {
+    Contact { confirm: Some(broker.describe(target).unwrap().fingerprint), first_pairing: false }
+}
+
+fn initialising(contact: Contact) -> Initialising {
+    Initialising {
+        target: Target::default(),
+        contact,
+        pin: pin(PIN),
+        puk: puk(PUK),
+        duress: Some(pin(DURESS)),
+        tries: (0, 0),
+        pairing_password: Some(Zeroizing::new(PASSWORD.to_owned())),
+    }
+}
+
+fn init(broker: &mut Manager) -> Done {
+    let contact = compared(broker, &Target::default());
+    broker.card_init(initialising(contact), &why("card init")).unwrap()
+}
+
+fn access(digits: &str) -> Access {
+    Access { target: Target::default(), contact: Contact::default(), pin: Some(pin(digits)), last_try: false }
+}
+
+fn session() -> Access {
+    Access { pin: None, ..access(PIN) }
+}
+
+fn load(broker: &mut Manager, digits: &str) -> Result<Done, BrokerError> {
+    let words = Mnemonic::parse(WORDS).unwrap();
+    let source = Source::Words(words, Zeroizing::default());
+    broker.card_load_key(access(digits), source, &why("card key")).map(|loaded| loaded.done)
+}
+
+fn signing(path: &str) -> Signing {
+    Signing { path: path.parse().unwrap(), hash: [7; 32].into(), schnorr: false, tweak: None }
+}
+
+/// Lets the policy allow one thing.
+fn allow(world: &World, path: &str, form: &str) {
+    let uid = rustix::process::geteuid().as_raw();
+    let rule = format!("[[allow]]\npath = \"{path}\"\nform = \"{form}\"\npurposes = [\"x\"]\nuids = [{uid}]\n");
+    let policy = world.dir.path().join("policy.toml");
+    let old = std::fs::read_to_string(&policy).unwrap_or_default();
+    std::fs::write(policy, old + &rule).unwrap();
+}
+
+/// Every kind of card from blank to blank: the way that the issue of a card takes, and its end.
+#[test]
+fn a_card_of_each_generation_is_initialised_used_changed_unblocked_and_reset() {
+    for model in [Model::V3_1, Model::V3_2, Model::V4_0] {
+        let world = World::with(model);
+        allow(&world, "m/44'/60'/0'/0/0", "sign");
+        let mut broker = world.broker();
+        let card = init(&mut broker).card;
+        let uid = load(&mut broker, PIN).unwrap().key_uid;
+        assert!(uid.is_some());
+        let signed = broker.card_sign(access(PIN), signing("m/44'/60'/0'/0/0"), &why("x")).unwrap();
+        assert_eq!(signed.signature.len(), 65);
+
+        broker.card_change(access(PIN), Change::Pin(pin(NEW_PIN)), &why("change")).unwrap();
+        assert_eq!(fault(load(&mut broker, PIN)), Some(Fault::WrongPin));
+        for _ in 0..2 {
+            world.clock.pass(3600);
+            let access = Access { last_try: true, ..access(WRONG) };
+            assert!(fault(broker.card_remove_key(access, &why("x"))).is_some());
+        }
+        world.clock.pass(3600);
+        assert_eq!(fault(load(&mut broker, NEW_PIN)), Some(Fault::PinBlocked), "{model}");
+        let unblocking = |code: &str| Unblocking {
+            target: Target::default(),
+            contact: Contact::default(),
+            puk: puk(code),
+            new_pin: pin(PIN),
+            last_try: false,
+        };
+        assert_eq!(fault(broker.card_unblock(unblocking("999999999999"), &why("unblock"))), Some(Fault::WrongPuk));
+        broker.card_unblock(unblocking(PUK), &why("unblock")).unwrap();
+        assert_eq!(fault(broker.card_unblock(unblocking(PUK), &why("unblock"))), Some(Fault::BadInput), "not blocked");
+
+        let content = Content::Metadata("blue".to_owned(), vec![0, 1, 2]);
+        broker.card_set_data(access(PIN), DataSlot::Public, content, &why("data")).unwrap();
+        let stored = broker.card_data(&Target::default(), &Contact::default(), DataSlot::Public).unwrap();
+        assert_eq!(stored.metadata, Some(("blue".to_owned(), vec![0..=2])));
+        let record = keycard::NdefRecord::Uri("https://example.org".to_owned());
+        broker.card_set_data(access(PIN), DataSlot::Ndef, Content::Record(record.clone()), &why("ndef")).unwrap();
+        let stored = broker.card_data(&Target::default(), &Contact::default(), DataSlot::Ndef).unwrap();
+        assert_eq!(stored.records, [record]);
+
+        broker.card_remove_key(access(PIN), &why("remove")).unwrap();
+        assert!(!broker.describe(&Target::default()).unwrap().has_key);
+
+        assert_eq!(fault(broker.card_reset(&Target::default(), "yes", &why("reset"))), Some(Fault::BadInput));
+        let erased = broker.card_reset(&Target::default(), &card.to_string(), &why("reset")).unwrap();
+        assert_eq!(erased.before, card);
+        assert!(!broker.describe(&Target::default()).unwrap().initialised);
+        assert_eq!(fault(broker.card_reset(&Target::default(), "x", &why("reset"))), Some(Fault::CardBlank));
+        let story = world.log.story().join("\n");
+        for told in ["to take PIN and PUK", "to take a seed", "new PIN on the word of the PUK", "to erase everything"] {
+            assert!(story.contains(told), "{told}: {story}");
+        }
+    }
+}
+
+/// DESIGN section 9: on first contact a valid certificate is not enough.
+#[test]
+fn a_card_for_which_nobody_vouches_gets_no_pin_no_init_and_no_key() {
+    for model in [Model::V3_2, Model::V4_0] {
+        let world = World::with(model);
+        let mut broker = world.broker();
+        let refused = broker.card_init(initialising(Contact::default()), &why("x"));
+        let fingerprint = broker.describe(&Target::default()).unwrap().fingerprint;
+        assert!(refused.as_ref().unwrap_err().to_string().contains(&format!("--confirm {fingerprint}")));
+        assert_eq!(fault(refused), Some(Fault::Unvouched));
+        let wrong = Contact { confirm: Some("0000-0000-0000-0000".to_owned()), first_pairing: false };
+        assert_eq!(fault(broker.card_init(initialising(wrong), &why("x"))), Some(Fault::Unvouched));
+        init(&mut broker);
+        let known = broker.describe(&Target::default()).unwrap();
+        assert_eq!(known.vouched_by, "acquaintance");
+        broker.remember(&Target::default(), &Contact::default(), Remember::Forget).unwrap();
+        let commands = world.reader.commands();
+        assert_eq!(fault(load(&mut broker, PIN)), Some(Fault::Unvouched));
+        assert_eq!(world.reader.commands(), commands + 1, "only SELECT");
+        assert!(world.log.story().last().unwrap().contains("nobody vouched"));
+    }
+}
+
+/// DESIGN section 9, attack 10: a card that is known as 4.0 and looks like 3.x is refused, and the other way round.
+#[test]
+fn a_card_whose_generation_or_channel_key_changed_is_refused() {
+    let world = World::with(Model::V4_0);
+    let mut broker = world.broker();
+    init(&mut broker);
+    let path = world.dir.path().join("cards.toml");
+    drop(broker);
+    let good = KnownCards::read(&path).unwrap();
+    let card = good.all().next().unwrap().clone();
+    for generation in [crate::manifest::Generation::V1, crate::manifest::Generation::V2] {
+        let mut cards = KnownCards::read(&path).unwrap();
+        cards.keep(crate::cards::known::Known { generation, ..card.clone() }).unwrap();
+        let mut broker = world.broker();
+        let want = (generation == crate::manifest::Generation::V1).then_some(Fault::OtherKey);
+        assert_eq!(fault(load(&mut broker, PIN)), want);
+    }
+
+    let world = World::with(Model::V3_2);
+    let mut broker = world.broker();
+    init(&mut broker);
+    drop(broker);
+    let path = world.dir.path().join("cards.toml");
+    let mut cards = KnownCards::read(&path).unwrap();
+    let mut other = cards.all().next().unwrap().clone();
+    other.channel = Some(one_time().1);
+    cards.keep(other).unwrap();
+    let error = load(&mut world.broker(), PIN).unwrap_err();
+    assert_eq!(error.fault(), Fault::OtherKey);
+    assert!(error.to_string().contains("channel key"), "{error}");
+}
+
+/// Attack 8 and the leaks that users report: a pairing is on disk before the channel opens, and a lost one is explained.
+#[test]
+fn a_pairing_outlives_the_manager_and_a_lost_one_is_explained_with_the_way_out() {
+    let world = World::with(Model::V3_2);
+    let mut broker = world.broker();
+    init(&mut broker);
+    let free = broker.describe(&Target::default()).unwrap().free_slots;
+    drop(broker);
+    let mut broker = world.broker();
+    load(&mut broker, PIN).unwrap();
+    assert_eq!(broker.describe(&Target::default()).unwrap().free_slots, free, "no other slot was taken");
+    drop(broker);
+
+    std::fs::remove_file(world.dir.path().join("pairings.json")).unwrap();
+    let mut broker = world.broker();
+    let error = load(&mut broker, PIN).unwrap_err();
+    assert_eq!(error.fault(), Fault::NotPaired);
+    assert!(error.to_string().contains("pairings.json was lost"), "{error}");
+    let pairing = |password: &str| Pairing {
+        target: Target::default(),
+        contact: Contact::default(),
+        password: Some(Zeroizing::new(password.to_owned())),
+    };
+    assert_eq!(fault(broker.card_pair(pairing("wrong password"), &why("pair"))), Some(Fault::WrongPairing));
+    let paired = broker.card_pair(pairing(PASSWORD), &why("pair")).unwrap();
+    assert_eq!((u32::from(paired.free_slots), paired.well_known), (free - 1, false));
+    assert_eq!(fault(broker.card_pair(pairing(PASSWORD), &why("pair"))), Some(Fault::BadInput), "paired already");
+    let unpaired = broker.card_unpair(access(PIN), Which::Others, &why("unpair")).unwrap();
+    assert_eq!(u32::from(unpaired.free_slots), free);
+    load(&mut broker, PIN).unwrap();
+    broker.card_unpair(access(PIN), Which::Ours, &why("unpair")).unwrap();
+    assert_eq!(fault(load(&mut broker, PIN)), Some(Fault::NotPaired));
+}
+
+#[test]
+fn a_card_without_a_free_slot_is_named() {
+    let world = World::with(Model::V3_1);
+    let mut broker = world.broker();
+    init(&mut broker);
+    let pairings = world.dir.path().join("pairings.json");
+    let pair = |broker: &mut Manager| {
+        let password = Some(Zeroizing::new(PASSWORD.to_owned()));
+        broker.card_pair(Pairing { target: Target::default(), contact: Contact::default(), password }, &why("pair"))
+    };
+    let mut last = None;
+    for _ in 0..200 {
+        std::fs::remove_file(&pairings).unwrap();
+        broker = world.broker();
+        match pair(&mut broker) {
+            Ok(_) => {}
+            Err(error) => {
+                last = Some(error);
+                break;
+            }
+        }
+    }
+    let error = last.unwrap();
+    assert_eq!(error.fault(), Fault::NoSlot);
+    assert!(error.to_string().contains("unpair --others"), "{error}");
+}
+
+/// Attack 8: a well-known pairing password is never set, warned of, and no PIN goes over it unasked.
+#[test]
+fn no_pin_goes_over_a_pairing_with_a_well_known_password_unless_its_owner_vouches_for_it() {
+    let world = World::with(Model::V3_2);
+    let mut broker = world.broker();
+    let contact = compared(&mut broker, &Target::default());
+    let weak = Initialising {
+        pairing_password: Some(Zeroizing::new("KeycardDefaultPairing".to_owned())),
+        ..initialising(contact)
+    };
+    assert_eq!(fault(broker.card_init(weak, &why("init"))), Some(Fault::BadInput));
+    init(&mut broker);
+    // Another program left the well-known password in place.
+    let exported = {
+        let (ours, caller) = one_time();
+        let sealed = broker.export_pairings(None, Form::Desktop, &caller).unwrap();
+        ours.open(seal::PAIRINGS, &sealed).unwrap()
+    };
+    std::fs::remove_file(world.dir.path().join("pairings.json")).unwrap();
+    let mut broker = world.broker();
+    assert_eq!(broker.import_pairings(&Target::default(), Form::Desktop, &exported).unwrap().len(), 1);
+    let error = load(&mut broker, PIN).unwrap_err();
+    assert_eq!(error.fault(), Fault::Unvouched);
+    assert!(error.to_string().contains("--first-pairing"), "{error}");
+    let first = Access { contact: Contact { first_pairing: true, ..Contact::default() }, ..access(PIN) };
+    broker.card_remove_key(first, &why("x")).unwrap();
+    load(&mut broker, PIN).unwrap();
+    assert_eq!(fault(broker.import_pairings(&Target::default(), Form::Mobile, b"nonsense")), Some(Fault::BadInput));
+}
+
+/// Attack 4 (right card picked): a name that fits two cards is refused and lists both.
+#[test]
+fn a_card_is_found_in_any_reader_by_what_it_is_called_and_two_that_fit_are_listed() {
+    let mut world = World::new();
+    let other = Reader::with_blank_card();
+    world.others.push(("soft:other".to_owned(), other.clone()));
+    world.manifest = manifest(&[world.reader.identity(), other.identity()]);
+    let mut broker = world.unlocked();
+    let by = |card: &str| Target { reader: None, card: Some(card.to_owned()) };
+    let there = Target { reader: Some("soft:other".to_owned()), card: None };
+    assert!(!broker.describe(&there).unwrap().initialised);
+    assert_eq!(broker.describe(&by("card 1")).unwrap().card, card_id(&other).to_string());
+    let mut initialising = initialising(Contact::default());
+    initialising.target = by("card 1");
+    broker.card_init(initialising, &why("init")).unwrap();
+    let words = Source::Words(Mnemonic::parse(WORDS).unwrap(), Zeroizing::default());
+    let access = Access { target: there.clone(), ..access(PIN) };
+    let uid = broker.card_load_key(access, words, &why("key")).unwrap().done.key_uid.unwrap();
+    assert!(broker.status().unlocked, "the own card's session went on");
+    broker.export_private(path(CHAT), &one_time().1, &why(crate::policy::CHAT_PURPOSE)).unwrap();
+
+    let seed = Seed::from_mnemonic(WORDS, "").unwrap();
+    broker
+        .card_load_key(Access { target: Target::default(), ..self::access(PIN) }, Source::Seed(seed), &why("key"))
+        .unwrap();
+    let error = broker.describe(&by(&uid.to_string())).err().unwrap();
+    assert_eq!(error.fault(), Fault::Ambiguous);
+    for named in ["soft:test", "soft:other", "card 0", "card 1"] {
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    let error = broker.describe(&by("nobody")).err().unwrap();
+    assert!(error.fault() == Fault::NoCard && error.to_string().contains("card 1"), "{error}");
+    let nowhere = Target { reader: Some("soft:nowhere".to_owned()), card: None };
+    assert_eq!(fault(broker.describe(&nowhere)), Some(Fault::NoReader));
+    assert_eq!(world.log.report().bad, None);
+}
+
+#[test]
+fn uses_of_a_key_go_to_the_session_of_the_unlocked_card_and_only_where_the_policy_lists_them() {
+    let world = World::new();
+    let mut broker = world.enrolled();
+    drop(broker);
+    allow(&world, CHAT, "sign");
+    allow(&world, CHAT, "ecdh");
+    allow(&world, "m/83696968'/39'", "bip85");
+    broker = world.broker();
+    assert_eq!(fault(broker.card_sign(session(), signing(CHAT), &why("x"))), Some(Fault::Locked));
+    broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
+    let signed = broker.card_sign(session(), signing(CHAT), &why("x")).unwrap();
+    let schnorr = Signing { schnorr: true, ..signing(CHAT) };
+    assert_eq!(broker.card_sign(session(), schnorr, &why("x")).unwrap().signature.len(), 64);
+    let (ours, caller) = one_time();
+    let (sealed, _) = broker.card_ecdh(session(), path(CHAT), &signed.key, &caller, &why("x")).unwrap();
+    assert_eq!(ours.open(seal::SECRET, &sealed).unwrap().len(), 32);
+    let (ours, caller) = one_time();
+    let (sealed, _) = broker.card_bip85(session(), path("m/83696968'/39'"), 20, &caller, &why("x")).unwrap();
+    assert_eq!(ours.open(seal::SECRET, &sealed).unwrap().len(), 20);
+    let refused = broker.card_sign(session(), signing("m/44'/60'/0'/0/0"), &why("x")).unwrap_err();
+    let rule = "path = \"m/44'/60'/0'/0/0\"  form = \"sign\"  purposes = [\"x\"]";
+    assert!(refused.to_string().contains(rule), "{refused}");
+    let (_, caller) = one_time();
+    assert_eq!(fault(broker.card_lee(session(), path("m"), &caller, &why("x"))), Some(Fault::Refused));
+    let (done, sealed) = {
+        let (ours, caller) = one_time();
+        let (done, sealed) =
+            broker.card_mnemonic(&Target::default(), &Contact::default(), 15, &caller, &why("x")).unwrap();
+        (done, ours.open(seal::MNEMONIC, &sealed).unwrap())
+    };
+    assert_eq!(sealed.split(|byte| *byte == b' ').count(), 15);
+    assert!(done.entry > 0);
+    assert_eq!(broker.card_challenge(&Target::default(), &Contact::default(), 9).unwrap().len(), 9);
+    assert!(broker.status().unlocked, "all in one session");
+    assert_eq!(world.log.report().bad, None);
+    assert_eq!(world.log.report().refusals, 2);
+}
+
+#[test]
+fn what_an_applet_cannot_do_is_said_before_anything_is_sent() {
+    let world = World::with(Model::V3_2);
+    allow(&world, CHAT, "ecdh");
+    allow(&world, CHAT, "sign");
+    let mut broker = world.broker();
+    init(&mut broker);
+    load(&mut broker, PIN).unwrap();
+    let (_, caller) = one_time();
+    let peer = caller;
+    assert_eq!(fault(broker.card_ecdh(access(PIN), path(CHAT), &peer, &caller, &why("x"))), Some(Fault::Unsupported));
+    let schnorr = Signing { schnorr: true, ..signing(CHAT) };
+    assert_eq!(fault(broker.card_sign(access(PIN), schnorr, &why("x"))), Some(Fault::Unsupported));
+    let challenge = broker.card_challenge(&Target::default(), &Contact::default(), 8);
+    assert_eq!(fault(challenge), Some(Fault::Unsupported));
+    broker.card_pinless(access(PIN), Some(path(CHAT)), &why("x")).unwrap();
+    broker.card_pinless(access(PIN), None, &why("x")).unwrap();
+
+    let world = World::with(Model::V4_0);
+    let mut broker = world.broker();
+    init(&mut broker);
+    let pairing = Pairing { target: Target::default(), contact: Contact::default(), password: None };
+    assert_eq!(fault(broker.card_pair(pairing, &why("x"))), Some(Fault::Unsupported));
+    assert_eq!(fault(broker.card_pinless(access(PIN), None, &why("x"))), Some(Fault::Unsupported));
+}
+
+/// Attack 5: with `refuse`, a duress PIN changes nothing and gives nothing away; in the other modes its keys are used.
+#[test]
+fn under_duress_a_card_is_refused_or_its_other_keys_are_used_as_its_owner_chose() {
+    for (mode, works) in [(Duress::Refuse, false), (Duress::DecoyMarked, true), (Duress::DecoyQuiet, true)] {
+        let world = World::with(Model::V4_0);
+        let mut broker = world.broker();
+        init(&mut broker);
+        load(&mut broker, PIN).unwrap();
+        broker.remember(&Target::default(), &Contact::default(), Remember::Duress(mode)).unwrap();
+        broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
+        let chat = |broker: &mut Manager| {
+            let (ours, caller) = one_time();
+            let key = broker.export_private(path(CHAT), &caller, &why(crate::policy::CHAT_PURPOSE))?;
+            Ok::<_, BrokerError>((ours.open(seal::KEY, &key.sealed).unwrap(), key.fingerprint))
+        };
+        let (own, own_fingerprint) = chat(&mut broker).unwrap();
+        assert_eq!(broker.unlock(unlocking(DURESS), &why("unlock")).is_ok(), works, "{mode:?}");
+        let story = world.log.story();
+        assert_eq!(story.iter().any(|line| line.contains("decoy")), mode == Duress::DecoyMarked, "{mode:?}");
+        if !works {
+            assert!(!broker.status().unlocked);
+            assert_eq!(fault(load(&mut broker, DURESS)), Some(Fault::OtherKey));
+            continue;
+        }
+        broker.unlock(unlocking(DURESS), &why("unlock")).unwrap();
+        let (decoy, decoy_fingerprint) = chat(&mut broker).unwrap();
+        assert_ne!(own, decoy);
+        let told = |fingerprint: proto::Fingerprint| {
+            world.log.story().iter().any(|line| line.contains(&fingerprint.to_string()))
+        };
+        assert_eq!(told(decoy_fingerprint), mode == Duress::DecoyMarked, "{mode:?}: keyed in quiet mode");
+        assert!(told(own_fingerprint), "from before the mode was chosen");
+        assert_eq!(world.log.report().bad, None);
+    }
+}
+
+/// Attack 5, reference two-PIN logic: on 4.0 the card shows the counter of the PIN used last, and the manager knows both.
+#[test]
+fn the_last_try_of_the_main_pin_is_not_spent_because_the_card_shows_that_of_the_duress_pin() {
+    let world = World::with(Model::V4_0);
+    let mut broker = world.broker();
+    init(&mut broker);
+    load(&mut broker, PIN).unwrap();
+    broker.remember(&Target::default(), &Contact::default(), Remember::Duress(Duress::DecoyMarked)).unwrap();
+    let unlock = |broker: &mut Manager, digits| {
+        world.clock.pass(7200);
+        fault(broker.unlock(unlocking(digits), &why("unlock")))
+    };
+    assert_eq!(unlock(&mut broker, PIN), None);
+    assert_eq!(unlock(&mut broker, WRONG), Some(Fault::WrongPin));
+    assert_eq!(unlock(&mut broker, DURESS), None);
+    assert_eq!(unlock(&mut broker, WRONG), Some(Fault::WrongPin), "main 1, duress 2");
+    assert_eq!(broker.describe(&Target::default()).unwrap().pin_tries, 1);
+    let commands = world.reader.commands();
+    assert_eq!(unlock(&mut broker, WRONG), Some(Fault::LastTry));
+    assert_eq!(world.reader.commands(), commands + 3, "SELECT, OPEN and GET STATUS, no PIN");
+    drop(broker);
+    let mut broker = world.broker();
+    assert_eq!(unlock(&mut broker, WRONG), Some(Fault::LastTry), "remembered by the next manager");
+    let unlocking = Unlocking { last_try: true, ..unlocking(PIN) };
+    world.clock.pass(7200);
+    broker.unlock(unlocking, &why("unlock")).unwrap();
+    assert_eq!(broker.describe(&Target::default()).unwrap().pin_tries, 3);
+}
+
+#[test]
+fn an_enrolled_card_that_is_reset_can_be_enrolled_again_and_one_with_another_key_is_pinned_anew() {
+    let world = World::new();
+    let mut broker = world.enrolled();
+    load(&mut broker, PIN).unwrap();
+    broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
+    let card = card_id(&world.reader);
+    broker.card_reset(&Target::default(), &card.to_string(), &why("reset")).unwrap();
+    assert_eq!(Pins::read(&world.pins_path()).unwrap(), None);
+    assert_eq!(world.log.report().enrolled, None);
+    drop(broker);
+    let mut broker = world.broker();
+    provision(&mut broker, KeySource::Generate).unwrap();
+    assert_eq!(world.log.report().enrolled, Some(card));
+}
+
+#[test]
+fn a_label_names_one_card_and_a_key_pair_without_chain_code_is_a_key() {
+    let mut world = World::with(Model::V4_0);
+    world.others.push(("soft:other".to_owned(), Reader::with_blank_card()));
+    let mut broker = world.broker();
+    let there = Target { reader: Some("soft:other".to_owned()), card: None };
+    for (target, label) in [(Target::default(), "blue"), (there.clone(), "green")] {
+        let contact = compared(&mut broker, &target);
+        broker.remember(&target, &contact, Remember::Label(label.to_owned())).unwrap();
+    }
+    let taken = broker.remember(&there, &Contact::default(), Remember::Label("blue".to_owned()));
+    assert_eq!(fault(taken), Some(Fault::BadInput));
+    let blue = Target { reader: None, card: Some("blue".to_owned()) };
+    assert_eq!(broker.describe(&blue).unwrap().reader, "");
+    let none =
+        broker.card_init(Initialising { target: blue.clone(), ..initialising(Contact::default()) }, &why("init"));
+    none.unwrap();
+    let key = Source::KeyPair(proto::Secret::fill(|room| room.fill(5)));
+    let access = Access { target: blue.clone(), ..access(PIN) };
+    broker.card_load_key(access, key, &why("key")).unwrap();
+    assert!(broker.describe(&blue).unwrap().has_key);
+    let identity = broker.verify_identity(&blue).unwrap();
+    assert!(identity.in_channel && identity.test_card);
+}
+
+#[test]
+fn a_refused_puk_or_pin_is_in_the_log_with_the_card_that_it_was_for() {
+    let world = World::with(Model::V4_0);
+    let mut broker = world.broker();
+    let card = init(&mut broker).card;
+    assert_eq!(fault(load(&mut broker, WRONG)), Some(Fault::WrongPin));
+    let mut refusals = Vec::new();
+    audit::read(world.log.bytes().as_slice(), |line| {
+        if let audit::Event::Refusal(refusal) = &line.event {
+            refusals.push((refusal.card, refusal.asked.clone()));
+        }
+    })
+    .unwrap();
+    assert_eq!(refusals, [(Some(card), Asked::Unlock)]);
+}
