@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use proto::rpc::Fault;
 
+use crate::card::args::CardVerb;
+
 /// A card-backed public chat on a private network.
 #[derive(Debug, Parser)]
 #[command(name = "cardinal", version, propagate_version = true, disable_help_subcommand = true)]
@@ -35,9 +37,9 @@ pub(crate) enum Verb {
     Unlock(UnlockArgs),
     /// Take the PIN back: the card is reset.
     Lock(ProfileArg),
-    /// The card in a profile's reader.
+    /// Cards: those in a profile's reader, and in any other.
     #[command(subcommand)]
-    Card(CardVerb),
+    Card(Box<CardVerb>),
     /// The export log: what left the card, and whether the record is whole.
     #[command(subcommand)]
     Audit(AuditVerb),
@@ -120,13 +122,6 @@ pub(crate) struct UnlockArgs {
     /// How long the key manager may use the PIN; without it, until it stops.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) minutes: Option<u32>,
-}
-
-/// Verbs about the card.
-#[derive(Debug, Subcommand)]
-pub(crate) enum CardVerb {
-    /// What the card says of itself; needs no PIN.
-    Info(ProfileArg),
 }
 
 /// Verbs about the export log. They read the file and need no running service.
@@ -258,6 +253,16 @@ mod tests {
         for verb in ["unlock", "up"] {
             assert!(Cli::documented().try_get_matches_from(["cardinal", verb, "--pin", "123456"]).is_err());
             assert!(Cli::documented().try_get_matches_from(["cardinal", verb, "--pin-fd", "3"]).is_ok());
+        }
+        let card = |args: &str| {
+            let args = ["cardinal", "card"].into_iter().chain(args.split(' '));
+            Cli::documented().try_get_matches_from(args).is_ok()
+        };
+        assert!(card("init --pin-fd 3 --puk-fd 4") && card("key load --words-fd 3 --pin-fd 4"));
+        for secret in
+            ["init --pin 123456", "init --puk 1", "key load --words a", "pair --password x", "pin change 123456"]
+        {
+            assert!(!card(secret), "{secret}");
         }
     }
 }

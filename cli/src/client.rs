@@ -83,6 +83,14 @@ pub(crate) async fn unlock(
     answer(manager.unlock(UnlockRequest { pin, last_try, seconds })).await
 }
 
+/// Connects to whatever serves this socket.
+///
+/// # Errors
+/// [`CliError::Socket`] when nobody answers there.
+pub(crate) async fn channel(socket: &Path) -> Result<Channel, CliError> {
+    connect(socket).await
+}
+
 async fn connect(path: &Path) -> Result<Channel, CliError> {
     Ok(tokio::time::timeout(PROMPT, socket::connect(path)).await.map_err(|_| silent(PROMPT))??)
 }

@@ -24,6 +24,7 @@ mod output;
 mod paths;
 mod pin;
 mod process;
+mod secret;
 mod signals;
 mod unlock;
 mod up;
@@ -80,7 +81,7 @@ fn run(out: Output, verb: Verb) -> Result<(), CliError> {
             Verb::Bot(args) => bot::run(out, args).await,
             Verb::Unlock(args) => unlock::run(out, args).await,
             Verb::Lock(args) => lock::run(out, args).await,
-            Verb::Card(verb) => card::run(out, verb).await,
+            Verb::Card(verb) => card::run(out, *verb).await,
             Verb::Audit(verb) => audit::run(out, &verb),
             Verb::Node(verb) => node::run(out, verb).await,
             Verb::Keymgr(verb) => keymgr::run(out, verb).await,

@@ -94,7 +94,7 @@ async fn output_that_cannot_be_written_is_never_success() {
     let world = World::with_profiles(&["alice"]);
     FakeKeymgr::with_pin(b"123456").serve(&world.socket("alice", "keymgr"));
     FakeNode { history: vec![line("x", 1)], ..Default::default() }.serve(&world.socket("alice", "node"));
-    for verb in ["node status", "keymgr status", "card info --json", "lock", "chat demo", "--version", "--help"] {
+    for verb in ["node status", "keymgr status", "lock", "chat demo", "--version", "--help"] {
         let output = world.shell(&format!("echo hi | \"$CARDINAL\" {verb} >/dev/full")).await;
         assert!(assert_fails(&output, Fault::DiskFull).contains("cannot be written"), "{verb}");
     }
@@ -172,7 +172,7 @@ async fn every_report_has_a_form_for_people_and_one_for_programs() {
     let world = World::with_profiles(&["alice"]);
     FakeKeymgr::with_pin(b"123456").serve(&world.socket("alice", "keymgr"));
     FakeNode::default().serve(&world.socket("alice", "node"));
-    for args in [["card", "info"], ["keymgr", "status"], ["node", "status"], ["lock", "--profile=alice"]] {
+    for args in [["keymgr", "status"], ["node", "status"], ["lock", "--profile=alice"]] {
         let output = world.cardinal(&args, "").await;
         assert!(output.status.success() && !output.stdout.is_empty(), "{args:?}: {}", text(&output.stderr));
         let output = world.cardinal(&[args[0], args[1], "--json"], "").await;

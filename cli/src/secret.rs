@@ -1,0 +1,236 @@
+//! Where secrets come from and go to: the terminal, without echo, or an open file descriptor. Never argv, never the
+//! environment. What is read is wiped when it is dropped.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write as _};
+
+use proto::rpc::Fault;
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use tokio::sync::oneshot;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::error::CliError;
+
+/// Opens a file descriptor that we were started with.
+///
+/// # Errors
+/// [`Fault::BadInput`] when it is not open for reading.
+pub(crate) fn descriptor(number: u32) -> Result<File, CliError> {
+    // Opening this name opens what the descriptor refers to, which needs no claim that the number is ours.
+    File::open(format!("/proc/self/fd/{number}")).map_err(|error| {
+        let message =
+            format!("file descriptor {number} cannot be read ({error}); redirect it, for example {number}< <(...)");
+        CliError::found(Fault::BadInput, message)
+    })
+}
+
+/// Reads one line of at most `longest` bytes, byte by byte so that what follows stays where it is. Its end is not part of
+/// it. Nothing is read when there is no more line.
+///
+/// # Errors
+/// [`Fault::BadInput`] for a longer line, or one that cannot be read; nothing of it is repeated.
+fn line(mut from: impl Read, longest: usize, what: &str) -> Result<Option<Zeroizing<Vec<u8>>>, CliError> {
+    let mut text = Zeroizing::new(Vec::with_capacity(longest + 1));
+    let mut byte = Zeroizing::new([0u8]);
+    loop {
+        match from.read(byte.as_mut_slice()) {
+            Ok(0) if text.is_empty() => return Ok(None),
+            Ok(0) => break,
+            Ok(_) if byte.as_slice() == b"\n" => break,
+            Ok(_) if text.len() <= longest => text.extend_from_slice(byte.as_slice()),
+            Ok(_) => return Err(too_long(what)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(what, &error)),
+        }
+    }
+    if text.last() == Some(&b'\r') {
+        text.pop();
+    }
+    if text.len() > longest { Err(too_long(what)) } else { Ok(Some(text)) }
+}
+
+/// Reads a secret of one line: from the descriptor, or typed at the terminal without echo.
+///
+/// # Errors
+/// [`Fault::BadInput`] when there is nothing to read it from, or it is too long.
+pub(crate) async fn ask(
+    fd: Option<u32>,
+    prompt: String,
+    what: &'static str,
+    longest: usize,
+) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    let Some(number) = fd else { return typed(prompt, what).await };
+    one_line(descriptor(number)?, what, longest).await?.ok_or_else(|| {
+        CliError::found(
+            Fault::BadInput,
+            format!("file descriptor {number} ended before the {what}; write it in one line"),
+        )
+    })
+}
+
+/// Reads one line of a descriptor, as [`line`] does.
+///
+/// # Errors
+/// As [`line`].
+pub(crate) async fn one_line(
+    from: File,
+    what: &'static str,
+    longest: usize,
+) -> Result<Option<Zeroizing<Vec<u8>>>, CliError> {
+    // A pipe may stay silent for ever: the waiting is done where it can be left behind.
+    elsewhere(what, move || line(from, longest, what)).await
+}
+
+/// Reads all of a descriptor or a file, at most `longest` bytes.
+///
+/// # Errors
+/// [`Fault::BadInput`] when it is longer.
+pub(crate) async fn whole(mut from: File, what: &'static str, longest: usize) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    elsewhere(what, move || {
+        let mut bytes = Zeroizing::new(vec![0; longest + 1]);
+        let mut filled = 0;
+        while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
+            match from.read(room) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(unreadable(what, &error)),
+            }
+        }
+        if filled > longest {
+            return Err(too_long(what));
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
+    })
+    .await
+}
+
+/// Reads a secret twice from the terminal, so that a slip of the finger does not become a PIN that nobody knows; a
+/// descriptor is read once.
+///
+/// # Errors
+/// As [`ask`]; [`Fault::BadInput`] also when the two differ.
+pub(crate) async fn ask_new(
+    fd: Option<u32>,
+    prompt: &str,
+    what: &'static str,
+    longest: usize,
+) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    let first = ask(fd, format!("{prompt}: "), what, longest).await?;
+    if fd.is_none() {
+        let second = ask(None, format!("{prompt} (again): "), what, longest).await?;
+        if *first != *second {
+            return Err(CliError::found(Fault::BadInput, format!("the two differ; the {what} was not sent anywhere")));
+        }
+    }
+    Ok(first)
+}
+
+/// Writes a secret and a line break to an open descriptor.
+///
+/// # Errors
+/// [`Fault::BadInput`] when it is not open for writing.
+pub(crate) fn write(number: u32, secret: &[u8]) -> Result<(), CliError> {
+    let failed = |error: io::Error| {
+        CliError::found(Fault::BadInput, format!("file descriptor {number} cannot be written ({error})"))
+    };
+    let mut file = OpenOptions::new().write(true).open(format!("/proc/self/fd/{number}")).map_err(failed)?;
+    file.write_all(secret).and_then(|()| file.write_all(b"\n")).and_then(|()| file.flush()).map_err(failed)
+}
+
+/// Checks that a descriptor can be written, before anything is done for which it is needed.
+///
+/// # Errors
+/// [`Fault::BadInput`].
+pub(crate) fn check_writable(number: Option<u32>) -> Result<(), CliError> {
+    let Some(number) = number else { return Ok(()) };
+    let opened = OpenOptions::new().write(true).open(format!("/proc/self/fd/{number}"));
+    opened.map(drop).map_err(|error| {
+        CliError::found(Fault::BadInput, format!("file descriptor {number} cannot be written ({error})"))
+    })
+}
+
+/// Reads a secret that is typed at the terminal, without echo.
+///
+/// # Errors
+/// [`Fault::BadInput`] when there is no terminal.
+pub(crate) async fn typed(prompt: String, what: &'static str) -> Result<Zeroizing<Vec<u8>>, CliError> {
+    // Put back whatever happens: a signal may end us while the echo is off.
+    let _restore = Terminal::remember();
+    elsewhere(what, move || {
+        let mut typed = rpassword::prompt_password(prompt).map_err(|error| {
+            let message = format!("no {what} from the terminal ({error}); use its -fd option where there is none");
+            CliError::found(Fault::BadInput, message)
+        })?;
+        let bytes = Zeroizing::new(typed.as_bytes().to_vec());
+        typed.zeroize();
+        Ok(bytes)
+    })
+    .await
+}
+
+/// Runs a read that may block for ever on a thread that the end of the process does not wait for.
+async fn elsewhere<R: Send + 'static>(
+    what: &str,
+    read: impl FnOnce() -> Result<R, CliError> + Send + 'static,
+) -> Result<R, CliError> {
+    let (say, said) = oneshot::channel();
+    std::thread::spawn(move || drop(say.send(read())));
+    said.await.map_err(|_| CliError::Other(format!("the {what} could not be read")))?
+}
+
+/// The terminal's modes, put back when dropped.
+struct Terminal(Option<(File, Termios)>);
+
+impl Terminal {
+    fn remember() -> Self {
+        let read = || {
+            let tty = File::open("/dev/tty").ok()?;
+            let modes = tcgetattr(&tty).ok()?;
+            Some((tty, modes))
+        };
+        Self(read())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if let Some((tty, modes)) = &self.0 {
+            let _ = tcsetattr(tty, OptionalActions::Now, modes);
+        }
+    }
+}
+
+fn too_long(what: &str) -> CliError {
+    CliError::found(Fault::BadInput, format!("the {what} is too long; nothing was sent to the card"))
+}
+
+/// Returns that a descriptor cannot be read.
+pub(crate) fn unreadable(what: &str, error: &io::Error) -> CliError {
+    CliError::found(Fault::BadInput, format!("the {what}'s file descriptor cannot be read ({error})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_ends_where_it_ends_and_what_follows_stays() {
+        let mut source = b"one\r\ntwo\nthree".as_slice();
+        for want in ["one", "two", "three"] {
+            assert_eq!(line(&mut source, 5, "x").unwrap().unwrap().as_slice(), want.as_bytes());
+        }
+        assert!(line(&mut source, 5, "x").unwrap().is_none());
+        let error = line(b"123456\n".as_slice(), 5, "word").unwrap_err();
+        assert_eq!(error.fault(), Some(Fault::BadInput));
+        assert!(!error.to_string().contains("1234"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_descriptor_that_is_not_open_is_named() {
+        assert_eq!(descriptor(4_000_000).unwrap_err().fault(), Some(Fault::BadInput));
+        assert_eq!(check_writable(Some(4_000_000)).unwrap_err().fault(), Some(Fault::BadInput));
+        assert!(whole(File::open("/dev/zero").unwrap(), "x", 100).await.is_err());
+    }
+}
