@@ -10,6 +10,7 @@ use crate::apdu::{Command, done};
 use crate::applet::{Applet, plain};
 use crate::cash;
 use crate::file::{StateError, StateFile};
+use crate::globalplatform::{self, AppletName};
 use crate::ident;
 use crate::identity::Identity;
 use crate::memory::Memory;
@@ -32,6 +33,7 @@ enum Selected {
     Ndef(NdefApplet),
     Cash,
     Ident,
+    Domain(Box<globalplatform::Session>),
 }
 
 impl SoftCard {
@@ -44,6 +46,25 @@ impl SoftCard {
         let memory = Memory::blank(model, &mut *rng, Some(file));
         memory.write()?;
         Ok(Self::powered(memory, rng))
+    }
+
+    /// Makes a Java Card without applets and with the keys that everybody knows, kept in a new file at `path`. It is of this
+    /// model once the applets are loaded and installed, over GlobalPlatform.
+    ///
+    /// # Errors
+    /// As [`SoftCard::create`].
+    pub fn create_bare(path: &Path, model: Model, mut rng: Box<dyn CryptoRng + Send>) -> Result<Self, StateError> {
+        let file = StateFile::create(path)?;
+        let memory = Memory::bare(model, &mut *rng, Some(file));
+        memory.write()?;
+        Ok(Self::powered(memory, rng))
+    }
+
+    /// Makes a card as [`SoftCard::create_bare`] does, that is forgotten when dropped, for tests.
+    #[must_use]
+    pub fn bare_in_memory(model: Model, mut rng: Box<dyn CryptoRng + Send>) -> Self {
+        let memory = Memory::bare(model, &mut *rng, None);
+        Self::powered(memory, rng)
     }
 
     /// Takes the card that is kept at `path`.
@@ -94,6 +115,7 @@ impl SoftCard {
                 self.applet.signed(command.ins, answer)
             }
             Some(Selected::Ident) => ident::handle(&mut self.applet.memory, &command),
+            Some(Selected::Domain(session)) => session.handle(&mut self.applet.memory, &command, &mut *self.applet.rng),
             None => Err(StatusWord::UNKNOWN_INS),
         };
         plain(&answer)
@@ -139,16 +161,19 @@ impl SoftCard {
 
     fn select(&mut self, aid: &[u8]) -> Vec<u8> {
         self.applet.deselect();
-        let model = self.model();
         // The beginning of a name selects the first instance whose name it is the beginning of.
         let is_name = aid.len() >= SHORTEST_AID;
-        let instance = INSTANCES.into_iter().find(|instance| is_name && instance.starts_with(aid));
-        let (selected, answer) = match instance.unwrap_or_default() {
-            KEYCARD_INSTANCE => (Selected::Keycard, self.applet.select()),
-            NDEF_INSTANCE => (Selected::Ndef(NdefApplet::default()), done()),
-            CASH_INSTANCE if model.has_data() => (Selected::Cash, cash::select(&self.applet.memory)),
-            IDENT_INSTANCE if model.has_identity() => (Selected::Ident, ident::select(&self.applet.memory)),
-            _ => {
+        let mut instances = self.applet.memory.domain().instances();
+        let instance = instances.find(|instance| is_name && instance.instance().starts_with(aid));
+        let is_domain = aid.is_empty() || (is_name && globalplatform::INSTANCE.starts_with(aid));
+        drop(instances);
+        let (selected, answer) = match instance {
+            Some(AppletName::Keycard) => (Selected::Keycard, self.applet.select()),
+            Some(AppletName::Ndef) => (Selected::Ndef(NdefApplet::default()), done()),
+            Some(AppletName::Cash) => (Selected::Cash, cash::select(&self.applet.memory)),
+            Some(AppletName::Ident) => (Selected::Ident, ident::select(&self.applet.memory)),
+            None if is_domain => (Selected::Domain(Box::default()), globalplatform::select()),
+            None => {
                 self.selected = None;
                 return plain(&Err(StatusWord::NOT_FOUND));
             }
@@ -165,11 +190,3 @@ fn is_select_by_name(command: &Command<'_>) -> bool {
 
 /// A registered provider, without more (ISO/IEC 7816-4, section 8.2.1.2).
 const SHORTEST_AID: usize = 5;
-/// In the order of their installation.
-const INSTANCES: [&[u8]; 4] = [KEYCARD_INSTANCE, NDEF_INSTANCE, CASH_INSTANCE, IDENT_INSTANCE];
-/// The default instance of the Keycard applet: package, applet 01, index 01.
-const KEYCARD_INSTANCE: &[u8] = &[0xa0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x01, 0x01, 0x01];
-/// The type 4 tag that the NFC Forum names.
-const NDEF_INSTANCE: &[u8] = &[0xd2, 0x76, 0x00, 0x00, 0x85, 0x01, 0x01];
-const CASH_INSTANCE: &[u8] = &[0xa0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x01, 0x03, 0x01];
-const IDENT_INSTANCE: &[u8] = &[0xa0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x01, 0x04, 0x01];

@@ -46,6 +46,16 @@ impl DataSlot {
 }
 
 impl Data {
+    /// Makes a slot what it is after the installation of its applet.
+    pub(crate) fn forget(&mut self, slot: DataSlot, model: Model) {
+        let Self { public, ndef, cash } = Self::installed(model);
+        match slot {
+            DataSlot::Public => self.public = public,
+            DataSlot::Ndef => self.ndef = ndef,
+            DataSlot::Cash => self.cash = cash,
+        }
+    }
+
     /// Returns what installers leave: nothing, and their own parameters where the Cash applet takes them for data.
     pub(crate) fn installed(model: Model) -> Self {
         let ndef = if model.has_long_ndef() { vec![0; FILE] } else { Vec::new() };

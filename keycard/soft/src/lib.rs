@@ -10,6 +10,7 @@
 //! - `applet` decides between plain and secured commands, `channel` has both secure channels, `pairing` the slots of the first;
 //! - `command` has one file a command; `ndef`, `cash` and `ident` are the other applets;
 //! - [`Faulty`] is a card that goes wrong when it is told to;
+//! - `globalplatform` loads, installs and deletes the applets;
 //! - `memory` is what outlives a power cut, `file` is where it is kept.
 //!
 //! The one invariant: what an answer depends on is on disk before the answer leaves.
@@ -23,6 +24,7 @@ mod command;
 mod data;
 mod fault;
 mod file;
+mod globalplatform;
 mod ident;
 mod identity;
 mod key;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Data;
 use crate::file::{StateError, StateFile, hexadecimal};
+use crate::globalplatform::Domain;
 use crate::identity::Identity;
 use crate::key::{MasterKey, Tree, draw, keep};
 use crate::model::Model;
@@ -21,12 +22,14 @@ use crate::status::StatusWord;
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
-    model: Model,
+    pub(crate) model: Model,
+    /// What is installed, and who may install.
+    pub(crate) domain: Domain,
     /// What the factory stored in the Ident applet, where there is one.
     pub(crate) identity: Option<Identity>,
     /// The Cash applet's own key.
     #[serde(with = "hexadecimal")]
-    cash_key: Secret<32>,
+    pub(crate) cash_key: Secret<32>,
     pub(crate) data: Data,
     /// What secure channel v1 keeps, on cards that speak it.
     pub(crate) pairings: Option<Pairings>,
@@ -39,6 +42,7 @@ impl State {
     fn duplicate(&self) -> Self {
         Self {
             model: self.model,
+            domain: self.domain.duplicate(),
             identity: self.identity.as_ref().map(Identity::duplicate),
             cash_key: Secret::fill(|room| *room = *self.cash_key.expose()),
             data: self.data.clone(),
@@ -56,7 +60,8 @@ impl State {
         let owner = self.owner.as_ref().is_none_or(|owner| owner.is_sound(self.model));
         let identity = self.identity.is_none() || self.model.has_identity();
         let cash_key = SecretKey::from_slice(self.cash_key.expose()).is_ok();
-        pairings && owner && identity && cash_key && self.data.is_sound(self.model)
+        let domain = self.domain.is_sound(self.model);
+        domain && pairings && owner && identity && cash_key && self.data.is_sound(self.model)
     }
 }
 
@@ -148,7 +153,8 @@ impl Memory {
         let cash_key = keep(&draw(rng));
         let pairings = model.has_pairings().then(|| Pairings::blank(model, rng));
         let data = Data::installed(model);
-        let state = State { model, identity, cash_key, data, pairings, tree: Tree::Standard, owner: None };
+        let domain = Domain::factory(model, cash_key.expose());
+        let state = State { model, domain, identity, cash_key, data, pairings, tree: Tree::Standard, owner: None };
         Self { state, file, fault: None }
     }
 
@@ -156,6 +162,13 @@ impl Memory {
     pub(crate) fn without_identity(mut self) -> Self {
         self.state.identity = None;
         self
+    }
+
+    /// Returns the memory of a Java Card without applets, which will be of this model once they are loaded.
+    pub(crate) fn bare(model: Model, rng: &mut dyn CryptoRng, file: Option<StateFile>) -> Self {
+        let mut memory = Self::blank(model, rng, file).without_identity();
+        memory.state.domain = Domain::bare(memory.state.cash_key.expose());
+        memory
     }
 
     /// Returns the memory that `file` holds.
@@ -174,6 +187,10 @@ impl Memory {
 
     pub(crate) fn model(&self) -> Model {
         self.state.model
+    }
+
+    pub(crate) fn domain(&self) -> &Domain {
+        &self.state.domain
     }
 
     pub(crate) fn identity(&self) -> Option<&Identity> {

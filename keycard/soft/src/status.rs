@@ -9,6 +9,12 @@ impl StatusWord {
     pub(crate) const WRONG_LENGTH: Self = Self(0x6700);
     /// The secure channel is broken: always in clear, and the channel's keys are gone.
     pub(crate) const SECURITY_STATUS: Self = Self(0x6982);
+    /// Refused for good, after too many wrong proofs (GlobalPlatform).
+    pub(crate) const BLOCKED: Self = Self(0x6983);
+    /// The other side does not have the keys (GlobalPlatform).
+    pub(crate) const WRONG_CRYPTOGRAM: Self = Self(0x6300);
+    /// Nothing of this name is there (GlobalPlatform).
+    pub(crate) const NOT_REFERENCED: Self = Self(0x6a88);
     /// A derived key is none (BIP-32's corner case).
     pub(crate) const INVALID_CHILD: Self = Self(0x6984);
     /// Something must come first: a channel, a PIN, a key; or the rules forbid it.

@@ -12,10 +12,10 @@ const GET_STATUS: &str = "80f20000";
 #[test]
 fn an_applet_is_found_by_its_name_or_the_beginning_of_it() {
     let mut client = Client::new(SoftCard::in_memory(Model::V4_0, dice(1)));
-    for aid in [&[][..], &KEYCARD[..1], &KEYCARD[..4], &[0xa0, 0, 0, 8, 4, 0, 1, 1, 2], &[&KEYCARD[..], &[1]].concat()]
-    {
+    for aid in [&KEYCARD[..1], &KEYCARD[..4], &[0xa0, 0, 0, 8, 4, 0, 1, 1, 2], &[&KEYCARD[..], &[1]].concat()] {
         assert_eq!(client.select(aid).sw, 0x6a82, "{aid:02x?}");
     }
+    assert_eq!(client.select(&[]).data[..4], [0x6f, 0x10, 0x84, 0x08], "no name is that of the security domain");
     let whole = client.select(&KEYCARD);
     assert_eq!(whole.sw, 0x9000);
     for length in 5..KEYCARD.len() {
