@@ -4,7 +4,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PURE = -p proto -p audit -p wire -p chat
 
-.PHONY: all build demo test interop interop-live bench check fmt clean setup
+.PHONY: all build demo test fuzz interop interop-live bench check fmt clean setup
 
 all: build
 
@@ -22,6 +22,10 @@ demo: setup
 
 test: setup
 	$(CARGO) test --workspace --all-features --locked
+
+# A million hostile answers of a card at random, in two minutes or so; FUZZ_SEED draws others, FUZZ_ANSWERS more or fewer.
+fuzz: setup
+	$(CARGO) test --release --locked -p keycard --lib -- --ignored --nocapture hostile::a_million
 
 # Scenarios with real peers; INTEROP="words" takes only those of a group, or whose name has one of them.
 INTEROP_TEST = $(CARGO) test --release --workspace --locked --test interop

@@ -212,6 +212,17 @@ impl FakeCard {
         self
     }
 
+    /// The next command inside the channel gets this, and no other gets an answer. What came before is forgotten.
+    pub(crate) fn answer_only(&mut self, answer: Vec<u8>) {
+        self.answers = [Scripted::Inside(answer)].into();
+        self.inner.clear();
+    }
+
+    /// The command after that gets this.
+    pub(crate) fn answer_then(&mut self, answer: Vec<u8>) {
+        self.answers.push_back(Scripted::Inside(answer));
+    }
+
     /// Everything that came through the channel.
     pub(crate) fn inner_commands(&self) -> &[Vec<u8>] {
         &self.inner
