@@ -91,7 +91,7 @@ fn history(kinds: &[u8]) -> Vec<u8> {
     let mut log = begun(store.clone());
     let mut open = Vec::new();
     for (step, kind) in (1u64..).zip(kinds) {
-        match kind % 7 {
+        match kind % 8 {
             0 => open.push(intent(&mut log, step, chat()).unwrap()),
             1 => {
                 let path = KeyPath::new(&[u32::from(*kind), 0x8000_0000 | u32::from(*kind)]).unwrap();
@@ -104,7 +104,7 @@ fn history(kinds: &[u8]) -> Vec<u8> {
             }
             3 => {
                 if !open.is_empty() {
-                    let outcome = match kind / 7 % 3 {
+                    let outcome = match kind / 8 % 3 {
                         0 => Outcome::Failed { reason: Text::lossy("the card was pulled\nout") },
                         1 => Outcome::RefusedByCard { status: 0x6985 },
                         _ => Outcome::NotSent { reason: Text::lossy("") },
@@ -142,6 +142,26 @@ fn history(kinds: &[u8]) -> Vec<u8> {
                     signature: Blob::try_from([0x30u8; 72].as_slice()).unwrap(),
                 };
                 log.channel_opened(when(step), opened).unwrap();
+            }
+            6 => {
+                let random = [*kind; 32];
+                let signed = (kind / 8 % 2 == 0).then(|| SignedHead {
+                    authority: Text::lossy("test"),
+                    certificate: Blob::try_from([1u8; 98].as_slice()).unwrap(),
+                    random,
+                    salt: log.head().salt(&random),
+                    signature: Blob::try_from([0x30u8; 72].as_slice()).unwrap(),
+                });
+                let opened = PairedChannelOpened {
+                    card: CardId::Instance([5; 16]),
+                    key_uid: None,
+                    applet: Text::lossy("3.1"),
+                    slot: 2,
+                    well_known: true,
+                    channel_key: Blob::try_from([4u8; 65].as_slice()).unwrap(),
+                    signed,
+                };
+                log.paired_channel_opened(when(step), opened).unwrap();
             }
             _ => {
                 log.provisioning(
@@ -270,7 +290,7 @@ fn an_intent_without_an_outcome_reads_as_exported() {
 #[test]
 fn what_the_card_refused_or_never_got_did_not_leave() {
     // Intent and refusal by the card; intent and never sent; intent and failure.
-    let report = verify(history(&[0, 10, 0, 17, 1, 3]).as_slice(), None).unwrap();
+    let report = verify(history(&[0, 11, 0, 19, 1, 3]).as_slice(), None).unwrap();
     assert_eq!(report.unknown, [0u64; 0]);
     assert_eq!(report.left.len(), 1);
     assert!(report.left.values().all(|left| (left.times, left.unknown) == (0, 1)));
@@ -278,7 +298,7 @@ fn what_the_card_refused_or_never_got_did_not_leave() {
 
 #[test]
 fn flipping_any_byte_names_the_line_that_was_changed() {
-    let log = history(&[0, 2, 4, 5, 6, 1, 3]);
+    let log = history(&[0, 2, 4, 5, 7, 1, 3]);
     for at in 0..log.len() {
         for mask in [0x01, 0x20, 0x80] {
             let mut altered = log.clone();
@@ -350,6 +370,25 @@ fn an_opening_of_another_history_is_named() {
 }
 
 #[test]
+fn a_paired_opening_that_was_signed_for_another_history_is_named_and_an_unsigned_one_says_so() {
+    let log = history(&[6]);
+    let mut line = Line::decode(lines(&log)[1]).unwrap();
+    assert!(
+        line.event.to_string().contains("(applet 3.1, slot 2, test authority, paired with a password"),
+        "{}",
+        line.event
+    );
+    let Event::PairedChannelOpened(opened) = &mut line.event else { panic!("not an opening") };
+    opened.signed.as_mut().unwrap().random = [0xee; 32];
+    let forged = [lines(&log)[0], &line.encode().unwrap()].concat();
+    assert_eq!(bad(&forged), Some(Bad { line: 2, what: What::OtherHead }));
+
+    let log = history(&[14]);
+    assert_eq!(bad(&log), None);
+    assert!(Line::decode(lines(&log)[1]).unwrap().event.to_string().contains("unsigned card"));
+}
+
+#[test]
 fn a_line_in_another_form_is_malformed_though_its_checksum_fits() {
     let log = history(&[4]);
     let whole = lines(&log);
@@ -401,10 +440,10 @@ fn the_longest_entry_fits_a_line() {
 
 #[test]
 fn every_line_reads_as_a_sentence_of_one_line() {
-    let log = history(&[0, 2, 1, 3, 1, 10, 4, 5, 6]);
+    let log = history(&[0, 2, 1, 3, 1, 11, 4, 5, 6, 7]);
     let mut sentences = Vec::new();
     assert_eq!(read(log.as_slice(), |line| sentences.push(line.event.to_string())).unwrap(), None);
-    assert_eq!(sentences.len(), 10);
+    assert_eq!(sentences.len(), 11);
     assert!(sentences.iter().all(|s| !s.is_empty() && !s.contains('\n')), "{sentences:?}");
     assert_eq!(
         sentences[1],
@@ -457,7 +496,7 @@ proptest! {
 
 #[test]
 fn a_log_that_lost_its_last_lines_is_bad_at_the_first_of_them_when_its_head_was_kept() {
-    let log = history(&[0, 10, 0, 17, 1, 3]);
+    let log = history(&[0, 11, 0, 19, 1, 3]);
     let head = verify(log.as_slice(), None).unwrap().head.unwrap();
     assert_eq!(head.to_string().parse(), Ok(head));
     assert!(verify(log.as_slice(), Some(head)).unwrap().is_consistent());
