@@ -20,6 +20,7 @@ use crate::error::CardError;
 use crate::identification::Identity;
 use crate::known_keys::KnownKeys;
 use crate::opening::Opening;
+use crate::status_word::StatusWord;
 use crate::transport::{CardTransport, exchange};
 
 /// One card, reached over `T`, in the state `S`: [`Blank`], [`Selected`], [`Secured`] or [`Unlocked`].
@@ -150,10 +151,33 @@ impl<S: Open, T: CardTransport> Card<S, T> {
     }
 }
 
+impl<T: CardTransport> Card<Unlocked, T> {
+    /// Sends one command whose success carries no data; `what` names one that does.
+    ///
+    /// A blank 4.0, which somebody made SELECT show as initialised, answers such a success to everything and does nothing.
+    /// So a card that has said nothing else in this session is asked for its status first.
+    ///
+    /// # Errors
+    /// [`CardError::Status`], [`CardError::Answer`], [`CardError::ChannelLost`], [`CardError::Transport`].
+    pub(crate) fn carry_out(
+        &mut self,
+        command: &Command,
+        name: &'static str,
+        what: &'static str,
+    ) -> Result<(), CardError> {
+        if !self.state.session.spoken {
+            self.status()?;
+        }
+        self.call(command)?.bare_success(name, what)
+    }
+}
+
 /// An open channel and the evidence of its opening.
 pub struct Session {
     pub(crate) channel: Channel,
     pub(crate) opening: Opening,
+    /// Whether the card has said anything inside that a blank one would not say.
+    pub(crate) spoken: bool,
 }
 
 impl Session {
@@ -165,6 +189,8 @@ impl Session {
         let sealed = self.channel.seal(command)?;
         // Whether the card saw the command is unknown after a failure, so its counter is too.
         let answer = exchange(transport, sealed).inspect_err(|_| self.channel.close())?;
-        self.channel.open(answer).inspect_err(|_| self.channel.close())
+        let answer = self.channel.open(answer).inspect_err(|_| self.channel.close())?;
+        self.spoken |= !answer.data.is_empty() || answer.status != StatusWord::OK;
+        Ok(answer)
     }
 }

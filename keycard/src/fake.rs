@@ -436,12 +436,14 @@ pub(crate) fn secured(fake: FakeCard) -> Card<Secured, FakeCard> {
     selected(fake).open(&Access::new(&trust(), [7; 32]), &mut TestDice::seeded(1)).unwrap()
 }
 
-/// An unlocked card; the first command inside was VERIFY PIN.
+/// An unlocked card; the first command inside was VERIFY PIN, and it counts as one that has shown to be initialised.
 pub(crate) fn unlocked(mut fake: FakeCard) -> Card<Unlocked, FakeCard> {
     fake.answers.push_front(Scripted::Inside(vec![0x90, 0x00]));
     let mut card = secured(fake);
     card.state.tries = Some(3);
-    card.verify_pin(&pin(), false).unwrap()
+    let mut card = card.verify_pin(&pin(), false).unwrap();
+    card.state.session.spoken = true;
+    card
 }
 
 struct Memory;

@@ -46,6 +46,8 @@ mod fake_v1;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod faults_v1;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod transcript;

@@ -17,7 +17,8 @@
 //! What no MAC covers: **the IV**. The first one comes in clear and can be changed on the way: it garbles the first 16
 //! bytes that the card decrypts, which are random bytes (MUTUALLY AUTHENTICATE), and nothing else, for each later IV is a
 //! MAC that both sides have checked. And an older answer of the same session keeps its valid MAC, with only its first
-//! block garbled by the newer IV: every MAC is therefore taken once in a session.
+//! block garbled by the newer IV: every MAC is therefore taken once in a session. An instruction byte that the applet does
+//! not know it refuses before it verifies; that error comes back inside the channel, and the session goes on.
 
 use std::collections::BTreeSet;
 

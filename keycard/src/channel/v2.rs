@@ -7,6 +7,10 @@
 //! answer           = AES-128-CCM(K_c2h, the same nonce, data || SW) 9000
 //! nonce            = counter from 0, big-endian
 //! ```
+//! What nothing covers: CLA, P1 and P2 around a secured command. The card does not look at them, so changing them on the way
+//! has no effect; INS decides whether it is a secured command at all, and the whole inner command is under the tag. Of an
+//! answer, everything is covered.
+//!
 //! Invariant: a nonce is used up the moment a command is sealed, and until its answer was opened nothing else is sealed.
 
 use aes::Aes128;

@@ -59,7 +59,7 @@ impl<T: CardTransport> Card<Unlocked, T> {
     ) -> Result<(), CardError> {
         recorded.spend(&self.request(operation))?;
         let command = Command::with_body([0x80, 0x21, what, 0x00], &[value])?;
-        self.call(&command)?.bare_success(NAME, "an answer to CHANGE PIN with data")
+        self.carry_out(&command, NAME, "an answer to CHANGE PIN with data")
     }
 }
 

@@ -95,6 +95,7 @@ pub(crate) fn handshake<T: CardTransport>(
     opening.verify()?;
     let shared = k256::ecdh::diffie_hellman(ours.to_nonzero_scalar(), card_ephemeral.as_point().as_affine());
     Ok(Session {
+        spoken: false,
         channel: Channel::V2(Box::new(ChannelV2::derive(&shared, &salt))),
         opening: Opening::V2(Box::new(opening)),
     })

@@ -39,7 +39,8 @@ pub(crate) fn handshake<T: CardTransport>(
     let (salt, iv) = split(&data)?;
     let shared = k256::ecdh::diffie_hellman(ours.to_nonzero_scalar(), opening.channel_key.as_point().as_affine());
     let channel = ChannelV1::derive(shared.raw_secret_bytes(), pairing.key.expose(), salt, *iv);
-    let mut session = Session { channel: Channel::V1(Box::new(channel)), opening: Opening::V1(Box::new(opening)) };
+    let mut session =
+        Session { channel: Channel::V1(Box::new(channel)), opening: Opening::V1(Box::new(opening)), spoken: false };
     let mut challenge = [0; 32];
     rng.fill_bytes(&mut challenge);
     let command = Command::with_body([0x80, 0x11, 0x00, 0x00], &[&challenge])?;

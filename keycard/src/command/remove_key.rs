@@ -16,8 +16,8 @@ impl<T: CardTransport> Card<Unlocked, T> {
     /// [`CardError::ChannelLost`], [`CardError::Transport`].
     pub fn remove_key(&mut self, recorded: &mut Recorded) -> Result<(), CardError> {
         recorded.spend(&self.request(Operation::RemoveKey))?;
-        let answer = self.call(&Command::new([0x80, 0xD3, 0x00, 0x00]))?;
-        answer.bare_success("REMOVE KEY", "an answer to REMOVE KEY with data")?;
+        let command = Command::new([0x80, 0xD3, 0x00, 0x00]);
+        self.carry_out(&command, "REMOVE KEY", "an answer to REMOVE KEY with data")?;
         self.info.key_uid = None;
         self.state.known = KnownKeys::default();
         Ok(())

@@ -51,7 +51,7 @@ impl<T: CardTransport> Card<Unlocked, T> {
     fn store(&mut self, slot: DataSlot, part: u8, bytes: &[u8]) -> Result<(), CardError> {
         let offset = part.saturating_mul(OFFSETS_A_PART);
         let command = Command::with_body([0x80, 0xE2, number(slot), offset], &[bytes])?;
-        self.call(&command)?.bare_success(NAME, "an answer to STORE DATA with data")
+        self.carry_out(&command, NAME, "an answer to STORE DATA with data")
     }
 }
 

@@ -221,6 +221,8 @@ fn a_blank_4_0_that_select_shows_as_initialised_is_found_out_inside() {
     let path = proto::ExportPath::chat();
     let mut receipt = recorded(card.request(Operation::ExportPrivate(path.clone())));
     assert!(matches!(card.export_private(&path, &mut receipt), Err(CardError::Answer { .. })), "nor a key");
+    let mut receipt = recorded(card.request(Operation::ChangePin));
+    assert!(matches!(card.change_pin(&pin(), &mut receipt), Err(CardError::Answer { .. })), "nor a change of the PIN");
 }
 
 /// INIT of v1 goes to a key that nobody vouches for: the client wants the certificate first.
