@@ -16,7 +16,7 @@ const MATH: [u8; 7] = [0xA0, 0x00, 0x00, 0x08, 0x04, 0x00, 0x02];
 
 /// A software card in a reader from which it can be pulled, and the instructions that came.
 struct Reader {
-    card: Faulty,
+    card: Box<Faulty>,
     sent: Vec<u8>,
     /// The instruction of which a bit is flipped, and on which way.
     flipped: Option<(u8, Way)>,
@@ -31,7 +31,7 @@ enum Way {
 impl Reader {
     fn new(card: SoftCard, faults: &str) -> Self {
         let faults = if faults.is_empty() { Faults::default() } else { faults.parse().unwrap() };
-        Self { card: Faulty::new(card, faults, Box::new(dice(5))), sent: Vec::new(), flipped: None }
+        Self { card: Box::new(Faulty::new(card, faults, Box::new(dice(5)))), sent: Vec::new(), flipped: None }
     }
 
     fn bare(model: Model) -> Self {
