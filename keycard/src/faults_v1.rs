@@ -90,6 +90,8 @@ proptest! {
 
     #[test]
     fn a_blank_card_with_harmed_answers_is_never_initialised(step in 1usize..4, harm in harm()) {
+        // That is what the card answers to INIT.
+        prop_assume!(!matches!(&harm, Harm::Replace(bytes) if step == 2 && *bytes == [0x90, 0x00]));
         let card = blank(FakeV1::blank(Version::V3_1).harmed(step, harm));
         let mut receipt = recorded(card.request(Operation::Init));
         prop_assert!(card.init(&trust_v1(), &secrets(), &mut receipt, &mut TestDice::seeded(5)).is_err());
