@@ -25,6 +25,8 @@ pub struct ApplicationInfo {
     pub pin_tries: Option<u8>,
     /// The account, or nothing while there is no key.
     pub key_uid: Option<KeyUid>,
+    /// Whether the key is of a LEE seed (4.0): such a tree is not that of BIP-32.
+    pub lee: bool,
     /// What the applet can do, as bits; a blank card of 2.x or 3.x does not say.
     pub capabilities: u8,
     /// What its generation alone has.
@@ -125,7 +127,7 @@ fn blank_v1(mut reader: Reader<'_>) -> Result<ApplicationInfo, CardError> {
     let channel_key = channel_key(&mut reader)?;
     reader.end()?;
     let kind = Kind::BlankV1 { channel_key };
-    Ok(ApplicationInfo { version: None, pin_tries: None, key_uid: None, capabilities: 0, kind })
+    Ok(ApplicationInfo { version: None, pin_tries: None, key_uid: None, lee: false, capabilities: 0, kind })
 }
 
 /// Reads the inside of the template of 2.x and 3.x. Version and free slots share one tag, so their order tells them apart.
@@ -142,7 +144,7 @@ fn v1(mut inside: Reader<'_>) -> Result<ApplicationInfo, CardError> {
         return Err(malformed);
     }
     let kind = Kind::V1 { instance, channel_key, free_slots };
-    Ok(ApplicationInfo { version: Some(version), pin_tries: None, key_uid, capabilities, kind })
+    Ok(ApplicationInfo { version: Some(version), pin_tries: None, key_uid, lee: false, capabilities, kind })
 }
 
 /// Reads the inside of the template of 4.0.
@@ -163,7 +165,7 @@ fn v2(mut inside: Reader<'_>) -> Result<ApplicationInfo, CardError> {
         return Err(malformed);
     }
     let kind = Kind::V2 { initialised: pin_tries.is_some(), certificate };
-    Ok(ApplicationInfo { version: Some(version), pin_tries, key_uid, capabilities, kind })
+    Ok(ApplicationInfo { version: Some(version), pin_tries, key_uid, lee: status & 0x20 != 0, capabilities, kind })
 }
 
 fn channel_key(reader: &mut Reader<'_>) -> Result<ChatKey, CardError> {
@@ -213,6 +215,7 @@ mod tests {
         let uid = KeyUid::from([7; 32]);
         let info = ApplicationInfo::parse(&select_data(0x32, Some(uid))).unwrap();
         assert_eq!((info.pin_tries, info.key_uid), (Some(2), Some(uid)), "with a LEE key");
+        assert!(info.lee);
         assert!(info.is_initialised());
         assert!(ApplicationInfo::parse(&select_data(0x02, None)).is_err(), "no such status");
         assert!(ApplicationInfo::parse(&select_data(0x53, None)).is_err(), "no such status");

@@ -25,6 +25,8 @@ impl StatusWord {
     pub(crate) const BLOCKED: Self = Self(0x6983);
     /// Nothing of this name is there (GlobalPlatform).
     pub(crate) const NOT_REFERENCED: Self = Self(0x6A88);
+    /// The applet stumbled.
+    pub(crate) const INTERNAL: Self = Self(0x6F00);
     /// No such applet on this card.
     pub(crate) const NOT_FOUND: Self = Self(0x6A82);
 

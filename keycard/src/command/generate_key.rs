@@ -19,6 +19,7 @@ impl<T: CardTransport> Card<Unlocked, T> {
         recorded.spend(&self.request(Operation::GenerateKey))?;
         let uid = parse(self.call(&Command::new([0x80, 0xD4, 0x00, 0x00]))?)?;
         self.info.key_uid = Some(uid);
+        self.info.lee = false;
         self.state.known = KnownKeys::of(uid);
         Ok(uid)
     }

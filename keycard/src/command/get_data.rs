@@ -7,12 +7,12 @@
 //! Whoever has the card can read, and on a channel nobody but the card can have answered.
 
 use audit::DataSlot;
-use zeroize::Zeroizing;
 
 use crate::apdu::{Answer, Command};
 use crate::card::{Card, Open, Selected};
 use crate::error::CardError;
 use crate::ndef;
+use crate::status_word::StatusWord;
 use crate::transport::{CardTransport, exchange};
 use crate::version::Feature;
 
@@ -47,18 +47,23 @@ impl<T: CardTransport> Card<Selected, T> {
 }
 
 /// How a card gives its NDEF file.
-struct File {
-    /// Whether what was stored must be a file.
-    is_file: bool,
-    /// Whether it gives more than the first part.
-    parts: Result<(), CardError>,
+enum File {
+    /// As it was stored, which need not be a file (up to 3.1).
+    AsStored,
+    /// Its beginning (3.2); with the error for a longer one.
+    Beginning(CardError),
+    /// In parts (4.0).
+    Parts,
 }
 
 impl<S, T> Card<S, T> {
     fn file(&self) -> File {
-        File {
-            is_file: self.supports(Feature::NdefParts),
-            parts: self.require(Feature::NdefOffset, "GET DATA of an NDEF message of more than 221 bytes"),
+        if !self.supports(Feature::NdefParts) {
+            return File::AsStored;
+        }
+        match self.require(Feature::NdefOffset, "GET DATA of an NDEF message of more than 221 bytes") {
+            Ok(()) => File::Parts,
+            Err(refusal) => File::Beginning(refusal),
         }
     }
 }
@@ -68,42 +73,46 @@ fn read(
     file: File,
     mut call: impl FnMut(Command) -> Result<Answer, CardError>,
 ) -> Result<Vec<u8>, CardError> {
-    let mut part = |offset| call(Command::new([0x80, 0xCA, number(slot), offset]))?.success(NAME);
-    let data = part(0)?.to_vec();
-    match slot {
-        DataSlot::Public | DataSlot::Cash if data.len() > MOST => {
-            Err(CardError::Answer { what: "more data than a slot holds" })
+    let mut part = |offset| call(Command::new([0x80, 0xCA, number(slot), offset]));
+    let first = part(0)?;
+    match (slot, file) {
+        (DataSlot::Public | DataSlot::Cash, _) => {
+            let data = first.success(NAME)?.to_vec();
+            if data.len() <= MOST { Ok(data) } else { Err(CardError::Answer { what: "more data than a slot holds" }) }
         }
-        DataSlot::Public | DataSlot::Cash => Ok(data),
-        DataSlot::Ndef if file.is_file => message(data, file.parts, part),
-        // What was stored need not be a file there.
-        DataSlot::Ndef => Ok(match ndef::message_of_file(&data) {
-            Some(message) => message.to_vec(),
-            None => data,
-        }),
+        (DataSlot::Ndef, File::AsStored) => {
+            let data = first.success(NAME)?.to_vec();
+            Ok(ndef::message_of_file(&data).map(<[u8]>::to_vec).unwrap_or(data))
+        }
+        // Channel v1 has no room for the 223 bytes that 3.2 gives at most, and the applet stumbles.
+        (DataSlot::Ndef, File::Beginning(refusal)) if first.status == StatusWord::INTERNAL => Err(refusal),
+        (DataSlot::Ndef, File::Beginning(refusal)) => {
+            let file = first.success(NAME)?;
+            if file.len() < file_length(&file)? { Err(refusal) } else { message(&file) }
+        }
+        (DataSlot::Ndef, File::Parts) => {
+            let mut file = first.success(NAME)?.to_vec();
+            let whole = file_length(&file)?;
+            while file.len() < whole {
+                let offset = u8::try_from(file.len() / 4).map_err(|_| MALFORMED)?;
+                let more = part(offset)?.success(NAME)?;
+                if !file.len().is_multiple_of(4) || more.is_empty() {
+                    return Err(MALFORMED);
+                }
+                file.extend_from_slice(&more);
+            }
+            message(&file)
+        }
     }
 }
 
-/// Returns the message of the file that begins with `file`.
-fn message(
-    mut file: Vec<u8>,
-    parts: Result<(), CardError>,
-    mut part: impl FnMut(u8) -> Result<Zeroizing<Vec<u8>>, CardError>,
-) -> Result<Vec<u8>, CardError> {
-    const MALFORMED: CardError = CardError::Answer { what: "a malformed NDEF file" };
-    let whole = ndef::file_length(&file).filter(|length| *length <= ndef::LONGEST_FILE).ok_or(MALFORMED)?;
-    if file.len() < whole {
-        parts?;
-    }
-    while file.len() < whole {
-        let offset = u8::try_from(file.len() / 4).map_err(|_| MALFORMED)?;
-        let more = part(offset)?;
-        if !file.len().is_multiple_of(4) || more.is_empty() {
-            return Err(MALFORMED);
-        }
-        file.extend_from_slice(&more);
-    }
-    ndef::message_of_file(&file).map(<[u8]>::to_vec).ok_or(MALFORMED)
+/// Returns how long the file is that begins with these bytes, if a card can hold that.
+fn file_length(file: &[u8]) -> Result<usize, CardError> {
+    ndef::file_length(file).filter(|length| *length <= ndef::LONGEST_FILE).ok_or(MALFORMED)
+}
+
+fn message(file: &[u8]) -> Result<Vec<u8>, CardError> {
+    ndef::message_of_file(file).map(<[u8]>::to_vec).ok_or(MALFORMED)
 }
 
 /// Returns P1 of a slot, also for STORE DATA.
@@ -115,6 +124,7 @@ pub(crate) const fn number(slot: DataSlot) -> u8 {
     }
 }
 
+const MALFORMED: CardError = CardError::Answer { what: "a malformed NDEF file" };
 /// What the public and the cash slot hold: one byte of length, and the applet takes it for signed.
 pub(crate) const MOST: usize = 127;
 
@@ -161,9 +171,12 @@ mod tests {
         let (whole, sent) = data(Version::V4, DataSlot::Ndef, &[&first, &second]);
         assert_eq!(whole.unwrap(), [vec![7; 242], vec![8; 58]].concat());
         assert_eq!(sent, [[0x80, 0xCA, 1, 0, 0], [0x80, 0xCA, 1, 61, 0]]);
-        let (refused, sent) = data(Version::V3_2, DataSlot::Ndef, &[&first]);
-        assert!(matches!(refused, Err(CardError::Unsupported { .. })));
-        assert_eq!(sent.len(), 1);
+        for answer in [first.as_str(), "6f00"] {
+            let (refused, sent) = data(Version::V3_2, DataSlot::Ndef, &[answer]);
+            assert!(matches!(refused, Err(CardError::Unsupported { .. })));
+            assert_eq!(sent.len(), 1);
+        }
+        assert!(matches!(data(Version::V4, DataSlot::Ndef, &["6f00"]).0, Err(CardError::Status { .. })));
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl<T: CardTransport> Card<Unlocked, T> {
         if answer.status == StatusWord::MALFORMED {
             answer = self.call(&command)?;
         }
-        self.loaded(answer, &[(KeyPath::master(), expected)])
+        self.loaded(answer, &[(KeyPath::master(), expected)], false)
     }
 
     fn load_tree(
@@ -86,16 +86,18 @@ impl<T: CardTransport> Card<Unlocked, T> {
     ) -> Result<KeyUid, CardError> {
         let paths = [KeyPath::master(), ExportPath::chat().as_path().clone()];
         let keys = tree.public_keys(paths.each_ref())?;
+        let lee = operation == Operation::LoadLeeSeed;
         recorded.spend(&self.request(operation))?;
         let answer = self.call(command)?;
         let expected: Vec<_> = paths.into_iter().zip(keys).collect();
-        self.loaded(answer, &expected)
+        self.loaded(answer, &expected, lee)
     }
 
     /// Compares the card's keys with those that the host computed; the first is the master key.
-    fn loaded(&mut self, answer: Answer, computed: &[(KeyPath, ChatKey)]) -> Result<KeyUid, CardError> {
+    fn loaded(&mut self, answer: Answer, computed: &[(KeyPath, ChatKey)], lee: bool) -> Result<KeyUid, CardError> {
         let uid = parse(answer)?;
         self.info.key_uid = Some(uid);
+        self.info.lee = lee;
         let mut known = KnownKeys::default();
         for (path, key) in computed {
             known.insert(path.clone(), Fingerprint::of(key));

@@ -19,6 +19,7 @@ impl<T: CardTransport> Card<Unlocked, T> {
         let command = Command::new([0x80, 0xD3, 0x00, 0x00]);
         self.carry_out(&command, "REMOVE KEY", "an answer to REMOVE KEY with data")?;
         self.info.key_uid = None;
+        self.info.lee = false;
         self.state.known = KnownKeys::default();
         Ok(())
     }
