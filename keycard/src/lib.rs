@@ -40,6 +40,8 @@ mod trust;
 mod version;
 
 #[cfg(test)]
+mod attacks;
+#[cfg(test)]
 mod fake;
 #[cfg(test)]
 mod fake_v1;
