@@ -12,6 +12,7 @@ mod conformance;
 mod recordings;
 mod world;
 
+mod card_commands;
 mod card_in_between;
 mod card_install;
 mod card_session;
