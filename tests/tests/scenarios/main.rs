@@ -13,6 +13,7 @@ mod recordings;
 mod world;
 
 mod card_commands;
+mod card_faults;
 mod card_in_between;
 mod card_install;
 mod card_session;

@@ -112,6 +112,13 @@ impl Faulty {
         &self.card
     }
 
+    /// Takes the card out of the reader for good, without its power.
+    #[must_use]
+    pub fn into_card(mut self) -> SoftCard {
+        self.card.power_cycle();
+        self.card
+    }
+
     /// Takes the power away and gives it back.
     pub fn power_cycle(&mut self) {
         self.card.power_cycle();
