@@ -202,7 +202,7 @@ where
 {
     let (worker, mut ended) = Worker::start(broker).map_err(|_| DaemonError::Worker { what: "did not start" })?;
     let service = Arc::new(Service::new(worker.clone(), place));
-    let cards = CardsServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_REQUEST);
+    let cards = CardsServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_INSTALLATION);
     let service = KeymgrServer::from_arc(service).max_decoding_message_size(MAX_REQUEST);
     let (shut, shutting) = tokio::sync::oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
@@ -331,5 +331,7 @@ fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::
 
 /// No request is larger than a few sealed secrets.
 const MAX_REQUEST: usize = 64 * 1024;
+/// The CAP files of a Keycard are a tenth of it.
+const MAX_INSTALLATION: usize = 2 * 1024 * 1024;
 /// How long a stop waits for calls that are under way.
 const GRACE: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! Why the broker did not do what it was asked, with one cause ([`Fault`]) for each way to act on it.
 
 use audit::{LogError, StoreError};
+use keycard::globalplatform::InstallError;
 use keycard::{CardError, NoService, TransportError, Unpaired, Unsuitable, Untrusted};
 use proto::rpc::Fault;
 use proto::{CardId, Fingerprint};
@@ -42,6 +43,9 @@ pub enum BrokerError {
     /// The PUK did not unblock the PIN.
     #[error(transparent)]
     Puk(#[from] PukRefused),
+    /// The applets were not installed.
+    #[error(transparent)]
+    Install(#[from] InstallError),
     /// A pairing is missing, or not needed.
     #[error(transparent)]
     Pairing(#[from] PairingTrouble),
@@ -245,6 +249,7 @@ impl BrokerError {
             Self::Target(TargetError::NoSuchReader { .. }) => Fault::NoReader,
             Self::Target(_) => Fault::NoCard,
             Self::Unvouched { .. } => Fault::Unvouched,
+            Self::Install(error) => of_install(error),
             Self::Puk(PukRefused::Wrong { .. }) => Fault::WrongPuk,
             Self::Puk(PukRefused::LastTry) => Fault::LastTry,
             Self::Puk(PukRefused::Blocked) => Fault::PukBlocked,
@@ -299,6 +304,18 @@ fn of_card(error: &CardError) -> Fault {
         CardError::Unsupported { .. } => Fault::Unsupported,
         CardError::NotRecorded(_) => Fault::LogUnwritable,
         CardError::Misuse { .. } => Fault::BadInput,
+        _ => Fault::BadCardAnswer,
+    }
+}
+
+fn of_install(error: &InstallError) -> Fault {
+    match error {
+        InstallError::Card(error) => of_card(error),
+        InstallError::Occupied => Fault::NotBlank,
+        InstallError::NoSecurityDomain | InstallError::OtherProtocol { .. } | InstallError::OtherKeys => {
+            Fault::ForeignCard
+        }
+        InstallError::Locked => Fault::ForeignCard,
         _ => Fault::BadCardAnswer,
     }
 }

@@ -79,6 +79,43 @@ impl<S: LogStore> Journal<S> {
         }
     }
 
+    /// Carries out several operations that are one to their owner: all intents first, then the card, then all outcomes.
+    /// Returns what it gave with the number of the first intent.
+    ///
+    /// # Errors
+    /// [`BrokerError::Log`]: before `ask` when an intent is not on disk.
+    pub(crate) fn carry_out_all<V, E>(
+        &mut self,
+        requests: Vec<Request>,
+        why: &Why,
+        ask: impl FnOnce(&mut [Recorded]) -> Result<V, E>,
+    ) -> Result<(V, u64), BrokerError>
+    where
+        E: std::fmt::Display + Into<BrokerError>,
+    {
+        let mut recorded = Vec::with_capacity(requests.len());
+        for request in requests {
+            let now = self.now();
+            recorded.push(self.log.intent(now, request, why.purpose.clone(), why.caller.clone(), self.policy)?);
+        }
+        let entry = recorded.first().map_or(0, Recorded::seq);
+        let answer = ask(&mut recorded);
+        let reason = answer.as_ref().err().map(|error| Text::lossy(&error.to_string()));
+        for recorded in recorded {
+            let outcome = match &reason {
+                None => Outcome::Done { fingerprint: None, key_uid: None },
+                Some(reason) if recorded.is_spent() => Outcome::Failed { reason: reason.clone() },
+                Some(reason) => Outcome::NotSent { reason: reason.clone() },
+            };
+            let now = self.now();
+            let written = self.log.outcome(now, recorded, outcome);
+            if answer.is_ok() {
+                written?;
+            }
+        }
+        Ok((answer.map_err(Into::into)?, entry))
+    }
+
     /// Keys the fingerprints from here on, or no longer.
     pub(crate) fn hush(&mut self, key: Option<Secret<32>>) {
         self.quiet = key;

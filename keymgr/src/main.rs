@@ -65,6 +65,9 @@ struct SoftCreateArgs {
     /// The key manager's directory, made with mode 0700 if it is missing.
     #[arg(long)]
     dir: PathBuf,
+    /// The applet that it models: 2.2, 3.0, 3.1, 3.2 or 4.0.
+    #[arg(long, default_value_t = softcard::Model::V4_0)]
+    applet: softcard::Model,
     /// The card's name: 1 to 32 of a-z, 0-9, - and _.
     name: SoftName,
 }
@@ -119,10 +122,11 @@ fn main() -> ExitCode {
 }
 
 fn soft_create(args: &SoftCreateArgs) -> Result<(), Failure> {
-    let (identity, path) = SoftReader::create(&args.name, &args.dir)?;
+    let (identity, path) = SoftReader::create(&args.name, args.applet, &args.dir)?;
     print_line(&serde_json::json!({
         "reader": ReaderName::Soft(args.name.clone()).to_string(),
-        "identity": hex::encode(identity),
+        "identity": identity.map(hex::encode),
+        "applet": args.applet.to_string(),
         "path": path,
     }))?;
     Ok(())

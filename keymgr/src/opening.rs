@@ -64,12 +64,18 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Resets the card and selects the applet.
     pub(crate) fn connect(&mut self) -> Result<Selection<Guarded<T>>, BrokerError> {
+        let transport = self.reset_transport()?;
+        keycard::select(transport).map_err(|failed| self.failed(failed))
+    }
+
+    /// Resets the card.
+    pub(crate) fn reset_transport(&mut self) -> Result<Guarded<T>, BrokerError> {
         let mut transport = self.take()?;
         if let Err(error) = transport.reset() {
             self.put_back(transport);
             return Err(CardError::from(error).into());
         }
-        keycard::select(transport).map_err(|failed| self.failed(failed))
+        Ok(transport)
     }
 
     /// Opens the channel and writes the evidence down.

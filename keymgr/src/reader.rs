@@ -85,17 +85,16 @@ impl SoftReader {
         SoftCard::load(&path, Box::new(dice())).map(Self).map_err(|error| of_card(error, &path))
     }
 
-    /// Makes a blank card of this name and returns its identity key and its file.
+    /// Makes a blank card of this name and returns its identity key, if it has one, and its file.
     ///
     /// # Errors
     /// [`StateError`]: it exists already, or the file system.
-    pub fn create(name: &SoftName, dir: &Path) -> Result<([u8; 33], PathBuf), StateError> {
+    pub fn create(name: &SoftName, model: Model, dir: &Path) -> Result<(Option<[u8; 33]>, PathBuf), StateError> {
         files::make_private_dir(dir)?;
         files::make_private_dir(&dir.join("cards"))?;
         let path = name.path(dir);
-        let card = SoftCard::create(&path, Model::V4_0, Box::new(dice())).map_err(|error| of_card(error, &path))?;
-        let identity = card.identity().expect("applet 4.0 has a certificate from the start");
-        Ok((identity, path))
+        let card = SoftCard::create(&path, model, Box::new(dice())).map_err(|error| of_card(error, &path))?;
+        Ok((card.identity(), path))
     }
 }
 
@@ -195,8 +194,8 @@ mod tests {
         let dir = crate::tests::private_dir();
         let name: SoftName = "alice".parse().unwrap();
         assert!(matches!(SoftReader::load(&name, dir.path()), Err(StateError::Missing { .. })));
-        let (_, path) = SoftReader::create(&name, dir.path()).unwrap();
-        assert!(matches!(SoftReader::create(&name, dir.path()), Err(StateError::Exists { .. })));
+        let (_, path) = SoftReader::create(&name, Model::V4_0, dir.path()).unwrap();
+        assert!(matches!(SoftReader::create(&name, Model::V4_0, dir.path()), Err(StateError::Exists { .. })));
         let held = SoftReader::load(&name, dir.path()).unwrap();
         assert!(matches!(SoftReader::load(&name, dir.path()), Err(StateError::InUse { .. })));
         drop(held);

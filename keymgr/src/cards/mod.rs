@@ -8,10 +8,12 @@
 //! secret or changes who may use one is recorded before and after.
 
 pub mod access;
+pub mod cash;
 pub mod change;
 pub mod describe;
 mod duress;
 pub mod init;
+pub mod install;
 pub mod key;
 pub mod known;
 pub mod label;

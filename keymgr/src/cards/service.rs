@@ -4,13 +4,14 @@ use audit::{DataSlot, LogStore};
 use keycard::{CardTransport, ExtendedSecret, Mnemonic, NdefRecord, Seed};
 use proto::rpc::api::cards_server::Cards;
 use proto::rpc::api::{
-    AccountRange, Bip85Request, CardAccess, CardDescription, CardDone, CardIdentity, CardSlot, CardTarget,
-    ChallengeReply, ChallengeRequest, ChangeRequest, DataReply, DataRequest, DescribeRequest, DuressRequest,
-    EcdhRequest, ExportPairingsReply, ExportPairingsRequest, ImportPairingsReply, ImportPairingsRequest, InitRequest,
-    KnownCard, LabelRequest, LeeRequest, LoadKeyReply, LoadKeyRequest, MnemonicReply, MnemonicRequest, NdefEntry,
-    NdefText, PairReply, PairRequest, PinlessRequest, PublicKeyReply, PublicKeyRequest, ResetReply, ResetRequest,
-    Sealed, SecretReply, SetDataRequest, SignReply, SignRequest, StatusMetadata, UnblockRequest, UnpairReply,
-    UnpairRequest, change_request, load_key_request, ndef_entry, set_data_request, unpair_request,
+    AccountRange, Bip85Request, CardAccess, CardDescription, CardDone, CardIdentity, CardSlot, CardTarget, CashReply,
+    CashRequest, ChallengeReply, ChallengeRequest, ChangeRequest, DataReply, DataRequest, DescribeRequest,
+    DuressRequest, EcdhRequest, ExportPairingsReply, ExportPairingsRequest, ImportPairingsReply, ImportPairingsRequest,
+    InitRequest, InstallReply, InstallRequest, KnownCard, LabelRequest, LeeRequest, LoadKeyReply, LoadKeyRequest,
+    MnemonicReply, MnemonicRequest, NdefEntry, NdefText, PairReply, PairRequest, PinlessRequest, PublicKeyReply,
+    PublicKeyRequest, ResetReply, ResetRequest, Sealed, SecretReply, SetDataRequest, SignReply, SignRequest,
+    StatusMetadata, UnblockRequest, UnpairReply, UnpairRequest, change_request, load_key_request, ndef_entry,
+    set_data_request, unpair_request,
 };
 use proto::rpc::seal;
 use proto::rpc::socket::Peer;
@@ -19,8 +20,10 @@ use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
 use crate::cards::access::Access;
+use crate::cards::cash::CashSaid;
 use crate::cards::change::{Change, Unblocking};
 use crate::cards::init::{Done, Initialising};
+use crate::cards::install::{Installation, Issuer};
 use crate::cards::key::Source;
 use crate::cards::known::Known;
 use crate::cards::label::Remember;
@@ -341,6 +344,43 @@ where
         };
         let why = self.why(peer, "card data", None).await?;
         self.ask(move |broker| broker.card_set_data(access, slot, content, &why)).await.map(done)
+    }
+
+    async fn cash(&self, request: Request<CashRequest>) -> Result<Response<CashReply>, Status> {
+        let peer = Peer::of_same_user(&request)?;
+        let CashRequest { target, hash } = request.into_inner();
+        let target = target_of(target);
+        let hash = if hash.is_empty() { None } else { Some(digest(&hash, "hash")?) };
+        let why = self.why(peer, "card cash", None).await?;
+        let CashSaid { info, signed } = self.ask(move |broker| broker.card_cash(&target, hash, &why)).await?;
+        Ok(Response::new(CashReply {
+            applet: info.version.to_string(),
+            public_key: info.key.to_bytes().to_vec(),
+            data: info.data,
+            signature: signed.map(|(signature, _)| signature.as_bytes().to_vec()).unwrap_or_default(),
+            log_entry: signed.map_or(0, |(_, entry)| entry),
+        }))
+    }
+
+    async fn install(&self, request: Request<InstallRequest>) -> Result<Response<InstallReply>, Status> {
+        let peer = Peer::of_same_user(&request)?;
+        let InstallRequest { target, caps, ca_key, test_ca, erase_owned } = request.into_inner();
+        let issuer = match (ca_key, test_ca) {
+            (None, false) => Issuer::Nobody,
+            (None, true) => Issuer::Test,
+            (Some(sealed), false) => Issuer::Key(self.open(seal::KEY, Some(&sealed))?),
+            (Some(_), true) => return Err(bad_input("the identity of a card is signed by one authority")),
+        };
+        let installation = Installation { target: target_of(target), files: caps, issuer, erase_owned };
+        let why = self.why(peer, "card install", None).await?;
+        let issued = self.ask(move |broker| broker.card_install(installation, &why)).await?;
+        Ok(Response::new(InstallReply {
+            card: issued.card.to_string(),
+            fingerprint: issued.fingerprint.map(|it| it.to_string()).unwrap_or_default(),
+            domain_key: issued.domain_key.to_owned(),
+            authority: issued.authority.unwrap_or_default(),
+            log_entry: issued.entry,
+        }))
     }
 
     async fn reset(&self, request: Request<ResetRequest>) -> Result<Response<ResetReply>, Status> {
