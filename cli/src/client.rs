@@ -52,6 +52,14 @@ pub(crate) async fn prompt_answer<T>(call: impl Future<Output = Result<Response<
     within(PROMPT, call).await
 }
 
+/// Waits for the answer to a call that moves much to a card.
+///
+/// # Errors
+/// As [`answer`].
+pub(crate) async fn long_answer<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, CliError> {
+    within(LONG, call).await
+}
+
 async fn within<T>(limit: Duration, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, CliError> {
     match tokio::time::timeout(limit, call).await {
         Ok(answer) => Ok(answer?.into_inner()),
@@ -102,5 +110,7 @@ fn silent(limit: Duration) -> CliError {
 
 /// No call takes longer, key generation on a card included.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// An installation sends some hundred blocks, each of which a card takes its time for.
+const LONG: Duration = Duration::from_secs(600);
 /// How long a service may take for what it only has to look up.
 const PROMPT: Duration = Duration::from_secs(5);

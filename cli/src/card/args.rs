@@ -71,6 +71,13 @@ pub(crate) enum CardVerb {
     Bip85(Bip85Args),
     /// Export nullifier and viewing keys (LEE, applet 4.0). The policy must list the path for lee.
     Lee(LeeArgs),
+    /// What the card's Cash applet says of itself, and its signature, which needs no PIN.
+    Cash(CashArgs),
+    /// Install the applets of a Keycard on a bare Java Card. What is there under the same names is erased.
+    ///
+    /// A card with other keys than the known ones is left alone: wrong keys lock such cards for good. A card of applet 4.0
+    /// gets its identity from the authority whose key is given; the test authority's word proves nothing.
+    Install(InstallArgs),
     /// Name a card, show its name, or forget the card.
     Label(LabelArgs),
     /// Show or set what happens when the duress PIN is entered.
@@ -515,6 +522,35 @@ pub(crate) struct LeeArgs {
     pub(crate) path: String,
     #[command(flatten)]
     pub(crate) secret: SecretArgs,
+}
+
+/// Options of `cash`.
+#[derive(Debug, Args)]
+pub(crate) struct CashArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Sign this hash, 64 hexadecimal digits.
+    #[arg(long, value_name = "HASH")]
+    pub(crate) sign: Option<String>,
+}
+
+/// Options of `install`.
+#[derive(Debug, Args)]
+pub(crate) struct InstallArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// A CAP file; several times for several (applet 4.0: math.cap too).
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) cap: Vec<PathBuf>,
+    /// The private key of the authority that signs the card's identity: 32 bytes, or 64 hexadecimal digits.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_key: Option<PathBuf>,
+    /// Have the public test authority sign it. Anybody can do that: such a card proves nothing.
+    #[arg(long, conflicts_with = "ca_key")]
+    pub(crate) test_ca: bool,
+    /// Also on a card with a PIN, whose key is erased by it.
+    #[arg(long)]
+    pub(crate) erase_owned: bool,
 }
 
 /// Options of `label`.

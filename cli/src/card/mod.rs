@@ -5,6 +5,7 @@ pub(crate) mod args;
 mod data;
 mod info;
 mod init;
+mod install;
 mod key;
 mod manager;
 mod pairings;
@@ -51,6 +52,8 @@ pub(crate) async fn run(out: Output, verb: CardVerb) -> Result<(), CliError> {
         CardVerb::Lee(args) => uses::lee(out, &args).await,
         CardVerb::Pinless(args) => uses::pinless(out, &args).await,
         CardVerb::Challenge(args) => uses::challenge(out, &args).await,
+        CardVerb::Cash(args) => uses::cash(out, &args).await,
+        CardVerb::Install(args) => install::install(out, &args).await,
         CardVerb::Data(DataVerb::Get(args)) => data::get(out, &args).await,
         CardVerb::Data(DataVerb::Set(args)) => data::set(out, &args).await,
         CardVerb::Ndef(NdefVerb::Get(args)) => data::ndef_get(out, &args).await,

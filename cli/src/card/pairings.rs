@@ -87,7 +87,8 @@ pub(crate) async fn export(out: Output, args: &ExportArgs) -> Result<(), CliErro
         ExportPairingsRequest { target: manager.target(), all: args.all, mobile: args.mobile, caller: ours.caller() };
     let reply = answer(manager.cards.export_pairings(request)).await?;
     let text = ours.open(seal::PAIRINGS, reply.pairings.as_ref())?;
-    crate::card::words::hand_over(out, args.write_fd, "pairings", &text)
+    crate::card::words::hand_over(out, args.write_fd, "pairings", &text)?;
+    if args.write_fd.is_some() { out.report(vec![("written", json!("pairings"))]) } else { Ok(()) }
 }
 
 /// `card pairings password`

@@ -1,13 +1,15 @@
-//! `cardinal card sign|ecdh|bip85|lee|pinless|challenge`: what a card does with its keys.
+//! `cardinal card sign|ecdh|bip85|lee|pinless|challenge|cash`: what a card does with its keys.
 
 use proto::rpc::api::{
-    Bip85Request, ChallengeRequest, EcdhRequest, LeeRequest, PinlessRequest, SecretReply, SignRequest,
+    Bip85Request, CashRequest, ChallengeRequest, EcdhRequest, LeeRequest, PinlessRequest, SecretReply, SignRequest,
 };
 use proto::rpc::seal;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::card::args::{AccessArgs, Bip85Args, ChallengeArgs, EcdhArgs, LeeArgs, PinlessArgs, SecretArgs, SignArgs};
+use crate::card::args::{
+    AccessArgs, Bip85Args, CashArgs, ChallengeArgs, EcdhArgs, LeeArgs, PinlessArgs, SecretArgs, SignArgs,
+};
 use crate::card::manager::{Manager, OneTime, bytes32, public_key};
 use crate::card::{done, words};
 use crate::client::answer;
@@ -131,4 +133,22 @@ pub(crate) async fn challenge(out: Output, args: &ChallengeArgs) -> Result<(), C
         })
         .await?;
     out.report(vec![("random", json!(hex::encode(&reply.random)))])
+}
+
+/// `card cash`
+pub(crate) async fn cash(out: Output, args: &CashArgs) -> Result<(), CliError> {
+    let hash = args.sign.as_deref().map(|hash| bytes32(hash, "hash")).transpose()?.unwrap_or_default();
+    let mut manager = Manager::of(&args.target).await?;
+    let target = manager.target();
+    let reply = answer(manager.cards.cash(CashRequest { target, hash })).await?;
+    let mut fields = vec![
+        ("applet", json!(reply.applet)),
+        ("public_key", json!(format!("0x{}", hex::encode(&reply.public_key)))),
+        ("data", json!(hex::encode(&reply.data))),
+    ];
+    if args.sign.is_some() {
+        fields.push(("signature", json!(hex::encode(&reply.signature))));
+        fields.push(("log_entry", json!(reply.log_entry)));
+    }
+    out.report(fields)
 }

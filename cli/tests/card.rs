@@ -1,0 +1,290 @@
+//! The real programs and cards of several applets: the whole life of a card, as its owner types it.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "what fails here fails the test")]
+#![allow(dead_code, reason = "each test file uses its part of what they share")]
+
+mod programs;
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use proto::rpc::Fault;
+use serde_json::Value;
+
+use programs::cardinal;
+
+const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
+const SIGNED: &str = "m/44'/60'/0'/0/0";
+const HASH: &str = "0707070707070707070707070707070707070707070707070707070707070707";
+
+/// One user with a profile, whose manager serves a soft card; another card lies beside it.
+struct Owner {
+    home: tempfile::TempDir,
+    manager: Option<Child>,
+}
+
+impl Owner {
+    /// An owner whose manager serves a blank card of this applet, which no manifest names.
+    fn of(applet: &str) -> Self {
+        let home = tempfile::Builder::new().prefix("c").tempdir().unwrap();
+        let mut owner = Self { home, manager: None };
+        std::fs::create_dir(owner.path("run")).unwrap();
+        let dir = owner.keymgr();
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).unwrap();
+        for (name, applet) in [("own", applet), ("other", "4.0")] {
+            let mut made = owner.command(&keymgr());
+            made.args(["soft-create", "--dir"]).arg(&dir);
+            assert!(made.args(["--applet", applet, name]).status().unwrap().success());
+        }
+        std::fs::write(owner.path("manifest.toml"), "").unwrap();
+        for (name, secret) in [
+            ("pin", "493817"),
+            ("new", "271828"),
+            ("wrong", "111111"),
+            ("puk", "201938475601"),
+            ("words", WORDS),
+            ("password", "correct horse"),
+        ] {
+            std::fs::write(owner.path(name), format!("{secret}\n")).unwrap();
+        }
+        owner.start();
+        owner
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn keymgr(&self) -> PathBuf {
+        self.path("data/cardinal/profiles/alice/keymgr")
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.env("HOME", self.home.path()).env("XDG_DATA_HOME", self.path("data"));
+        command.env("XDG_RUNTIME_DIR", self.path("run")).env("CARDINAL", cardinal());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn start(&mut self) {
+        let mut command = self.command(&keymgr());
+        command.arg("run").arg("--dir").arg(self.keymgr());
+        command.arg("--socket").arg(self.path("run/cardinal/alice/keymgr.sock"));
+        command.args(["--reader", "soft:own", "--allow-test-ca", "--until-stdin-closes", "--manifest"]);
+        command.arg(self.path("manifest.toml")).stdin(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
+        assert!(ready.contains("\"ready\":true"), "{ready}");
+        self.manager = Some(child);
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut child) = self.manager.take() {
+            drop(child.stdin.take());
+            assert!(child.wait().unwrap().success());
+        }
+    }
+
+    /// Lets the policy allow signatures with one path. The manager reads it when it starts.
+    fn allow_signing(&mut self) {
+        self.stop();
+        let uid = rustix::process::geteuid().as_raw();
+        let rule =
+            format!("[[allow]]\npath = \"{SIGNED}\"\nform = \"sign\"\npurposes = [\"command line\"]\nuids = [{uid}]\n");
+        std::fs::write(self.keymgr().join("policy.toml"), rule).unwrap();
+        self.start();
+    }
+
+    /// Runs `cardinal card` in a shell, so that descriptors can be given.
+    fn card(&self, words: &str) -> Output {
+        let script = format!("cd \"$HOME\" && \"$CARDINAL\" --json card {words}");
+        self.command(Path::new("sh")).args(["-c", &script]).output().unwrap()
+    }
+
+    fn done(&self, words: &str) -> Value {
+        let output = self.card(words);
+        assert!(output.status.success(), "{words}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn fails(&self, words: &str, fault: Fault) -> String {
+        let output = self.card(words);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(i32::from(fault.exit_code())), "{words}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+        let error: Value = serde_json::from_str(&error).unwrap();
+        assert_eq!(error["error"], fault.name());
+        error["message"].as_str().unwrap().to_owned()
+    }
+
+    /// Initialises the card in the own reader.
+    fn init(&self) -> Value {
+        let fingerprint = self.done("info")["fingerprint"].as_str().unwrap().to_owned();
+        let refused = self.fails("init --pin-fd 3 --puk-fd 4 3<pin 4<puk", Fault::Unvouched);
+        assert!(refused.contains(&format!("--confirm {fingerprint}")), "{refused}");
+        self.done(&format!(
+            "init --confirm {fingerprint} --pairing-password-fd 5 --pin-fd 3 --puk-fd 4 3<pin 4<puk 5<password"
+        ))
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.manager.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+/// The key manager that was built beside the program.
+fn keymgr() -> PathBuf {
+    cardinal().with_file_name("cardinal-keymgr")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// KC-06, KC-16: the way of a card of each generation, from blank to blank, with every secret over a descriptor.
+#[test]
+fn an_owner_takes_a_card_of_each_generation_from_blank_to_blank() {
+    for applet in ["3.2", "4.0"] {
+        let mut owner = Owner::of(applet);
+        owner.allow_signing();
+        let blank = owner.done("info");
+        assert_eq!((&blank["initialised"], &blank["vouched_by"]), (&false.into(), &"nobody".into()));
+        owner.init();
+        let info = owner.done("info");
+        assert_eq!(
+            (&info["initialised"], &info["applet"], &info["pin_tries"]),
+            (&true.into(), &applet.into(), &3.into())
+        );
+        assert_eq!(info["vouched_by"], "acquaintance");
+        let card = info["card"].as_str().unwrap().to_owned();
+
+        let loaded = owner.done("key load --words-fd 4 --pin-fd 3 3<pin 4<words");
+        assert_eq!(loaded["key_uid"], "16f5b9c7657df5e0b45016292d852a36622fb39b63c28017ccf21633270858f1");
+        let signed = owner.done(&format!("sign --path \"{SIGNED}\" {HASH} --pin-fd 3 3<pin"));
+        assert_eq!(signed["signature"].as_str().unwrap().len(), 130);
+        let refused = owner.fails(&format!("sign --path m/0 {HASH} --pin-fd 3 3<pin"), Fault::Refused);
+        assert!(refused.contains("form = \"sign\""), "{refused}");
+        owner.fails(&format!("key export-public \"{SIGNED}\" --pin-fd 3 3<pin"), Fault::Refused);
+        let identity = owner.done("verify-identity");
+        assert_eq!((&identity["test_card"], &identity["authority"]), (&true.into(), &"test".into()));
+
+        owner.done("pin change --pin-fd 3 --new-pin-fd 4 3<pin 4<new");
+        owner.done("puk change --pin-fd 3 --new-puk-fd 4 3<new 4<puk");
+        owner.fails("key remove --pin-fd 3 3<pin", Fault::WrongPin);
+        assert_eq!(owner.done("info")["pin_tries"], 2);
+        owner.done("label work");
+        assert_eq!(owner.done("info --card work")["card"], card);
+        assert_eq!(owner.done("duress decoy-marked --card work")["duress"], "decoy-marked");
+
+        owner.stop();
+        // A manager that starts anew: a wrong PIN does not make the next one wait there.
+        owner.start();
+        owner.done("data set --name blue --accounts 0,1,5 --pin-fd 3 3<new");
+        let data = owner.done("data get");
+        assert_eq!((&data["name"], &data["accounts"][0]), (&"blue".into(), &"0-1".into()));
+        owner.done("ndef set --uri https://example.org/a --pin-fd 3 3<new");
+        assert_eq!(owner.done("ndef get")["records"][0]["uri"], "https://example.org/a");
+        owner.done("mnemonic --words 15 --write-words-fd 7 7>drawn");
+        assert_eq!(std::fs::read_to_string(owner.path("drawn")).unwrap().split_whitespace().count(), 15);
+
+        if applet == "3.2" {
+            let slots = owner.done("slots");
+            assert_eq!((&slots["ours"], &slots["free_slots"]), (&"0".into(), &9.into()));
+            owner.done("unpair --others --pin-fd 3 3<new");
+            owner.done("pairings export --write-fd 7 7>exported");
+            owner.done("unpair --ours --pin-fd 3 3<new");
+            let lost = owner.fails("key remove --pin-fd 3 3<new", Fault::NotPaired);
+            assert!(lost.contains("cardinal card recover"), "{lost}");
+            let recover = owner.done("recover");
+            assert!(recover["steps"].to_string().contains("card pair"), "{recover}");
+            owner.fails("pair", Fault::WrongPairing);
+            owner.done("pair --password-fd 3 3<password");
+        } else {
+            owner.fails("slots", Fault::Unsupported);
+            assert_eq!(owner.done("challenge --length 9")["random"].as_str().unwrap().len(), 18);
+        }
+        owner.done("key remove --pin-fd 3 3<new");
+        owner.done("key generate --pin-fd 3 3<new");
+
+        owner.fails("reset", Fault::BadInput);
+        owner.fails("reset --yes-wipe work", Fault::BadInput);
+        let reset = owner.done(&format!("reset --yes-wipe {card}"));
+        assert_eq!((&reset["card_before"], &reset["blank"]), (&card.into(), &true.into()));
+        assert_eq!(owner.done("info")["initialised"], false);
+        owner.stop();
+        let log = owner.keymgr().join("export.log");
+        let verify = owner.command(cardinal()).args(["audit", "verify"]).arg(log).output().unwrap();
+        assert!(verify.status.success(), "{}", text(&verify.stderr));
+    }
+}
+
+/// KC-08: the way out of a blocked PIN, and of a blocked PUK.
+#[test]
+fn a_blocked_pin_is_unblocked_with_the_puk_and_a_blocked_puk_leaves_the_reset() {
+    let mut owner = Owner::of("4.0");
+    owner.init();
+    for (n, want) in [Fault::WrongPin, Fault::WrongPin, Fault::LastTry].into_iter().enumerate() {
+        owner.fails("key remove --pin-fd 3 3<wrong", want);
+        assert_eq!(owner.done("info")["pin_tries"], 3 - (n as u64 + 1).min(2));
+        owner.stop();
+        owner.start();
+    }
+    owner.fails("key remove --last-try --pin-fd 3 3<wrong", Fault::PinBlocked);
+    assert!(owner.done("recover")["steps"][0].as_str().unwrap().contains("pin unblock"));
+    std::fs::write(owner.path("bad"), "999999999999\n").unwrap();
+    let wrong = owner.fails("pin unblock --puk-fd 3 --new-pin-fd 4 3<bad 4<new", Fault::WrongPuk);
+    assert!(wrong.contains("4 tries left"), "{wrong}");
+    owner.done("pin unblock --puk-fd 3 --new-pin-fd 4 3<puk 4<new");
+    assert!(owner.fails("pin unblock --puk-fd 3 --new-pin-fd 4 3<puk 4<new", Fault::BadInput).contains("not blocked"));
+    owner.done("key generate --pin-fd 3 3<new");
+}
+
+/// The right card is picked when there are several: what fits two is refused, and both are listed.
+#[test]
+fn a_name_that_fits_two_cards_is_refused_and_lists_them() {
+    let owner = Owner::of("4.0");
+    owner.init();
+    let other = owner.done("info --reader soft:other")["fingerprint"].as_str().unwrap().to_owned();
+    owner.done(&format!("init --reader soft:other --confirm {other} --pin-fd 3 --puk-fd 4 3<pin 4<puk"));
+    for card in ["", "--reader soft:other"] {
+        owner.done(&format!("key load {card} --words-fd 4 --pin-fd 3 3<pin 4<words"));
+    }
+    let listed = owner.fails("info --card 16f5b9c7657df5e0", Fault::Ambiguous);
+    assert!(listed.contains("soft:own") && listed.contains("soft:other"), "{listed}");
+    owner.fails("info --card nobody", Fault::NoCard);
+    owner.fails("info --reader soft:nowhere", Fault::NoReader);
+}
+
+/// No secret on standard output: where there is no terminal, a descriptor must be named before a card is asked.
+#[test]
+fn words_and_secrets_never_go_to_a_pipe() {
+    let owner = Owner::of("4.0");
+    owner.init();
+    let entries = |owner: &Owner| std::fs::read_to_string(owner.keymgr().join("export.log")).unwrap().lines().count();
+    let before = entries(&owner);
+    let setsid = |words: &str| {
+        let script = format!("cd \"$HOME\" && setsid \"$CARDINAL\" card {words}");
+        owner.command(Path::new("sh")).args(["-c", &script]).output().unwrap()
+    };
+    for words in [
+        "mnemonic",
+        "key load --fresh 12 --pin-fd 3 3<pin",
+        "ecdh --path m/0 02 --pin-fd 3 3<pin",
+        "bip85 --path \"m/83696968'/39'\" --pin-fd 3 3<pin",
+        "lee --pin-fd 3 3<pin",
+    ] {
+        let output = setsid(words);
+        assert_eq!(output.status.code(), Some(i32::from(Fault::BadInput.exit_code())), "{words}");
+        assert_eq!(text(&output.stdout), "");
+    }
+    assert_eq!(entries(&owner), before, "no card was asked");
+}
