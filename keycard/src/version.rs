@@ -37,8 +37,8 @@ impl Version {
     /// Returns whether this version has `feature`.
     #[must_use]
     pub fn supports(self, feature: Feature) -> bool {
-        let (first, last) = feature.span();
-        first <= self && last.is_none_or(|last| self <= last)
+        let (first, dropped) = feature.span();
+        first <= self && dropped.is_none_or(|dropped| self < dropped)
     }
 }
 
@@ -54,13 +54,16 @@ pub enum Feature {
     CurrentPath,
     /// A key that signs without a PIN.
     PinlessPath,
+    /// Keys are derived each time from `m`. Before, EXPORT KEY and SIGN know `m` only as the current key, and SIGN takes the
+    /// first bit of the hash for that of the path.
+    LazyDerivation,
     /// GET DATA and STORE DATA.
     DataSlots,
     /// An NDEF message that begins with its own length, and is written in parts.
     NdefParts,
     /// GET DATA from an offset on.
     NdefOffset,
-    /// EXPORT KEY gives a private key alone, and a public key with its chain code.
+    /// EXPORT KEY gives a public key with its chain code.
     ExtendedPublic,
     /// IDENTIFY CARD.
     Identify,
@@ -83,14 +86,16 @@ pub enum Feature {
 }
 
 impl Feature {
-    /// Returns the first version that has it, and the last, if it was dropped.
+    /// Returns the first version that has it, and the one that dropped it.
     const fn span(self) -> (Version, Option<Version>) {
         match self {
-            Self::Pairing | Self::CurrentPath | Self::PinlessPath => (Version::V2_2, Some(Version::V3_2)),
-            Self::EphemeralPairing => (Version::V3_2, Some(Version::V3_2)),
+            Self::Pairing | Self::CurrentPath | Self::PinlessPath => (Version::V2_2, Some(Version::V4)),
+            Self::EphemeralPairing => (Version::V3_2, Some(Version::V4)),
             Self::DataSlots => (Version::V3_0, None),
-            Self::Identify => (Version::V3_1, Some(Version::V3_2)),
-            Self::ExtendedPublic | Self::FactoryReset | Self::InitLimits => (Version::V3_1, None),
+            Self::Identify => (Version::V3_1, Some(Version::V4)),
+            Self::LazyDerivation | Self::ExtendedPublic | Self::FactoryReset | Self::InitLimits => {
+                (Version::V3_1, None)
+            }
             Self::NdefParts | Self::SeedLengths => (Version::V3_2, None),
             Self::NdefOffset | Self::Lee | Self::Challenge | Self::Schnorr | Self::Bip85 | Self::Ecdh => {
                 (Version::V4, None)
@@ -130,6 +135,7 @@ mod tests {
             (DataSlots, "nyyyy"),
             (NdefParts, "nnnyy"),
             (NdefOffset, "nnnny"),
+            (LazyDerivation, "nnyyy"),
             (ExtendedPublic, "nnyyy"),
             (Identify, "nnyyn"),
             (FactoryReset, "nnyyy"),
@@ -150,7 +156,7 @@ mod tests {
     fn a_version_between_or_after_those_known_is_taken_for_the_one_before() {
         let (before, between, after) = (Version::new([2, 1]), Version::new([3, 3]), Version::new([4, 1]));
         assert!(!before.supports(Feature::Pairing));
-        assert!(!between.supports(Feature::Ecdh) && between.supports(Feature::SeedLengths));
+        assert!(!between.supports(Feature::Ecdh) && between.supports(Feature::Pairing));
         assert!(after.supports(Feature::Ecdh) && !after.supports(Feature::Pairing));
         assert_eq!((after.to_string(), after.to_bytes()), ("4.1".to_owned(), [4, 1]));
     }

@@ -88,7 +88,7 @@ impl<T: CardTransport> Card<Unlocked, T> {
 
     /// Asks for a public key under the caller's record.
     pub(crate) fn ask_public(&mut self, path: &KeyPath) -> Result<ChatKey, CardError> {
-        let source = if !path.is_master() || self.supports(Feature::ExtendedPublic) {
+        let source = if !path.is_master() || self.supports(Feature::LazyDerivation) {
             0x01
         } else if self.current_path()?.is_master() {
             0x00

@@ -7,6 +7,9 @@
 //! ECDSA      A0 { 80 41 key, 30 { 02 r, 02 s } }      r and s may be short, or padded
 //! Schnorr    A0 { 80 41 key before the tweak, 88 40 R.x || s }
 //! ```
+//! Up to 3.0 the card looks for the hardened bit of the path's first step in the hash, which comes before it: of half of all
+//! hashes it signs with a key of nobody's when that step is not hardened. That is refused here.
+//!
 //! What comes back is verified: the key must be the one known for the path, and the signature must be its. ECDSA
 //! signatures leave here with low S and the number that recovers the key.
 
@@ -23,6 +26,9 @@ use crate::transport::{CardTransport, exchange};
 use crate::version::Feature;
 
 const NAME: &str = "SIGN";
+
+/// The bit of a path's step, and by mistake of the hash.
+const HARDENED: u8 = 0x80;
 
 /// A signature and the key that made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +81,12 @@ impl<T: CardTransport> Card<Unlocked, T> {
             self.require(Feature::CurrentPath, "SIGN with the current or the PIN-less key")?;
         }
         let (p1, path) = self.source(place, makes_current)?;
+        if let ([hash, ..], Some(step)) = (digest.as_bytes(), path.first())
+            && hash & HARDENED > step & HARDENED
+        {
+            // The key that an older applet would sign with is that of no path.
+            self.require(Feature::LazyDerivation, "SIGN of this hash by a path whose first step is not hardened")?;
+        }
         let signing = Signing { key: place.clone(), makes_current, scheme: Scheme::Ecdsa, digest: *digest };
         recorded.spend(&self.request(Operation::Sign(signing)))?;
         let command = Command::with_body([0x80, 0xC0, p1, 0x00], &[digest.as_bytes(), &path])?;
@@ -90,7 +102,7 @@ impl<T: CardTransport> Card<Unlocked, T> {
         let derive = if makes_current { 0x02 } else { 0x01 };
         Ok(match place {
             // Applets before 3.1 take no empty path here.
-            KeyPlace::Absolute(path) if path.is_master() && !self.supports(Feature::ExtendedPublic) => {
+            KeyPlace::Absolute(path) if path.is_master() && !self.supports(Feature::LazyDerivation) => {
                 if !self.current_path()?.is_master() {
                     return Err(CardError::Misuse {
                         what: "applets before 3.1 sign with m only while it is their current key; derive m first",
@@ -270,6 +282,31 @@ mod tests {
             assert!(matches!(refused, Err(CardError::Misuse { .. })));
             assert_eq!(sent.len(), 1);
         }
+    }
+
+    /// Found in the applet's source, 2.2 to 3.0.2.
+    #[test]
+    fn applets_before_3_1_are_not_asked_for_signatures_by_a_key_of_nobodys() {
+        let high = Digest::from([0x80; 32]);
+        let answer = ecdsa_answer(5, &high);
+        for (version, key, asked) in [
+            (Version::V2_2, "current/1", false),
+            (Version::V3_0, "m/1/2'", false),
+            (Version::V3_0, "m/1'/2", true),
+            (Version::V3_0, "current", true),
+            (Version::V3_1, "current/1", true),
+            (Version::V4, "m/1", true),
+        ] {
+            let mut card = aged(unlocked(FakeCard::initialised().answering(&answer)), version);
+            let key = place(key);
+            let signing = Signing { key: key.clone(), makes_current: false, scheme: Scheme::Ecdsa, digest: high };
+            let mut receipt = recorded(card.request(Operation::Sign(signing)));
+            let result = card.sign(&key, &high, &mut receipt);
+            assert_eq!(receipt.is_spent(), asked, "{version} {key}");
+            assert!(result.is_ok() || matches!(result, Err(CardError::Unsupported { .. })));
+        }
+        let (low, _) = asked(Version::V3_0, "current/1", false, &[&ecdsa_answer(5, &digest())]);
+        assert!(low.is_ok());
     }
 
     #[test]
