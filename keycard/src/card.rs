@@ -120,6 +120,13 @@ impl<S, T> Card<S, T> {
     }
 }
 
+impl<S, T: CardTransport> Card<S, T> {
+    /// Whether the card is still there, as far as its transport can tell without asking it.
+    pub fn is_there(&mut self) -> bool {
+        self.transport.is_there()
+    }
+}
+
 impl<T> Card<Secured, T> {
     /// Returns the evidence of how the channel was opened.
     #[must_use]

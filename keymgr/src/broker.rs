@@ -152,6 +152,16 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
+    /// Locks the card if it has gone, or its reader has.
+    pub fn look_for_card(&mut self) {
+        if let Slot::Unlocked { card, .. } = &mut self.slot
+            && !card.is_there()
+        {
+            tracing::warn!("the card has gone");
+            self.lock();
+        }
+    }
+
     /// Returns how long the PIN stays valid; nothing while the card is locked, or until the manager stops.
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audit::{Bad, Log, LogId, LogStore, OpenError, What};
-use keycard::{CardTransport, Trust};
+use keycard::{CardTransport, TransportError, Trust};
 use proto::Pin;
 use proto::rpc::Fault;
 use proto::rpc::api::cards_server::CardsServer;
@@ -15,6 +15,7 @@ use proto::rpc::api::keymgr_server::KeymgrServer;
 use proto::rpc::socket::{self, Served, SocketError};
 use proto::shell::dice;
 use rand_core::Rng as _;
+use readers::{Readers, Watch};
 use tokio_stream::wrappers::UnixListenerStream;
 
 use crate::broker::{Broker, Enrolment, Outside, Rules};
@@ -30,7 +31,8 @@ use crate::manifest::Manifest;
 use crate::pins::Pins;
 use crate::policy::Policy;
 use crate::profile::Profile;
-use crate::reader::{ReaderName, SoftReader, SoftReaders};
+use crate::reader::view::Seen;
+use crate::reader::{AnyReader, OtherReaders, ReaderName};
 use crate::service::{Place, Service, UNLOCK};
 use crate::store::FileStore;
 use crate::unlock::Unlocking;
@@ -116,7 +118,7 @@ impl From<audit::LogError> for DaemonError {
 
 /// A manager that holds its files and its card, and whose socket answers nobody yet.
 pub struct Daemon {
-    broker: Broker<SoftReader, FileStore>,
+    broker: Broker<AnyReader, FileStore>,
     profile: Profile,
     place: Place,
     served: Served,
@@ -132,8 +134,8 @@ impl Daemon {
         let manifest = Manifest::read(&config.manifest)?;
         let pins = Pins::read(&profile.pins())?;
         let policy = policy(&profile, pins.is_some())?;
-        let ReaderName::Soft(name) = &config.reader;
-        let card = SoftReader::load(name, profile.dir())?;
+        let readers = Readers::default();
+        let card = AnyReader::open(&config.reader, profile.dir(), &readers)?;
         let clock = SystemClock::start();
         let (log, logged) = open_log(&profile.log(), pins.is_some(), &clock)?;
         let pins = match logged {
@@ -153,13 +155,13 @@ impl Daemon {
         let cards = Cards {
             known: KnownCards::read(&profile.cards())?,
             pairings: Pairings::read(&profile.pairings())?,
-            readers: Box::new(SoftReaders::new(profile.dir(), name.clone())),
+            readers: Box::new(OtherReaders::new(profile.dir(), config.reader.clone(), readers.clone())),
             own: config.reader.to_string(),
         };
         let outside = Outside { clock: Box::new(clock), dice: Box::new(dice()) };
         let mut broker = Broker::new(card, log, rules, enrolment, cards, outside);
         broker.announce(own_hash())?;
-        let place = Place { reader: config.reader.to_string(), log: profile.log() };
+        let place = Place { reader: config.reader.clone(), readers, seen: Seen::default(), log: profile.log() };
         Ok(Self { broker, profile, place, served })
     }
 
@@ -201,6 +203,7 @@ where
     S: LogStore + Send + 'static,
 {
     let (worker, mut ended) = Worker::start(broker).map_err(|_| DaemonError::Worker { what: "did not start" })?;
+    let _watch = watch(&worker, &place)?;
     let service = Arc::new(Service::new(worker.clone(), place));
     let cards = CardsServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_INSTALLATION);
     let service = KeymgrServer::from_arc(service).max_decoding_message_size(MAX_REQUEST);
@@ -227,6 +230,27 @@ where
     ended.wait().await;
     drop(served.guard);
     by_itself.unwrap_or(Ok(()))
+}
+
+/// Hears of cards and readers that come and go, unless the card is a software card: a PIN's lifetime ends with its card.
+fn watch<T, S>(worker: &Worker<T, S>, place: &Place) -> Result<Option<Watch>, DaemonError>
+where
+    T: CardTransport + Send + 'static,
+    S: LogStore + Send + 'static,
+{
+    if place.reader.choice().is_none() {
+        return Ok(None);
+    }
+    let (worker, seen) = (worker.clone(), place.seen.clone());
+    let heard = move |states: Result<_, TransportError>| {
+        if let Err(error) = &states {
+            tracing::warn!("{error}");
+        }
+        seen.hear(states.ok());
+        worker.tell(Broker::look_for_card);
+        true
+    };
+    place.readers.watch(heard).map(Some).map_err(|_| DaemonError::Worker { what: "did not start" })
 }
 
 /// Returns the rules in force: the file's, or before the first enrolment those that will be written then.

@@ -32,6 +32,10 @@ impl<T: CardTransport> CardTransport for Guarded<T> {
         self.spoken = false;
         Ok(())
     }
+
+    fn is_there(&mut self) -> bool {
+        self.transport.is_there()
+    }
 }
 
 impl<T: CardTransport> Drop for Guarded<T> {

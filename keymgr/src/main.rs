@@ -9,10 +9,11 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use keymgr::daemon::{Config, Daemon, DaemonError};
 use keymgr::files::StateError;
-use keymgr::reader::{NotAReader, ReaderName, SoftName, SoftReader};
+use keymgr::reader::{NotAReader, ReaderName, SoftName, SoftReader, view};
 use proto::Pin;
 use proto::rpc::Fault;
 use proto::shell::{Stop, memory};
+use readers::Readers;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
 
@@ -28,6 +29,8 @@ struct Cli {
 enum Verb {
     /// Serve the card in a reader until SIGTERM or SIGINT.
     Run(RunArgs),
+    /// Say which PC/SC readers there are and what card is in each, as one JSON object. No key manager need run.
+    Probe,
     /// Make a blank software card. Anybody who reads its file has its keys: it is no secure element.
     SoftCreate(SoftCreateArgs),
 }
@@ -40,7 +43,8 @@ struct RunArgs {
     /// The Unix socket to serve, in a directory of mode 0700.
     #[arg(long)]
     socket: PathBuf,
-    /// The reader: soft:NAME. There is no other in its place when it is missing.
+    /// The reader: auto (the only one with a card), pcsc:NAME (or a part of it) or soft:NAME. There is no other in its
+    /// place when it is missing. A card may be inserted later.
     #[arg(long)]
     reader: String,
     /// The TOML file that names the cards which may be met.
@@ -92,7 +96,7 @@ impl Failure {
         let fault = match self {
             Self::Daemon(error) => error.fault(),
             Self::State(error) => Some(error.fault()),
-            Self::Reader(NotAReader::Unknown) => Some(Fault::NoCard),
+            Self::Reader(NotAReader::Unknown) => Some(Fault::NoReader),
             Self::Reader(_) | Self::BadInput(_) => Some(Fault::BadInput),
             Self::System(_) => None,
         };
@@ -110,6 +114,7 @@ fn main() -> ExitCode {
     }
     let result = match cli.verb {
         Verb::Run(args) => run(args),
+        Verb::Probe => probe(),
         Verb::SoftCreate(args) => soft_create(&args),
     };
     match result {
@@ -130,6 +135,10 @@ fn soft_create(args: &SoftCreateArgs) -> Result<(), Failure> {
         "path": path,
     }))?;
     Ok(())
+}
+
+fn probe() -> Result<(), Failure> {
+    Ok(print_line(&view::to_json(&view::all(&Readers::default())))?)
 }
 
 fn run(args: RunArgs) -> Result<(), Failure> {

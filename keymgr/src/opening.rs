@@ -62,6 +62,24 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         Ok(info)
     }
 
+    /// Returns what the card says of itself to everybody, and the PIN tries where that tells them. An unlocked card is not
+    /// asked again, and nothing is written down.
+    ///
+    /// # Errors
+    /// [`BrokerError::Card`].
+    pub(crate) fn glance(&mut self) -> Result<(CardInfo, Option<u32>), BrokerError> {
+        let seen = |info: &ApplicationInfo| (describe(info, None), info.pin_tries.map(u32::from));
+        if let Ok((card, _)) = self.unlocked() {
+            return Ok(seen(card.info()));
+        }
+        let (seen, transport) = match self.connect()? {
+            Selection::Blank(card) => (seen(card.info()), card.into_transport()),
+            Selection::Initialised(card) => (seen(card.info()), card.into_transport()),
+        };
+        self.put_back(transport);
+        Ok(seen)
+    }
+
     /// Resets the card and selects the applet.
     pub(crate) fn connect(&mut self) -> Result<Selection<Guarded<T>>, BrokerError> {
         let transport = self.reset_transport()?;
@@ -217,7 +235,8 @@ fn applet(info: &ApplicationInfo) -> String {
     info.version.map(|version| version.to_string()).unwrap_or_default()
 }
 
-fn describe(info: &ApplicationInfo, status: Option<keycard::Status>) -> CardInfo {
+/// Returns what a card said of itself, in the form that crosses the socket.
+pub(crate) fn describe(info: &ApplicationInfo, status: Option<keycard::Status>) -> CardInfo {
     CardInfo {
         card: info.card_id().to_string(),
         applet: applet(info),

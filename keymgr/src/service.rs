@@ -10,13 +10,14 @@ use keycard::{CardTransport, Mnemonic};
 use proto::rpc::api::keymgr_server::Keymgr;
 use proto::rpc::api::{
     CardInfo, CardRequest, ExportPrivateReply, ExportPrivateRequest, ExportPublicReply, ExportPublicRequest,
-    KeymgrStatus, KeymgrStatusRequest, LockReply, LockRequest, ProvisionReply, ProvisionRequest, Sealed,
-    SealingKeyReply, SealingKeyRequest, UnlockReply, UnlockRequest, provision_request,
+    KeymgrStatus, KeymgrStatusRequest, LockReply, LockRequest, ProvisionReply, ProvisionRequest, ReadersReply,
+    ReadersRequest, Sealed, SealingKeyReply, SealingKeyRequest, UnlockReply, UnlockRequest, provision_request,
 };
 use proto::rpc::socket::Peer;
 use proto::rpc::{Fault, seal};
 use proto::shell::dice;
 use proto::{ChatKey, Fingerprint, KeyPath, Pin, Puk};
+use readers::Readers;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
@@ -25,6 +26,8 @@ use crate::caller::Programs;
 use crate::error::BrokerError;
 use crate::journal::Why;
 use crate::provision::{Enrolling, KeySource};
+use crate::reader::ReaderName;
+use crate::reader::view::{self, Seen};
 use crate::sealing::SealingKeys;
 use crate::unlock::Unlocking;
 use crate::worker::{NoAnswer, Worker};
@@ -37,11 +40,15 @@ pub struct Service<T: CardTransport, S: LogStore> {
     programs: Arc<Mutex<Programs>>,
 }
 
-/// Where the manager's card and log are, for its status.
+/// Where the manager's card and log are.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// The reader's name.
-    pub reader: String,
+    /// Its reader.
+    pub reader: ReaderName,
+    /// All readers.
+    pub readers: Readers,
+    /// What is in them.
+    pub seen: Seen,
     /// The log's file.
     pub log: PathBuf,
 }
@@ -95,7 +102,8 @@ where
     async fn status(&self, request: Request<KeymgrStatusRequest>) -> Result<Response<KeymgrStatus>, Status> {
         Peer::of_same_user(&request)?;
         let mut reply = self.ask(|broker| Ok(broker.status())).await?;
-        reply.reader.clone_from(&self.place.reader);
+        reply.reader = self.place.reader.to_string();
+        self.place.seen.state_of(&self.place.reader).clone_into(&mut reply.reader_state);
         reply.log_path = self.place.log.display().to_string();
         Ok(Response::new(reply))
     }
@@ -103,6 +111,12 @@ where
     async fn card(&self, request: Request<CardRequest>) -> Result<Response<CardInfo>, Status> {
         Peer::of_same_user(&request)?;
         Ok(Response::new(self.ask(Broker::card_info).await?))
+    }
+
+    async fn readers(&self, request: Request<ReadersRequest>) -> Result<Response<ReadersReply>, Status> {
+        Peer::of_same_user(&request)?;
+        let Place { reader, readers, .. } = self.place.clone();
+        Ok(Response::new(self.ask(move |broker| Ok(view::of_manager(&readers, &reader, broker))).await?))
     }
 
     async fn sealing_key(&self, request: Request<SealingKeyRequest>) -> Result<Response<SealingKeyReply>, Status> {

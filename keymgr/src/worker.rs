@@ -83,6 +83,11 @@ where
         }
     }
 
+    /// Has the broker do something and does not wait for it. When too many requests wait it is not done.
+    pub fn tell(&self, tell: impl FnOnce(&mut Broker<T, S>) + Send + 'static) {
+        drop(self.0.try_send(Job::Ask(Box::new(tell))));
+    }
+
     /// Lets the thread finish what is queued, reset the card, and end. It waits while the queue is full.
     pub fn stop(&self) {
         drop(self.0.send(Job::Stop));

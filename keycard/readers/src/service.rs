@@ -1,5 +1,6 @@
 //! The service that owns the readers, and what it says of them.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keycard::TransportError;
@@ -15,6 +16,7 @@ use crate::watch::Watch;
 #[derive(Debug, Clone)]
 pub struct Readers {
     pub(crate) hanging: Hanging,
+    pub(crate) ours: Ours,
     pub(crate) limit: Duration,
 }
 
@@ -61,8 +63,19 @@ pub enum Use {
     Free,
     /// Some program, which lets others use it too.
     Shared,
-    /// A program that lets nobody else.
+    /// Another program, which lets nobody else.
     Held,
+    /// We, and nobody else can.
+    Ours,
+}
+
+impl Choice {
+    /// Returns the reader that fits, if there is exactly one.
+    #[must_use]
+    pub fn among<'a>(&self, states: &'a [ReaderState]) -> Option<&'a ReaderState> {
+        let name = choose(self, states).ok()?;
+        states.iter().find(|state| state.name == name)
+    }
 }
 
 impl Default for Readers {
@@ -75,7 +88,7 @@ impl Readers {
     /// Returns the way to all readers, each call to which has so much time.
     #[must_use]
     pub fn with_limit(limit: Duration) -> Self {
-        Self { hanging: Hanging::default(), limit }
+        Self { hanging: Hanging::default(), ours: Ours::default(), limit }
     }
 
     /// Returns the readers that are there, as they stand.
@@ -100,18 +113,19 @@ impl Readers {
         &self,
         tell: impl FnMut(Result<Vec<ReaderState>, TransportError>) -> bool + Send + 'static,
     ) -> std::io::Result<Watch> {
-        Watch::start(tell)
+        Watch::start(self.ours.clone(), tell)
     }
 
     pub(crate) fn states(&self) -> Result<Vec<ReaderState>, Trouble> {
         let mut line = Line::<()>::start(&self.hanging, "", self.limit)?;
-        line.call(|()| {
+        let ours = self.ours.clone();
+        line.call(move |()| {
             let context = establish()?;
             let mut states = all(&context)?;
             if !states.is_empty() {
                 context.get_status_change(Duration::ZERO, &mut states)?;
             }
-            Ok(states.iter().map(ReaderState::from).collect())
+            Ok(states.iter().map(|state| ours.describe(state)).collect())
         })?
         .map_err(Trouble::listing)
     }
@@ -143,6 +157,7 @@ pub(crate) fn all(context: &Context) -> Result<Vec<pcsc::ReaderState>, pcsc::Err
     }
 }
 
+/// Returns the name of the one that fits among readers.
 fn choose(choice: &Choice, states: &[ReaderState]) -> Result<String, Trouble> {
     let only = |fitting: Vec<&ReaderState>, nothing: Trouble| match fitting.as_slice() {
         [] => Err(nothing),
@@ -165,10 +180,30 @@ fn choose(choice: &Choice, states: &[ReaderState]) -> Result<String, Trouble> {
     }
 }
 
-impl From<&pcsc::ReaderState> for ReaderState {
-    fn from(state: &pcsc::ReaderState) -> Self {
+/// The names of the readers that we hold.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ours(Arc<Mutex<Vec<String>>>);
+
+/// Keeps a reader among ours until it is dropped.
+pub(crate) struct Holding {
+    ours: Ours,
+    name: String,
+}
+
+impl Ours {
+    /// Counts a reader among ours.
+    pub(crate) fn hold(&self, name: &str) -> Holding {
+        self.lock().push(name.to_owned());
+        Holding { ours: self.clone(), name: name.to_owned() }
+    }
+
+    /// Returns what the service says of a reader, in our words.
+    pub(crate) fn describe(&self, state: &pcsc::ReaderState) -> ReaderState {
+        let name = state.name().to_string_lossy().into_owned();
         let event = state.event_state();
-        let used = if event.contains(State::EXCLUSIVE) {
+        let used = if self.lock().contains(&name) {
+            Use::Ours
+        } else if event.contains(State::EXCLUSIVE) {
             Use::Held
         } else if event.contains(State::INUSE) {
             Use::Shared
@@ -182,7 +217,20 @@ impl From<&pcsc::ReaderState> for ReaderState {
         } else {
             Slot::Card { atr: state.atr().to_vec(), used }
         };
-        Self { name: state.name().to_string_lossy().into_owned(), slot, events: state.event_count() }
+        ReaderState { name, slot, events: state.event_count() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Holding {
+    fn drop(&mut self) {
+        let mut names = self.ours.lock();
+        if let Some(at) = names.iter().position(|name| *name == self.name) {
+            names.swap_remove(at);
+        }
     }
 }
 

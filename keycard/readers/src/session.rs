@@ -6,7 +6,7 @@ use pcsc::{Card, Disposition, MAX_BUFFER_SIZE, Protocols, ShareMode};
 use zeroize::Zeroizing;
 
 use crate::line::Line;
-use crate::service::{Readers, establish};
+use crate::service::{Holding, Readers, establish};
 use crate::trouble::Trouble;
 
 /// A card that nobody else can speak to. Its end resets the card, on every way: the connection is dropped with the thread
@@ -14,6 +14,7 @@ use crate::trouble::Trouble;
 pub(crate) struct Session {
     line: Line<Option<Card>>,
     name: String,
+    _ours: Holding,
 }
 
 impl Session {
@@ -28,7 +29,7 @@ impl Session {
             Ok(())
         })?
         .map_err(|error| Trouble::opening(name, error))?;
-        Ok(Self { line, name: name.to_owned() })
+        Ok(Self { line, name: name.to_owned(), _ours: readers.ours.hold(name) })
     }
 
     /// Sends one command and returns the answer.

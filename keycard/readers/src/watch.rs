@@ -8,7 +8,7 @@ use std::time::Duration;
 use keycard::TransportError;
 use pcsc::{Context, PNP_NOTIFICATION, State};
 
-use crate::service::{ReaderState, all, establish};
+use crate::service::{Ours, ReaderState, all, establish};
 use crate::trouble::Trouble;
 
 /// A thread that watches the readers until this is dropped.
@@ -30,11 +30,12 @@ impl std::fmt::Debug for Waiting {
 
 impl Watch {
     pub(crate) fn start(
+        ours: Ours,
         tell: impl FnMut(Result<Vec<ReaderState>, TransportError>) -> bool + Send + 'static,
     ) -> io::Result<Self> {
         let (stop, stopped) = channel();
         let waiting = Arc::default();
-        let watcher = Watcher { tell, told: None, stopped, waiting: Arc::clone(&waiting) };
+        let watcher = Watcher { ours, tell, told: None, stopped, waiting: Arc::clone(&waiting) };
         std::thread::Builder::new().name("readers".to_owned()).spawn(move || watcher.run())?;
         Ok(Self { _stop: stop, waiting })
     }
@@ -50,6 +51,7 @@ impl Drop for Watch {
 }
 
 struct Watcher<F> {
+    ours: Ours,
     tell: F,
     told: Option<Result<Vec<ReaderState>, Trouble>>,
     stopped: Receiver<()>,
@@ -83,7 +85,7 @@ impl<F: FnMut(Result<Vec<ReaderState>, TransportError>) -> bool> Watcher<F> {
             }
             // As long as the readers stay the same.
             loop {
-                let seen = states.iter().take(readers).map(ReaderState::from).collect();
+                let seen = states.iter().take(readers).map(|state| self.ours.describe(state)).collect();
                 if !self.say(Ok(seen)) || self.is_over(Duration::ZERO) {
                     return Ok(());
                 }

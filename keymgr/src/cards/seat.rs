@@ -2,7 +2,7 @@
 //!
 //! The invariant: a name that fits more than one card is refused, and what is in the own reader is put back as it was.
 
-use keycard::{ApplicationInfo, CardError, CardTransport, Selection, TransportError};
+use keycard::{ApplicationInfo, CardError, CardTransport, Selection};
 use proto::{CardId, KeyUid};
 
 use crate::broker::Broker;
@@ -22,6 +22,11 @@ pub trait Readers<T>: Send {
     /// # Errors
     /// What the reader says: no card, in use by another program.
     fn connect(&mut self, name: &str) -> Result<T, BrokerError>;
+
+    /// Returns the whole name, among [`Readers::names`] or the own reader's, of what somebody calls a reader.
+    fn resolve(&mut self, wanted: &str) -> String {
+        wanted.to_owned()
+    }
 }
 
 /// What a verb says of the card that it means. Nothing: the card in the manager's own reader.
@@ -139,10 +144,11 @@ impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
     }
 
     fn seat(&mut self, target: &Target) -> Result<Seat<Guarded<T>>, BrokerError> {
-        match (&target.reader, &target.card) {
+        let reader = target.reader.as_ref().map(|reader| self.cards.readers.resolve(reader));
+        match (reader, &target.card) {
             (None, None) => Ok(Seat::Own),
-            (Some(reader), None) if *reader == self.cards.own => Ok(Seat::Own),
-            (Some(reader), None) => self.seat_of(reader),
+            (Some(reader), None) if reader == self.cards.own => Ok(Seat::Own),
+            (Some(reader), None) => self.seat_of(&reader),
             (reader, Some(wanted)) => self.search(reader.as_deref(), wanted),
         }
     }
@@ -203,9 +209,8 @@ impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
                 self.put_back(transport_of(selection));
                 info
             }
-            Err(BrokerError::Card(CardError::Transport(TransportError::NoCard) | CardError::Unsuitable(_))) => {
-                return Ok(None);
-            }
+            // A reader that is empty, or cannot be used, has no card for us.
+            Err(BrokerError::Card(CardError::Transport(_) | CardError::Unsuitable(_))) => return Ok(None),
             Err(error) => return Err(error),
         };
         Ok(Some(self.candidate(&info, &own)))

@@ -14,9 +14,19 @@ use tonic::transport::Channel;
 use super::*;
 use crate::daemon::{DaemonError, serve};
 use crate::policy::{CHAT_PURPOSE, DATABASE_PURPOSE};
+use crate::reader::view::Seen;
 use crate::service::Place;
 
 /// A served manager; it stops when told.
+fn place(world: &World) -> Place {
+    Place {
+        reader: "soft:test".parse().unwrap(),
+        readers: readers::Readers::default(),
+        seen: Seen::default(),
+        log: world.dir.path().join("export.log"),
+    }
+}
+
 pub(super) struct Running {
     pub(super) client: KeymgrClient<Channel>,
     stop: oneshot::Sender<()>,
@@ -27,7 +37,7 @@ impl Running {
     pub(super) async fn start(world: &World) -> Self {
         let path = world.dir.path().join("run").join("keymgr.sock");
         let served = socket::serve(&path).unwrap();
-        let place = Place { reader: "soft:test".to_owned(), log: world.dir.path().join("export.log") };
+        let place = place(world);
         let (stop, stopped) = oneshot::channel();
         let broker = world.broker();
         let server = tokio::spawn(async move {
@@ -249,7 +259,7 @@ async fn a_manager_whose_card_thread_dies_ends_with_an_error_that_says_so() {
     let world = World::new();
     let path = world.dir.path().join("run").join("keymgr.sock");
     let served = socket::serve(&path).unwrap();
-    let place = Place { reader: "soft:test".to_owned(), log: world.dir.path().join("export.log") };
+    let place = place(&world);
     let server = tokio::spawn(serve(world.broker(), place, served, std::future::pending()));
     let mut client = KeymgrClient::new(socket::connect(&path).await.unwrap());
     world.reader.tamper(0, Tamper::Panic);

@@ -2,7 +2,7 @@
 //! its environment and end it as a crash would.
 //!
 //! ```text
-//! {"cmd": "readers"}                                   -> [{"name", "slot": empty|mute|free|shared|held, "events", "atr"?}]
+//! {"cmd": "readers"}                                   -> [{"name", "slot": empty|mute|free|shared|held|ours, "events", "atr"?}]
 //! {"cmd": "open", "reader"?: NAME, "limit_ms"?: N}     the reader that the next commands are about; the one with a card
 //! {"cmd": "transmit", "apdu": HEX}                     -> {"answer": HEX, "us": N}
 //! {"cmd": "select"}                                    -> {"card", "us"}, with our own client
@@ -110,6 +110,7 @@ fn described(readers: &[ReaderState]) -> Value {
             Slot::Card { atr, used: Use::Free } => ("free", Some(hex::encode(atr))),
             Slot::Card { atr, used: Use::Shared } => ("shared", Some(hex::encode(atr))),
             Slot::Card { atr, used: Use::Held } => ("held", Some(hex::encode(atr))),
+            Slot::Card { atr, used: Use::Ours } => ("ours", Some(hex::encode(atr))),
         };
         json!({"name": name, "slot": slot, "events": events, "atr": atr})
     };

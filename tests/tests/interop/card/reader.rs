@@ -89,7 +89,7 @@ fn cards_come_and_go_and_are_heard_of(world: &World) -> Outcome {
         reader.insert(world, &card, &[])?;
         hears(&mut probe, "free")?;
         names.push(probe.call("select", json!({}))?["card"].clone());
-        hears(&mut probe, "held")?;
+        hears(&mut probe, "ours")?;
         same("the card is there", probe.call("there", json!({}))?, true.into())?;
         reader.remove();
         hears(&mut probe, "empty")?;

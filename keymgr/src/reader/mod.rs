@@ -1,0 +1,64 @@
+//! The ways to a card, each asked for by its name: a PC/SC reader, or a software card.
+//!
+//! There is no fallback from one to another: a name that is not known is an error, and a reader without a card is one
+//! without a card.
+
+mod name;
+mod others;
+mod soft;
+pub mod view;
+
+use std::path::Path;
+
+use keycard::{CardTransport, TransportError};
+use readers::{PcscReader, Readers};
+
+pub use self::name::{NotAReader, ReaderName, SoftName};
+pub use self::others::OtherReaders;
+pub use self::soft::SoftReader;
+use crate::files::StateError;
+
+/// The reader of a manager, with or without a card.
+pub enum AnyReader {
+    /// Over PC/SC. Neither the reader nor its card need be there before the card is spoken to.
+    Pcsc(PcscReader),
+    /// A software card, which is always there.
+    Soft(Box<SoftReader>),
+}
+
+impl AnyReader {
+    /// Returns the reader of this name.
+    ///
+    /// # Errors
+    /// [`StateError`] of a software card: missing, damaged, in use.
+    pub fn open(name: &ReaderName, dir: &Path, readers: &Readers) -> Result<Self, StateError> {
+        match name {
+            ReaderName::Soft(name) => SoftReader::load(name, dir).map(|reader| Self::Soft(Box::new(reader))),
+            ReaderName::Auto => Ok(Self::Pcsc(readers.reader(readers::Choice::OnlyWithCard))),
+            ReaderName::Pcsc(name) => Ok(Self::Pcsc(readers.reader(readers::Choice::Named(name.clone())))),
+        }
+    }
+}
+
+impl CardTransport for AnyReader {
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        match self {
+            Self::Pcsc(reader) => reader.transmit(command),
+            Self::Soft(reader) => reader.transmit(command),
+        }
+    }
+
+    fn reset(&mut self) -> Result<(), TransportError> {
+        match self {
+            Self::Pcsc(reader) => reader.reset(),
+            Self::Soft(reader) => reader.reset(),
+        }
+    }
+
+    fn is_there(&mut self) -> bool {
+        match self {
+            Self::Pcsc(reader) => reader.is_there(),
+            Self::Soft(reader) => reader.is_there(),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What is in the readers, for `cardinal readers` and `cardinal doctor`.
+//!
+//! The invariant: a card that somebody uses is not spoken to, and one that nobody uses is reset afterwards.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use audit::LogStore;
+use keycard::{CardError, CardTransport, Failed, NoService, Selection, TransportError, Unsuitable};
+use proto::rpc::Fault;
+use proto::rpc::api::{CardInfo, ReaderInfo, ReadersReply};
+use readers::{Choice, ReaderState, Readers, Slot, Use};
+
+use super::name::ReaderName;
+use crate::broker::Broker;
+use crate::error::{BrokerError, of_transport};
+use crate::opening::describe;
+
+/// Returns every PC/SC reader and what card is in it. No manager is asked.
+#[must_use]
+pub fn all(readers: &Readers) -> ReadersReply {
+    match readers.list() {
+        Ok(states) => ReadersReply {
+            readers: states.iter().map(|state| look(readers, state)).collect(),
+            ..ReadersReply::default()
+        },
+        Err(error) => unlisted(&error),
+    }
+}
+
+/// Returns the same as JSON, the fields named as in the schema.
+#[must_use]
+pub fn to_json(reply: &ReadersReply) -> serde_json::Value {
+    let card = |card: &CardInfo| {
+        serde_json::json!({
+            "card": card.card,
+            "applet": card.applet,
+            "key_uid": card.key_uid,
+            "initialised": card.initialised,
+            "authority": card.authority,
+            "identity_fingerprint": card.identity_fingerprint,
+        })
+    };
+    let reader = |reader: &ReaderInfo| {
+        serde_json::json!({
+            "name": reader.name,
+            "state": reader.state,
+            "atr": reader.atr,
+            "card": reader.card.as_ref().map(card),
+            "fault": reader.fault,
+            "trouble": reader.trouble,
+            "served": reader.served,
+            "pin_tries": reader.pin_tries,
+        })
+    };
+    serde_json::json!({
+        "readers": reply.readers.iter().map(reader).collect::<Vec<_>>(),
+        "fault": reply.fault,
+        "trouble": reply.trouble,
+    })
+}
+
+/// Returns every reader as a manager sees it, whose own is `served`.
+pub(crate) fn of_manager<T: CardTransport, S: LogStore>(
+    readers: &Readers,
+    served: &ReaderName,
+    broker: &mut Broker<T, S>,
+) -> ReadersReply {
+    let (mut reply, states) = match readers.list() {
+        Ok(states) => (ReadersReply::default(), states),
+        Err(error) => (unlisted(&error), Vec::new()),
+    };
+    let choice = served.choice();
+    let ours = choice.as_ref().and_then(|choice| choice.among(&states)).map(|state| state.name.clone());
+    for state in &states {
+        let held = matches!(state.slot, Slot::Card { used: Use::Ours, .. });
+        let mut info = if held { own(plain(state), broker) } else { look(readers, state) };
+        info.served = held || ours.as_ref() == Some(&state.name);
+        reply.readers.push(info);
+    }
+    if choice.is_none() {
+        let state = if broker.status().unlocked { OURS } else { CARD };
+        let info =
+            ReaderInfo { name: served.to_string(), state: state.to_owned(), served: true, ..ReaderInfo::default() };
+        reply.readers.push(own(info, broker));
+    }
+    reply
+}
+
+/// What was last heard of the readers. Copies hear the same.
+#[derive(Debug, Clone, Default)]
+pub struct Seen(Arc<Mutex<Option<Option<Vec<ReaderState>>>>>);
+
+impl Seen {
+    /// Hears what is there, or that there is no list of readers.
+    pub(crate) fn hear(&self, states: Option<Vec<ReaderState>>) {
+        *self.lock() = Some(states);
+    }
+
+    /// Returns the state of a manager's reader in a word, as `KeymgrStatus.reader_state`.
+    pub(crate) fn state_of(&self, served: &ReaderName) -> &'static str {
+        let Some(choice) = served.choice() else { return CARD };
+        match &*self.lock() {
+            None => "",
+            Some(None) => "no-service",
+            Some(Some(states)) => match choice.among(states) {
+                Some(state) => word(state),
+                None if choice == Choice::OnlyWithCard && !states.is_empty() => "no-card",
+                None => "no-reader",
+            },
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Option<Vec<ReaderState>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unlisted(error: &TransportError) -> ReadersReply {
+    ReadersReply {
+        readers: Vec::new(),
+        fault: of_transport(error).name().to_owned(),
+        trouble: match error {
+            // There is nothing to be listed, and that is all that is wrong.
+            TransportError::Service(why @ (NoService::Library | NoService::Stopped)) => why.to_string(),
+            other => other.to_string(),
+        },
+    }
+}
+
+fn plain(state: &ReaderState) -> ReaderInfo {
+    let atr = if let Slot::Card { atr, .. } = &state.slot { hex::encode(atr) } else { String::new() };
+    ReaderInfo { name: full_name(state), state: word(state).to_owned(), atr, ..ReaderInfo::default() }
+}
+
+/// Returns a PC/SC reader's name as `--reader` takes it.
+pub(crate) fn full_name(state: &ReaderState) -> String {
+    ReaderName::Pcsc(state.name.clone()).to_string()
+}
+
+const fn word(state: &ReaderState) -> &'static str {
+    match &state.slot {
+        Slot::Empty => "empty",
+        Slot::Mute => "mute",
+        Slot::Card { used: Use::Free, .. } => CARD,
+        Slot::Card { used: Use::Shared, .. } => "shared",
+        Slot::Card { used: Use::Held, .. } => "held",
+        Slot::Card { used: Use::Ours, .. } => OURS,
+    }
+}
+
+/// Says what the manager knows of its card.
+fn own<T: CardTransport, S: LogStore>(mut info: ReaderInfo, broker: &mut Broker<T, S>) -> ReaderInfo {
+    match broker.glance() {
+        Ok((card, tries)) => {
+            info.card = Some(card);
+            info.pin_tries = tries;
+        }
+        Err(error) => trouble(&mut info, error.fault(), error.to_string()),
+    }
+    info
+}
+
+/// Asks a card that nobody uses what it is.
+fn look(readers: &Readers, state: &ReaderState) -> ReaderInfo {
+    let mut info = plain(state);
+    match &state.slot {
+        Slot::Card { used: Use::Free, .. } => {}
+        Slot::Card { used: Use::Held, .. } => {
+            trouble(&mut info, Fault::ReaderHeld, "another program holds the reader".to_owned());
+            return info;
+        }
+        _ => return info,
+    }
+    // The end of the reader resets the card.
+    match keycard::select(readers.reader(Choice::Named(state.name.clone()))) {
+        Ok(selection) => {
+            let found = match &selection {
+                Selection::Blank(card) => card.info(),
+                Selection::Initialised(card) => card.info(),
+            };
+            info.card = Some(describe(found, None));
+            info.pin_tries = found.pin_tries.map(u32::from);
+        }
+        Err(Failed { mut transport, error, .. }) => {
+            let error = match error {
+                CardError::Unsuitable(Unsuitable::NoApplet) if !takes_applets(&mut transport) => {
+                    trouble(&mut info, Fault::ForeignCard, "the card is no Keycard and no card for applets".to_owned());
+                    return info;
+                }
+                CardError::Status { .. } | CardError::Answer { .. } => {
+                    trouble(&mut info, Fault::ForeignCard, format!("the card is no Keycard: {error}"));
+                    return info;
+                }
+                other => BrokerError::from(other),
+            };
+            if matches!(error, BrokerError::Card(CardError::Transport(TransportError::Hung { .. }))) {
+                info.state = "hung".to_owned();
+            }
+            trouble(&mut info, error.fault(), error.to_string());
+        }
+    }
+    info
+}
+
+/// Whether there is an issuer security domain, to which applets are given (GlobalPlatform 2.1.1, 9.9).
+fn takes_applets(transport: &mut impl CardTransport) -> bool {
+    const SELECT: [u8; 5] = [0x00, 0xA4, 0x04, 0x00, 0x00];
+    let answer = transport.transmit(&SELECT).unwrap_or_default();
+    answer.starts_with(&[0x6F]) && answer.ends_with(&[0x90, 0x00]) || answer.starts_with(&[0x61])
+}
+
+fn trouble(info: &mut ReaderInfo, fault: Fault, words: String) {
+    info.fault = fault.name().to_owned();
+    info.trouble = words;
+}
+
+const CARD: &str = "card";
+const OURS: &str = "ours";
