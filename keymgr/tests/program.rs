@@ -8,7 +8,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use proto::rpc::api::keymgr_client::KeymgrClient;
-use proto::rpc::api::{KeymgrStatusRequest, ProvisionRequest, Sealed, SealingKeyRequest, provision_request};
+use proto::rpc::api::{
+    CardRequest, KeymgrStatusRequest, ProvisionRequest, ReadersRequest, Sealed, SealingKeyRequest, provision_request,
+};
 use proto::rpc::{Fault, seal, socket};
 
 fn program() -> Command {
@@ -125,7 +127,7 @@ fn what_is_missing_or_damaged_is_named_and_left_as_it_is() {
     let path = |name: &str| dir.path().join(name);
     ends_with(run(&path("none"), "soft:alice", &[]), Fault::StateMissing, "soft-create");
     ends_with(run(dir.path(), "soft:bob", &[]), Fault::StateMissing, "soft-create");
-    ends_with(run(dir.path(), "alice", &[]), Fault::NoCard, "soft:NAME");
+    ends_with(run(dir.path(), "alice", &[]), Fault::NoReader, "soft:NAME");
     ends_with(run(dir.path(), "soft:../alice", &[]), Fault::BadInput, "the name of a software card");
     assert_eq!(soft_create(dir.path(), "alice").status.code(), Some(i32::from(Fault::BadInput.exit_code())));
     for (name, fault, says) in [
@@ -165,7 +167,7 @@ fn a_log_that_was_cut_off_says_where_to_cut_it() {
 fn a_pin_comes_from_a_descriptor_and_a_blank_card_says_what_is_missing() {
     let dir = profile();
     let pin = dir.path().join("pin");
-    for (text, fault, says) in [("493817\n", Fault::StateMissing, "blank"), ("4938\n", Fault::BadInput, "6 digits")] {
+    for (text, fault, says) in [("493817\n", Fault::CardBlank, "blank"), ("4938\n", Fault::BadInput, "6 digits")] {
         std::fs::write(&pin, text).expect("a PIN");
         let mut command = run(dir.path(), "soft:alice", &["--pin-fd", "0"]);
         command.stdin(std::fs::File::open(&pin).expect("a PIN"));
@@ -229,6 +231,41 @@ async fn an_enrolled_card_unlocks_with_the_pin_from_a_descriptor_after_a_crash()
         assert!(!path.exists(), "{file} was not made anew");
         std::fs::rename(&aside, &path).expect("moved back");
     }
+}
+
+/// Without pcscd or its library, and with every other reader's name: the program starts, and its status says what is there.
+#[tokio::test]
+async fn a_manager_without_a_reader_runs_and_says_so() {
+    for reader in ["auto", "pcsc:No such reader"] {
+        let dir = profile();
+        let mut command = run(dir.path(), reader, &[]);
+        command.env("PCSCLITE_CSOCK_NAME", dir.path().join("nobody listens here"));
+        let mut child = await_ready(command.spawn().expect("the program"));
+        let mut manager = client(dir.path()).await;
+        let status = manager.status(KeymgrStatusRequest {}).await.expect("a status").into_inner();
+        assert_eq!(status.reader, reader);
+        assert!(["", "no-service"].contains(&status.reader_state.as_str()), "{}", status.reader_state);
+        let listed = manager.readers(ReadersRequest {}).await.expect("no readers").into_inner();
+        let missing = [Fault::NoPcscd.name(), Fault::PcscdStopped.name()];
+        assert!(listed.readers.is_empty() && missing.contains(&listed.fault.as_str()), "{}", listed.trouble);
+        let refused = manager.card(CardRequest {}).await.err().and_then(|status| Fault::of(&status));
+        assert!(matches!(refused, Some(Fault::NoPcscd | Fault::PcscdStopped)), "{refused:?}");
+        drop(child.stdin.take());
+        assert!(child.wait().expect("its end").success());
+    }
+}
+
+#[tokio::test]
+async fn a_software_card_is_listed_as_the_managers_own() {
+    let dir = profile();
+    let mut child = ready(dir.path());
+    let mut manager = client(dir.path()).await;
+    let listed = manager.readers(ReadersRequest {}).await.expect("readers").into_inner();
+    let own = listed.readers.iter().find(|reader| reader.served).expect("its own");
+    assert_eq!((own.name.as_str(), own.state.as_str(), own.fault.as_str()), ("soft:alice", "card", ""));
+    assert!(own.card.as_ref().is_some_and(|card| card.applet == "4.0" && !card.initialised));
+    drop(child.stdin.take());
+    assert!(child.wait().expect("its end").success());
 }
 
 /// After so long a program hangs. It is no part of what is tested.

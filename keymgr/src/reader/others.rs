@@ -47,7 +47,7 @@ impl seat::Readers<AnyReader> for OtherReaders {
         let states = self.readers.list().unwrap_or_default();
         let own = self.own.choice().and_then(|choice| choice.among(&states).map(|state| state.name.clone()));
         let with_card = states.iter().filter(|state| matches!(state.slot, Slot::Card { .. }));
-        let pcsc = with_card.filter(|state| own.as_ref() != Some(&state.name)).map(|state| view::full_name(state));
+        let pcsc = with_card.filter(|state| own.as_ref() != Some(&state.name)).map(view::full_name);
         let soft = self.soft()?.into_iter().filter(|name| *name != self.own).map(|name| name.to_string());
         Ok(soft.chain(pcsc).collect())
     }
