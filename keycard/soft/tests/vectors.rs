@@ -6,6 +6,7 @@ mod common;
 use common::{Client, DURESS, INIT, KEYCARD, LOAD_ABANDON, PIN};
 use k256::SecretKey;
 use k256::ecdsa::{RecoveryId, Signature, VerifyingKey};
+use k256::elliptic_curve::sec1::ToSec1Point;
 use proto::TestDice;
 use sha2::{Digest, Sha256};
 use softcard::{Model, SoftCard};
@@ -247,4 +248,78 @@ fn openings_are_signed_with_high_and_low_s() {
         if signature == signature.normalize_s() { low += 1 } else { high += 1 }
     }
     assert!(high > 0 && low > 0, "{high} high, {low} low");
+}
+
+/// A master key as the applet's own test-suite loads it.
+const SUITE_KEY: &str = "80d0020046a14481203f15e5d852dc2e9ba5e9fe189a8dd2e1547badef5b563bbe6579fc6807d80ed982201b67969d1ec69bdfeeae43213da8460ba34b92d0788c8f7bfcfa44906e8a589c";
+
+/// The applet's test-suite, `KeycardTest.java`: BIP-85 at m/83696968'/0'/0', and ECDH with private key 2.
+#[test]
+fn the_suite_s_key_has_its_entropy_and_shared_secrets() {
+    let mut client = Client::loaded(1);
+    let uid = client.ok(SUITE_KEY);
+    assert_eq!(hex::encode(uid), "489a90ae98c3796bc37637610af250e9e025bb7522eb5a00b705acf5345c9429");
+    let entropy = client.ok("80c440000c84fd1d488000000080000000");
+    assert_eq!(
+        hex::encode(&entropy),
+        "efecfbccffea313214232d29e71563d941229afb4338c21f9517c41aaa0d16f00b83d2a09ef747e7a64e8e2bd5a14869e693da66ce94ac2da570ab7ee48618f7"
+    );
+    assert_eq!(client.ok("80c410000c84fd1d488000000080000000"), entropy[..16]);
+
+    let two = SecretKey::from_slice(&[&[0; 31][..], &[2]].concat()).unwrap();
+    let peer = hex::encode(two.public_key().to_sec1_point(false).as_bytes());
+    for (path, shared) in [
+        (
+            "8000002c800004d5800000000000000000000000",
+            "61a56a403a5be9a83ae4ba33d580611db5a57586f999a134daba516929905ec6",
+        ),
+        (
+            "8000002b8000003c8000062d8000000000000000",
+            "513fbb10f54297573f05085f9f80b7d8418c4f6805960051667916b45c68e6d4",
+        ),
+    ] {
+        assert_eq!(hex::encode(client.ok(&format!("80c5010055{peer}{path}"))), shared);
+    }
+}
+
+/// The applet's test-suite again: the LEE keys of a mnemonic, at m/43'/60'.
+#[test]
+fn a_lee_seed_has_its_keys_and_another_ordinary_tree() {
+    let words = "fan empower output between game genius forest bulk party small arm shuffle";
+    let mut seed = [0; 64];
+    pbkdf2::pbkdf2_hmac::<sha2::Sha512>(words.as_bytes(), b"mnemonic", 2048, &mut seed);
+    let mut client = Client::loaded(1);
+    client.ok(&format!("80d0040040{}", hex::encode(seed)));
+    assert_eq!(
+        export(&mut client, PUBLIC, "m/43'/60'"),
+        public(
+            "045bdbe46824409ae66c960f4a204ac66adc1646dcfa56a5b455629f99b95a643012390c799fb8a1f5e9140dfe9f6088ab1ded90f496c9d8832df501e3c8e9c45f"
+        )
+    );
+    assert_eq!(
+        hex::encode(client.ok("80c30000088000002b8000003c")),
+        "a1648320a44386392e2112c8c46a7f8378b4c3163011a76664a2b1d23e25a6f35ef907398440d06cc239011a56c8aecec0579b884227d637496a6e3e8f27d70e170f2ec3fa0d97dc323114bb420ef3061010446a9b4cf321ebc895ac8b7f261e3fbcaef79a67"
+    );
+    assert_eq!(client.select(&KEYCARD).data[9], 0x33, "SELECT says so");
+    client.open();
+    client.verify(PIN);
+    client.ok(LOAD_ABANDON);
+    assert_eq!(client.send("80c30000").sw, 0x6985);
+}
+
+/// GENERATE MNEMONIC of known entropy: BIP-39's own first vectors.
+#[test]
+fn the_words_of_known_entropy_are_the_ones_of_bip_39() {
+    let start = [[3; 32], [7; 32], [9; 32]].concat();
+    let dice = [&start[..], &[0], &[0x00; 16], &[0x7f; 16], &[0xff; 16]].concat();
+    let mut client = Client::new(SoftCard::in_memory(Model::V4_0, Box::new(TestDice::playing(&dice))));
+    client.select(&KEYCARD);
+    client.open();
+    client.ok(INIT);
+    let words = |indexes: [u16; 12]| indexes.iter().flat_map(|index| index.to_be_bytes()).collect::<Vec<u8>>();
+    assert_eq!(client.ok("80d20400"), words([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3]), "abandon ... about");
+    let legal = [1019, 2015, 1790, 2039, 1983, 1533, 2031, 1919, 1019, 2015, 1790, 2040];
+    assert_eq!(client.ok("80d20400"), words(legal), "legal winner ... yellow");
+    let zoo = [2047, 2047, 2047, 2047, 2047, 2047, 2047, 2047, 2047, 2047, 2047, 2037];
+    assert_eq!(client.ok("80d20400"), words(zoo), "zoo ... wrong");
 }

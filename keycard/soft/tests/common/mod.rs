@@ -1,6 +1,8 @@
 //! A tiny client of applet 4.0 for the tests: the client model of the recordings, written from the protocol alone.
 #![allow(dead_code, reason = "each test binary uses its own part of the client")]
 
+pub(crate) mod v1;
+
 use aes::Aes128;
 use ccm::aead::Aead;
 use ccm::consts::{U8, U13};
