@@ -43,6 +43,7 @@ const GROUPS: &[&[Scenario]] = &[
     card::flow::SCENARIOS,
     card::pypi::SCENARIOS,
     card::scwallet::SCENARIOS,
+    card::install::SCENARIOS,
     card::together::SCENARIOS,
     live::SCENARIOS,
 ];

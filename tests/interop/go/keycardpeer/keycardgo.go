@@ -4,9 +4,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 
 	keycard "github.com/status-im/keycard-go"
 	"github.com/status-im/keycard-go/apdu"
+	"github.com/status-im/keycard-go/globalplatform"
 	"github.com/status-im/keycard-go/io"
 	"github.com/status-im/keycard-go/types"
 )
@@ -140,6 +142,8 @@ func (k *keycardGo) command(r request) (any, error) {
 			return nil, err
 		}
 		return nil, set.StoreData(r.Slot, data)
+	case "install":
+		return install(k.plain, r)
 	case "cash":
 		return cash(k.plain, r.Hash)
 	case "reset":
@@ -169,6 +173,40 @@ func describe(info *types.ApplicationInfo) object {
 	return said
 }
 
+// install puts the applets of a CAP file on the card: what was there is deleted.
+func install(plain types.Channel, r request) (any, error) {
+	file, err := os.Open(r.File)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	ndef, err := unhex(r.Data)
+	if err != nil {
+		return nil, err
+	}
+	domain := globalplatform.NewCommandSet(plain)
+	blocks := 0
+	steps := []func() error{
+		domain.Select,
+		domain.OpenSecureChannel,
+		domain.DeleteKeycardInstancesAndPackage,
+		func() error { return domain.LoadKeycardPackage(file, func(_, total int) { blocks = total }) },
+		func() error { return domain.InstallNDEFApplet(ndef) },
+		domain.InstallKeycardApplet,
+		domain.InstallCashApplet,
+	}
+	for number, step := range steps {
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("step %d: %w", number+1, err)
+		}
+	}
+	status, err := domain.GetStatus()
+	if err != nil {
+		return nil, err
+	}
+	return object{"blocks": blocks, "life_cycle": status.LifeCycle()}, nil
+}
+
 // cash selects the Cash applet and has it sign.
 func cash(plain types.Channel, digits string) (any, error) {
 	hash, err := unhex(digits)
@@ -184,13 +222,13 @@ func cash(plain types.Channel, digits string) (any, error) {
 		return nil, err
 	}
 	info := set.CashApplicationInfo
-	return object{
-		"public": hex.EncodeToString(info.PublicKey), "version": hex.EncodeToString(info.Version),
-		"data": hex.EncodeToString(info.PublicData), "signature": signed,
-	}, nil
+	signed["key"] = hex.EncodeToString(info.PublicKey)
+	signed["data"] = hex.EncodeToString(info.PublicData)
+	signed["version"] = fmt.Sprintf("%d.%d", info.Version[0], info.Version[1])
+	return signed, nil
 }
 
-func signature(s *types.Signature, err error) (any, error) {
+func signature(s *types.Signature, err error) (object, error) {
 	if err != nil {
 		return nil, err
 	}

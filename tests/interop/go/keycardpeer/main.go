@@ -38,6 +38,7 @@ type request struct {
 	Slot    uint8  `json:"slot"`
 	Data    string `json:"data"`
 	Times   int    `json:"times"`
+	File    string `json:"file"`
 }
 
 // client does one command.

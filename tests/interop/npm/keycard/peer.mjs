@@ -5,13 +5,16 @@
 //   identify {challenge}                  -> {ca}
 //   load_key {private, public?, chain?}   -> key UID
 //   pairing_text                          -> the pairing as the library writes it down
-//   set_ndef {data}, unpair_others, set_pinless {path}, sign_pinless {hash}, cash {hash}
+//   set_ndef {data}, unpair_others, cash {hash}
+//   install {file, data, put_keys}        the applets of a CAP file, with this NDEF record; whether the card gets the keys
+//                                         of Keycard's developers -> {blocks}
 //
 // An error begins with the status word, where the library tells one. It ends when standard input closes.
 import fs from 'node:fs'
 import readline from 'node:readline'
 import sdk from 'keycard-sdk'
 import { APDUResponse } from './node_modules/keycard-sdk/dist/apdu-response.js'
+import { GlobalPlatformCommandset } from './node_modules/keycard-sdk/dist/global-platform-commandset.js'
 import { Service } from './pcsc.mjs'
 
 const manifest = new URL('node_modules/keycard-sdk/package.json', import.meta.url)
@@ -71,8 +74,22 @@ const key = (tlv) => {
 const cash = async (hash) => {
   const applet = new sdk.CashCommandset(channel)
   const info = new sdk.CashApplicationInfo(checked(await applet.select()))
-  const signed = signature(hash, checked(await applet.sign(hash)))
-  return { public: hex(info.pubKey), version: info.getAppVersionString(), data: hex(info.pubData), signature: signed }
+  const about = { key: hex(info.pubKey), version: info.getAppVersionString(), data: hex(info.pubData) }
+  return { ...about, ...signature(hash, checked(await applet.sign(hash))) }
+}
+
+const install = async (file, ndef, putKeys) => {
+  const domain = new GlobalPlatformCommandset(channel)
+  let blocks = 0
+  checked(await domain.select())
+  await domain.openSecureChannel(putKeys)
+  await domain.deleteKeycardInstancesAndPackage()
+  await domain.loadKeycardPackage(fs.readFileSync(file), (_, total) => (blocks = total))
+  checked(await domain.installNDEFApplet(ndef))
+  checked(await domain.installKeycardApplet())
+  checked(await domain.installCashApplet())
+  checked(await domain.installIdentApplet())
+  return { blocks }
 }
 
 const commands = {
@@ -142,6 +159,7 @@ const commands = {
   get_data: async ({ slot }) => hex(checked(await card.getData(slot))),
   store_data: async ({ slot, data }) => void checked(await card.storeData(unhex(data), slot)),
   set_ndef: async ({ data }) => void checked(await card.setNDEF(unhex(data))),
+  install: ({ file, data, put_keys }) => install(file, unhex(data), put_keys),
   cash: ({ hash }) => cash(unhex(hash)),
   reset: async () => void checked(await card.factoryReset()),
   apdus: () => channel.times,

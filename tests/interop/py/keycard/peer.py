@@ -5,6 +5,7 @@ The commands that all Keycard peers have are listed in tests/interop/README.md. 
     trust {ca}                                  the authority whose cards it opens, instead of the production one
     identify {challenge}                        -> {ca}             3.1 and 3.2
     challenge {length}                          -> bytes
+    export, sign {.., stay}                     whether the key becomes the current one
     load_lee {seed}                             -> key UID          4.0
     lee {path}                                  -> what the library says
     raw {ins, p1, p2, data}                     -> bytes            through the channel, past the library's own parsing
@@ -167,14 +168,19 @@ def do(card, request):
             if request.get("path") is None:
                 key = card.export_current_key(public_only=not request["private"])
             else:
+                path = KeyPath(request["path"])
                 key = card.export_key(
-                    constants.DerivationOption.DERIVE, public_only=not request["private"], keypath=request["path"]
+                    constants.DerivationOption.DERIVE,
+                    public_only=not request["private"],
+                    keypath=path.data,
+                    make_current=request.get("stay", False),
+                    source=path.source,
                 )
             return {"public": hexed(key.public_key), "private": hexed(key.private_key), "chain": hexed(key.chain_code)}
         case "sign":
             if request.get("path") is None:
                 return signature(card.sign(given("hash")))
-            return signature(card.sign_with_path(given("hash"), request["path"]))
+            return signature(card.sign_with_path(given("hash"), request["path"], request.get("stay", False)))
         case "schnorr":
             tweak = given("tweak") if "tweak" in request else None
             return signature(

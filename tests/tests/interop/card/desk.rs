@@ -60,7 +60,16 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn with_blank_card(world: &World, applet: Applet) -> Outcome<Self> {
-        let (folder, card, identity) = blank_card(world, applet)?;
+        Self::with_card(world, applet, &[])
+    }
+
+    /// A card without applets: those of this release are what its files are taken for.
+    pub(crate) fn with_bare_card(world: &World, applet: Applet) -> Outcome<Self> {
+        Self::with_card(world, applet, &["--bare"])
+    }
+
+    fn with_card(world: &World, applet: Applet, options: &[&str]) -> Outcome<Self> {
+        let (folder, card, identity) = new_card(world, applet, options)?;
         let mut reader = VirtualReader::start(world)?;
         reader.insert(world, &card, &[])?;
         Ok(Self { reader, folder, identity })
@@ -68,7 +77,7 @@ impl Desk {
 
     /// As [`Desk::with_blank_card`], but the reader connects to the card.
     pub(crate) fn with_card_that_listens(world: &World, applet: Applet) -> Outcome<Self> {
-        let (folder, card, identity) = blank_card(world, applet)?;
+        let (folder, card, identity) = new_card(world, applet, &[])?;
         let mut reader = VirtualReader::without_service(world)?;
         reader.lay_out(world, &card, &[])?;
         reader.start_service_that_connects(world)?;
@@ -103,10 +112,11 @@ impl Desk {
 }
 
 /// Makes a card: the folder it is in, its file, and the key that it proves to be its own.
-fn blank_card(world: &World, applet: Applet) -> Outcome<(TempDir, PathBuf, Option<String>)> {
+fn new_card(world: &World, applet: Applet, options: &[&str]) -> Outcome<(TempDir, PathBuf, Option<String>)> {
     let folder = tempfile::tempdir()?;
     let card = folder.path().join("card.json");
-    let mut maker = world.start(Tool::Softcard, &["create", "--card", text(&card)?, "--applet", applet.name()])?;
+    let create = ["create", "--card", text(&card)?, "--applet", applet.name()];
+    let mut maker = world.start(Tool::Softcard, &[&create, options].concat())?;
     let made = maker.wait_for("the card that it made", SOON, |line| line.get("card").is_some())?;
     maker.close(SOON)?;
     let identity = made["identity"].as_str().map(str::to_owned);
@@ -168,7 +178,7 @@ impl Client {
         }
     }
 
-    /// Says what the card cost this client, and fails if each APDU took as long as stock socket settings make it.
+    /// Says what the card cost this client, and fails if APDUs took as long as stock socket settings make them.
     pub(crate) fn tell_times(&mut self, applet: Applet) -> Outcome {
         let times = self.tell("apdus")?;
         self.judge_times(applet, &times)
@@ -181,7 +191,9 @@ impl Client {
         let (count, last) = (times.len(), times.last().ok_or("no APDU was sent")?);
         let median = times[count / 2];
         println!("{}, applet {applet}: {count} APDUs, {median:.2} ms at the median, {last:.2} ms at most", self.tool);
-        if median < SLOW { Ok(()) } else { Err(format!("an APDU takes {median:.2} ms").into()) }
+        // A machine that is busy makes some of them slow, a socket with stock settings all.
+        let quick = times[count / 4];
+        if quick < SLOW { Ok(()) } else { Err(format!("three in four APDUs take more than {quick:.2} ms").into()) }
     }
 }
 

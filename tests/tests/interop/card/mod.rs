@@ -4,8 +4,10 @@
 //! Our card is the one that is judged there: where a client asks for something that no applet does, the head of
 //! `tests/interop/README.md` says so. Our own way to a card is in [`reader`].
 
+mod cap;
 mod desk;
 pub(crate) mod flow;
+pub(crate) mod install;
 pub(crate) mod pypi;
 pub(crate) mod reader;
 pub(crate) mod scwallet;

@@ -170,6 +170,16 @@ fn derives_step_by_step(client: &mut Client) -> Outcome {
     signs(client, "sign", None, WALLET_PUBLIC)?;
     signs(client, "sign", Some("../0"), WALLET_PUBLIC)?;
     signs(client, "sign", Some("m"), MASTER_PUBLIC)?;
+    same("the path is where it was", client.tell("path")?, WALLET_BYTES.into())?;
+
+    // The key that is exported, or signs, becomes the current one.
+    let root = client.ask("export", json!({"path": WALLET_ROOT, "private": false, "stay": true}))?;
+    same("the wallet root", root["public"].as_str(), Some(WALLET_ROOT_PUBLIC))?;
+    same("the path", client.tell("path")?.as_str(), WALLET_BYTES.get(..32))?;
+    let child = client.ask("export", json!({"path": "./0", "private": false}))?;
+    same("its child", child["public"].as_str(), Some(WALLET_PUBLIC))?;
+    client.ask("sign", json!({"hash": "11".repeat(32), "path": "./0", "stay": true}))?;
+    same("the path", client.tell("path")?, WALLET_BYTES.into())?;
     client.ask("set_pinless", json!({"path": ""}))?;
     client.refused("sign_pinless", json!({"hash": "11".repeat(32)}), "6a88")
 }

@@ -15,7 +15,7 @@ use crate::geth::same;
 /// Has a client sign with the key at a path, or the current one, and checks that the signature is of this key: it
 /// verifies, its s is low, and the key comes out of it.
 pub(crate) fn signs(client: &mut Client, command: &str, path: Option<&str>, public: &str) -> Outcome {
-    let (hash, signed) = sign(client, command, path)?;
+    let (hash, signed) = signed(client, command, path)?;
     same("the key that the card signed with", signed["public"].as_str(), Some(public))?;
     is_of(&hash, &signed, public)
 }
@@ -35,7 +35,7 @@ pub(crate) fn is_of(hash: &[u8; 32], signed: &Value, public: &str) -> Outcome {
 }
 
 /// Returns a hash and what the client got for it. Some clients fail where r or s is short, and the next hash is signed.
-fn sign(client: &mut Client, command: &str, path: Option<&str>) -> Outcome<([u8; 32], Value)> {
+pub(crate) fn signed(client: &mut Client, command: &str, path: Option<&str>) -> Outcome<([u8; 32], Value)> {
     let stumbles = matches!(client.tool, Tool::KeycardGo | Tool::KeycardSdk);
     for number in 1..8 {
         let hash = [number; 32];
@@ -85,4 +85,4 @@ fn even(point: ProjectivePoint) -> ProjectivePoint {
 }
 
 /// What clients say of a signature whose r or s has less than 32 bytes.
-const SHORT: [&str; 2] = ["invalid signature length", "length=64"];
+const SHORT: [&str; 2] = ["invalid signature", "expects Uint8Array with length 65"];

@@ -6,7 +6,7 @@ use scenarios::peer::{Outcome, Scenario, Tool, World};
 use serde_json::{Value, json};
 
 use super::desk::{Applet, Client, Desk, unhex};
-use super::signature::{is_of, signs};
+use super::signature::{is_of, signed, signs};
 use super::vectors::{CHAT, OTHER_CHAIN, OTHER_KEY_UID, OTHER_PRIVATE, TEST_CA};
 use crate::geth::same;
 
@@ -128,15 +128,13 @@ fn others_lose_their_pairings(javascript: &mut Client, go: &mut Client, pairing:
 
 /// A card in a card that signs for everybody.
 fn both_find_the_cash_applet(javascript: &mut Client, go: &mut Client) -> Outcome {
-    let hash = [0x33; 32];
-    let arguments = json!({"hash": hex::encode(hash)});
     let mut keys = Vec::new();
     for client in [javascript, go] {
-        let cash = client.ask("cash", arguments.clone())?;
-        let public = cash["public"].as_str().ok_or("no key")?.to_owned();
-        same("who signed", cash["signature"]["public"].as_str(), Some(&*public))?;
-        is_of(&hash, &cash["signature"], &public)?;
-        keys.push(public);
+        let (hash, cash) = signed(client, "cash", None)?;
+        let key = cash["key"].as_str().ok_or("no key")?.to_owned();
+        same("who signed", cash["public"].as_str(), Some(&*key))?;
+        is_of(&hash, &cash, &key)?;
+        keys.push(key);
     }
     same("it is the same key", keys.first(), keys.last())
 }
