@@ -16,7 +16,7 @@ mod domain;
 mod error;
 mod identity;
 mod plan;
-mod scp02;
+pub(crate) mod scp02;
 mod zip;
 
 pub use aid::Aid;

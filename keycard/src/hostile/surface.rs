@@ -9,6 +9,8 @@ use proto::{ChatKey, Digest, ExportPath, KeyPath, KeyUid, Pin, Secret, TestDice}
 use sha2::{Digest as _, Sha256};
 
 use crate::fake::{FakeCard, Harm, identity_certificate, public, recorded, select_data, selected, trust, unlocked};
+use crate::globalplatform::SecurityDomain;
+use crate::globalplatform::scp02::Handshake;
 use crate::known_keys::KnownKeys;
 use crate::{Access, Card, CardError, CardTransport, Lasting, PairingSecret, TransportError, Unlocked, select};
 
@@ -82,6 +84,14 @@ pub(super) const SURFACES: &[Surface] = &[
         |answer| {
             let mut card = selected(Answers([older(b"\x03\x02", true), answer].into()));
             card.identify(&trust(), [7; 32]).is_ok()
+        },
+    ),
+    outside(
+        "INITIALIZE-UPDATE",
+        || vec![initialize_update()],
+        |answer| {
+            let answers = [vec![0x6A, 0x82], ok(&[]), answer, ok(&[])];
+            SecurityDomain::open(Answers(answers.into()), &mut TestDice::seeded(1)).is_ok()
         },
     ),
     outside("PAIR-1", || vec![pairing_challenge()], |answer| pairs(answer, ok(&[3; 33]))),
@@ -327,6 +337,13 @@ fn key(secret: u8) -> [u8; 65] {
 
 fn path(text: &str) -> KeyPath {
     text.parse().unwrap()
+}
+
+/// The answer of a card with GlobalPlatform's default key.
+fn initialize_update() -> Vec<u8> {
+    let mut challenge = [0; 8];
+    rand_core::Rng::fill_bytes(&mut TestDice::seeded(1), &mut challenge);
+    ok(&bytes(&Handshake::answer_of(std::array::from_fn(|at| 0x40 + at as u8), challenge)))
 }
 
 fn bytes(text: &str) -> Vec<u8> {
