@@ -30,7 +30,10 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let matches = Cli::command().after_help(exit::TABLE).mut_subcommands(|verb| verb.after_help(exit::TABLE));
+    let matches = Cli::command()
+        .after_help(exit::TABLE)
+        .mut_subcommands(|verb| verb.after_help(exit::TABLE))
+        .mut_subcommand("serve", |serve| serve.after_help(format!("{}\n{}", serve::FAULTS, exit::TABLE)));
     let cli = Cli::from_arg_matches(&matches.get_matches()).unwrap_or_else(|error| error.exit());
     let result = memory::keep_private().map_err(Failure::from).and_then(|()| match cli.verb {
         Verb::Create(args) => create::run(&args),

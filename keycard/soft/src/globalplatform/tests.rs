@@ -1,5 +1,6 @@
 //! The security domain as a card in a reader, with the other side of SCP02 written out here.
 
+use proptest::prelude::*;
 use proto::{Secret, TestDice};
 
 use super::des::{Block, DoubleKey};
@@ -292,4 +293,42 @@ fn what_the_installer_gives_an_applet_is_there_if_it_fits() {
     assert_eq!(select(&mut card, AppletName::Ndef.instance()), "9000");
     assert_eq!(send(&mut card, &[0x00, 0xa4, 0x00, 0x0c, 2, 0xe1, 0x04]).1, "9000");
     assert_eq!(send(&mut card, &[0x00, 0xb0, 0, 0, 4]).0, [0, 2, 0xbe, 0xef]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Orders of anybody and of who has proven the keys, and load files of any content: an answer, and no panic.
+    #[test]
+    fn any_order_is_answered(
+        orders in proptest::collection::vec(
+            (prop_oneof![Just(0x50), Just(0x82), Just(0xe4), Just(0xe6), Just(0xe8), Just(0xf2), Just(0xd8), any::<u8>()],
+                prop_oneof![Just(0x00), Just(0x02), Just(0x0c), Just(0x80), any::<u8>()],
+                prop_oneof![Just(0x00), Just(0x80), Just(0x81), any::<u8>()],
+                proptest::collection::vec(any::<u8>(), 0..247), any::<bool>()),
+            1..12,
+        ),
+        harm in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+    ) {
+        let mut card = bare(Model::V4_0);
+        let mut host = Host::open(&mut card, DEFAULT);
+        for (ins, p1, p2, data, proven) in orders {
+            if proven {
+                prop_assert!(host.order(&mut card, [ins, p1, p2], &data).1.len() == 4);
+            } else {
+                let command = [&[0x80, ins, p1, p2, data.len() as u8], data.as_slice()].concat();
+                prop_assert!(card.transmit(&command).len() >= 2);
+            }
+        }
+        let mut host = Host::open(&mut card, DEFAULT);
+        let mut harmed = file(&MATH, &[], &[]);
+        for (at, value) in harm {
+            let at = at.index(harmed.len());
+            harmed[at] = value;
+        }
+        if host.announce(&mut card, &MATH) == "9000" {
+            let status = host.load(&mut card, &harmed);
+            prop_assert!(status == "9000" || status == "6a80", "{status}");
+        }
+    }
 }

@@ -39,12 +39,8 @@ pub(crate) struct Args {
     /// stdin is quit.
     #[arg(long)]
     control: bool,
-    /// What goes wrong between the card and the reader: KIND@N for command N since the start, KIND@N+ for every one from
-    /// then on, several separated by commas. delay=MS: the answer comes late. remove: the card is pulled before it answers.
-    /// cut=BYTES: so many are missing at the end. garbage=BYTES: so many random ones instead of the answer. signature: the
-    /// signature in the answer is wrong, the channel around it right. sw1=XX: another first byte of the status word.
-    /// sw=XXXX: this status word instead of the answer. endless: 61FF from then on.
-    #[arg(long, value_name = "SPEC", verbatim_doc_comment)]
+    /// What goes wrong between the card and the reader: KIND@N[+],.. (see below).
+    #[arg(long, value_name = "SPEC")]
     faults: Option<Faults>,
 }
 
@@ -155,6 +151,19 @@ fn handle(card: &mut Faulty, message: &Message, peer: &mut Peer) -> bool {
     }
     card.is_inserted()
 }
+
+/// What `--faults` takes, for `--help`.
+pub(crate) const FAULTS: &str = "\
+Faults, several separated by commas: KIND@N for command N since the start, KIND@N+ for that one and every later one
+  delay=MS@N       the answer comes so many milliseconds late
+  remove@N         the card carries the command out, and is pulled before it answers
+  cut=BYTES@N      so many bytes are missing at the end of the answer
+  garbage=BYTES@N  so many random bytes come instead of the answer
+  signature@N      the signature in the answer is wrong, the channel around it right
+  sw1=XX@N         another first byte of the status word
+  sw=XXXX@N        this status word comes instead of the answer
+  endless@N        61FF from then on
+";
 
 /// The way to the reader.
 enum Link {
