@@ -68,7 +68,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let authority = match issuer {
             Issuer::Nobody if plan.needs_identity() => return Err(BrokerError::bad_input(NO_ISSUER)),
             Issuer::Nobody => None,
-            Issuer::Test => Some(AuthorityKey::test().map_err(|error| bad(&error))?),
+            Issuer::Test => Some(AuthorityKey::test()),
             Issuer::Key(file) => Some(AuthorityKey::parse(&file).map_err(|error| bad(&error))?),
         };
         let authority = authority.filter(|_| plan.takes_identity());

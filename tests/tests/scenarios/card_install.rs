@@ -121,7 +121,7 @@ fn install(reader: Reader, plan: &Plan) -> Result<Installed<Reader>, Failed<Read
     if !plan.needs_identity() {
         return Ok(installed);
     }
-    let identity = AuthorityKey::test().unwrap().issue(&mut dice(9)).unwrap();
+    let identity = AuthorityKey::test().issue(&mut dice(9)).unwrap();
     let mut receipt = recorded(installed.request(&identity));
     installed.personalise(&identity, &mut receipt)
 }
