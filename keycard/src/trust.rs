@@ -94,6 +94,12 @@ impl Trust {
         self
     }
 
+    /// Returns whether the card with this identity key is taken for that key alone: somebody named this very card.
+    #[must_use]
+    pub fn lists(&self, identity: &ChatKey) -> bool {
+        self.identities.contains(identity)
+    }
+
     /// Returns whether cards without a certificate are taken.
     #[must_use]
     pub const fn takes_uncertified(&self) -> bool {
@@ -112,7 +118,7 @@ impl Trust {
         }
         let authority = certificate.authority();
         if authority.is_some_and(|authority| self.authorities.contains(&authority))
-            || self.identities.contains(certificate.identity())
+            || self.lists(certificate.identity())
         {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audit::{Bad, Log, LogId, LogStore, OpenError, What};
-use keycard::{CardTransport, TransportError, Trust};
+use keycard::{CardTransport, TransportError};
 use proto::Pin;
 use proto::rpc::Fault;
 use proto::rpc::api::cards_server::CardsServer;
@@ -35,6 +35,7 @@ use crate::reader::view::Seen;
 use crate::reader::{AnyReader, OtherReaders, ReaderName};
 use crate::service::{Place, Service, UNLOCK};
 use crate::store::FileStore;
+use crate::trusted::Trusted;
 use crate::unlock::Unlocking;
 use crate::worker::Worker;
 
@@ -49,8 +50,8 @@ pub struct Config {
     pub reader: ReaderName,
     /// Its manifest.
     pub manifest: PathBuf,
-    /// Whether cards of the public test authority are taken.
-    pub allow_test_ca: bool,
+    /// Whose word it takes for a card.
+    pub trusted: Trusted,
     /// How long a PIN stays valid at most.
     pub pin_lifetime: Option<Duration>,
 }
@@ -132,6 +133,7 @@ impl Daemon {
     pub fn assemble(config: &Config) -> Result<Self, DaemonError> {
         let profile = Profile::hold(&config.dir)?;
         let manifest = Manifest::read(&config.manifest)?;
+        let trust = config.trusted.read()?;
         let pins = Pins::read(&profile.pins())?;
         let policy = policy(&profile, pins.is_some())?;
         let readers = Readers::default();
@@ -146,10 +148,13 @@ impl Daemon {
         for rule in policy.dead_rules() {
             tracing::warn!("policy.toml lists {rule}, which no policy can allow");
         }
-        let trust = Trust::production();
-        let trust = if config.allow_test_ca { trust.with_test_authority() } else { trust };
-        let rules =
-            Rules { trust, test_authority: config.allow_test_ca, manifest, policy, pin_lifetime: config.pin_lifetime };
+        let rules = Rules {
+            trust,
+            test_authority: config.trusted.test_authority,
+            manifest,
+            policy,
+            pin_lifetime: config.pin_lifetime,
+        };
         let logged = matches!(logged, Logged::Enrolled);
         let enrolment = Enrolment { pins, logged, pins_path: profile.pins(), policy_path: profile.policy() };
         let cards = Cards {

@@ -29,6 +29,7 @@ mod refusals;
 pub mod sealing;
 pub mod service;
 pub mod store;
+pub mod trusted;
 pub mod unlock;
 pub mod worker;
 

@@ -10,6 +10,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use keymgr::daemon::{Config, Daemon, DaemonError};
 use keymgr::files::StateError;
 use keymgr::reader::{NotAReader, ReaderName, SoftName, SoftReader, view};
+use keymgr::trusted::Trusted;
 use proto::Pin;
 use proto::rpc::Fault;
 use proto::shell::{Stop, memory};
@@ -53,6 +54,12 @@ struct RunArgs {
     /// Take cards of the public test authority, which anybody can make. It is written to the log.
     #[arg(long)]
     allow_test_ca: bool,
+    /// Also take cards whose certificate was signed by a key of this file: compressed, hexadecimal, one a line.
+    #[arg(long, value_name = "FILE")]
+    ca_keys: Option<PathBuf>,
+    /// Also take the cards with the identity keys of this file, whoever signed their certificates.
+    #[arg(long, value_name = "FILE")]
+    card_keys: Option<PathBuf>,
     /// Read the PIN from this open file descriptor (a pipe or a file, one line) and unlock the card at once.
     #[arg(long, value_name = "N")]
     pin_fd: Option<u32>,
@@ -142,11 +149,23 @@ fn probe() -> Result<(), Failure> {
 }
 
 fn run(args: RunArgs) -> Result<(), Failure> {
-    let RunArgs { dir, socket, reader, manifest, allow_test_ca, pin_fd, pin_minutes, until_stdin_closes } = args;
+    let RunArgs {
+        dir,
+        socket,
+        reader,
+        manifest,
+        allow_test_ca,
+        ca_keys,
+        card_keys,
+        pin_fd,
+        pin_minutes,
+        until_stdin_closes,
+    } = args;
     let reader: ReaderName = reader.parse()?;
     let pin = pin_fd.map(read_pin).transpose()?;
     let pin_lifetime = (pin_minutes > 0).then(|| Duration::from_secs(u64::from(pin_minutes) * 60));
-    let config = Config { dir, socket, reader, manifest, allow_test_ca, pin_lifetime };
+    let trusted = Trusted { test_authority: allow_test_ca, authorities: ca_keys, cards: card_keys };
+    let config = Config { dir, socket, reader, manifest, trusted, pin_lifetime };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
         let mut stop = Stop::listen(until_stdin_closes)?;

@@ -1,7 +1,7 @@
 //! Who says that a card may be given a PIN, an INIT or a key.
 //!
-//! A valid certificate is not enough on first contact: it says that some genuine card answers, not which one. The manifest, or
-//! a person who compared the fingerprint, then or before, must name this very card.
+//! A valid certificate is not enough on first contact: it says that some genuine card answers, not which one. The manifest, a
+//! list of identity keys, or a person who compared the fingerprint, then or before, must name this very card.
 
 use audit::LogStore;
 use keycard::{ApplicationInfo, Card, CardError, CardTransport, Secured, Trust};
@@ -18,6 +18,8 @@ use crate::manifest::Generation;
 pub enum Voucher {
     /// The manifest names it.
     Manifest,
+    /// Its identity key is on the list that the manager was started with.
+    List,
     /// It was taken before.
     Acquaintance,
     /// A person compared its fingerprint.
@@ -30,6 +32,7 @@ impl Voucher {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Manifest => "manifest",
+            Self::List => "list",
             Self::Acquaintance => "acquaintance",
             Self::Person => "person",
         }
@@ -79,6 +82,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         if let Some(named) = self.rules.manifest.find(&card) {
             same(named.generation)?;
             return Ok(Voucher::Manifest);
+        }
+        if info.certificate().is_some_and(|certificate| self.rules.trust.lists(certificate.identity())) {
+            return Ok(Voucher::List);
         }
         if known.is_some_and(|known| known.confirmed) {
             return Ok(Voucher::Acquaintance);
