@@ -3,6 +3,7 @@
 //! The invariant: 6982 is always in clear and the channel's keys are gone; every other answer of a command that came while a
 //! channel was open, and did not end it, is encrypted.
 
+use k256::SecretKey;
 use proto::{KeyPath, Secret};
 use rand_core::CryptoRng;
 
@@ -22,12 +23,24 @@ pub(crate) struct Applet {
     pub(crate) v2: Option<v2::Session>,
     /// Whether the PIN last used (main or duress) is validated. It survives a new OPEN, not a SELECT.
     pub(crate) validated: bool,
-    /// The chain code of the last derivation. Before 4.0, an extended export of `m` shows it: only a power cut or the loss of
-    /// the key clears it.
-    pub(crate) last_chain: Secret<32>,
+    /// What the last derivation left behind: only a power cut or the loss of the key clears it.
+    pub(crate) leftover: Leftover,
     pub(crate) rng: Box<dyn CryptoRng + Send>,
     /// Whether the card goes wrong on purpose: see [`crate::Faulty`].
     pub(crate) signs_wrongly: bool,
+}
+
+/// The buffer that derivations write to. Before 4.0, some exports show what another command left in it.
+pub(crate) struct Leftover {
+    pub(crate) key: Option<SecretKey>,
+    /// The master key leaves it alone.
+    pub(crate) chain: Secret<32>,
+}
+
+impl Leftover {
+    fn none() -> Self {
+        Self { key: None, chain: Secret::fill(|_| {}) }
+    }
 }
 
 impl Applet {
@@ -37,7 +50,7 @@ impl Applet {
             v1: v1::Channel::closed(),
             v2: None,
             validated: false,
-            last_chain: no_chain(),
+            leftover: Leftover::none(),
             rng,
             signs_wrongly: false,
         }
@@ -53,7 +66,7 @@ impl Applet {
     /// Clears what does not outlive a power cut.
     pub(crate) fn power_cut(&mut self) {
         self.deselect();
-        self.last_chain = no_chain();
+        self.leftover = Leftover::none();
     }
 
     /// Answers a SELECT of the applet.
@@ -92,22 +105,32 @@ impl Applet {
         self.unlocked()?.key.as_ref().ok_or(StatusWord::CONDITIONS)
     }
 
-    /// Returns the key at a path in the tree of the PIN verified last, and keeps its chain code where the applet keeps it.
+    /// Returns the key at a path in the tree of the PIN verified last, and leaves it where the applet does.
     ///
     /// # Errors
     /// Those of [`MasterKey::derive`]; 6985 without a key.
     pub(crate) fn derive(&mut self, path: &KeyPath) -> Result<Node, StatusWord> {
         let key = self.owner()?.key.as_ref().ok_or(StatusWord::CONDITIONS)?;
         let node = key.derive(path, self.memory.tree())?;
+        self.leftover.key = Some(node.key().clone());
         if let Some(chain) = node.chain() {
-            self.last_chain = Secret::fill(|room| *room = *chain.expose());
+            self.leftover.chain = Secret::fill(|room| *room = *chain.expose());
         }
         Ok(node)
     }
 
+    /// Returns the key derived last.
+    ///
+    /// # Errors
+    /// 6F00 when there is none: zeros are no key.
+    pub(crate) fn last_derived(&self) -> Result<Node, StatusWord> {
+        let key = self.leftover.key.clone().ok_or(StatusWord::INTERNAL)?;
+        Ok(Node::left_over(key))
+    }
+
     /// Forgets what the last derivation left behind.
-    pub(crate) fn forget_chain(&mut self) {
-        self.last_chain = no_chain();
+    pub(crate) fn forget_leftover(&mut self) {
+        self.leftover = Leftover::none();
     }
 
     /// Answers one command that came over the wire.
@@ -203,10 +226,6 @@ pub(crate) fn plain(answer: &Answer) -> Vec<u8> {
 
 fn wire(data: &[u8]) -> Vec<u8> {
     [data, &StatusWord::OK.to_bytes()].concat()
-}
-
-fn no_chain() -> Secret<32> {
-    Secret::fill(|_| {})
 }
 
 const SECURED: u8 = 0x18;

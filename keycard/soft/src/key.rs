@@ -154,6 +154,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Returns a key that an earlier derivation left behind.
+    pub(crate) fn left_over(private: SecretKey) -> Self {
+        Self { private, chain: None }
+    }
+
     pub(crate) fn key(&self) -> &SecretKey {
         &self.private
     }

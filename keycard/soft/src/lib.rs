@@ -11,6 +11,7 @@
 //! - `command` has one file a command; `ndef`, `cash` and `ident` are the other applets;
 //! - [`Faulty`] is a card that goes wrong when it is told to;
 //! - `globalplatform` loads, installs and deletes the applets;
+//! - [`replay`] holds the card against recordings of the real applet;
 //! - `memory` is what outlives a power cut, `file` is where it is kept.
 //!
 //! The one invariant: what an answer depends on is on disk before the answer leaves.

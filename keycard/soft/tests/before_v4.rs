@@ -88,7 +88,7 @@ fn the_key_uid_is_the_hash_of_the_master_public_key() {
     for model in BEFORE_V4 {
         let mut client = Client::unlocked(SoftCard::in_memory(model, dice(1)));
         let uid = client.ok("80d40000");
-        let master = client.ok("80c20101");
+        let master = client.ok("80c20201");
         assert_eq!(uid, Sha256::digest(&master[4..]).to_vec());
         let template = client.select();
         let place = template.len() - 35;

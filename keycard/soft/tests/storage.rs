@@ -179,6 +179,29 @@ fn a_try_is_on_disk_before_the_answer_and_before_the_comparison() {
     assert_eq!(load(&copy).try_pin(b"999999"), 0x63c1, "the file has the try as soon as the answer is there");
 }
 
+/// KC-11: a blocked PIN is unblocked with the PUK, whose tries count like the PIN's.
+#[test]
+fn a_puk_try_is_on_disk_before_the_comparison() {
+    let (_folder, path) = folder();
+    let mut client = create(&path);
+    client.ok(INIT);
+    for tries in [0x63c2, 0x63c1, 0x63c0] {
+        assert_eq!(client.try_pin(b"999999"), tries);
+    }
+    let right = "8022000012313233343536373839303132303030303030";
+    let wrong = "8022000012393939393939393939393939303030303030";
+    let obstacle = block_writing(&path);
+    assert_eq!(client.send(right).sw, 0x6f00, "what cannot be counted is not compared");
+    fs::remove_dir(obstacle).unwrap();
+    assert_eq!(client.send(wrong).sw, 0x63c4);
+    let copy = path.with_extension("copy");
+    fs::copy(&path, &copy).unwrap();
+    assert_eq!(load(&copy).send(wrong).sw, 0x63c3);
+    client.ok(right);
+    assert_eq!(client.export(1, "m").sw, 0x6985, "validated, but there is no key");
+    assert_eq!(client.ok("80f20000"), hex::decode("a309020103020105010100").unwrap());
+}
+
 #[test]
 fn a_change_that_cannot_be_written_does_not_happen() {
     let (_folder, path) = folder();

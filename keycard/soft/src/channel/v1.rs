@@ -144,6 +144,12 @@ impl Channel {
     }
 }
 
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.buffer.zeroize();
+    }
+}
+
 /// The card computes lengths in a byte: 256 becomes 00.
 fn length_byte(length: usize) -> u8 {
     length.to_le_bytes()[0]

@@ -8,7 +8,7 @@
 //!
 //! 4.0 takes every path from the master key and ignores P1. Before, P1's low bits say 00 the current path, 01 a path, 02 a
 //! path that becomes the current one, its high bits where the path starts. 2.2, and 3.0 for the current path, put the public
-//! key before the private one.
+//! key before the private one. 3.0 gives the key derived last for an empty path with 01.
 //!
 //! The rule: a path is exportable if it starts with m/43'/60'/1581' and has five components or more, hardened or not. Only
 //! exportable paths give their private key, and none of them an extended public key. Nor does `m` on 4.0; before, it comes
@@ -41,10 +41,15 @@ pub(crate) fn handle(applet: &mut Applet, command: &Command<'_>) -> Answer {
             (resolve(applet.owner()?, source, command.data)?, becomes_current)
         }
     };
-    if !form.allows(&path, model) {
+    // 3.0 looks at the path that a relative one starts from.
+    let is_relative = model == Model::V3_0 && Source::of_high_bits(command.p1) != Source::Master;
+    let ruled = if is_relative { &applet.owner()?.current } else { &path };
+    if !form.allows(ruled, model) {
         return Err(StatusWord::CONDITIONS);
     }
-    let node = applet.derive(&path)?;
+    // 3.0 derives nothing for an empty path that does not become the current one.
+    let is_stale = model == Model::V3_0 && command.p1 & LOW_BITS == 0x01 && command.data.is_empty();
+    let node = if is_stale { applet.last_derived()? } else { applet.derive(&path)? };
     let mut answer = Zeroizing::new(Vec::with_capacity(MAX_ANSWER));
     match form {
         Form::Private => {
@@ -66,7 +71,7 @@ pub(crate) fn handle(applet: &mut Applet, command: &Command<'_>) -> Answer {
             answer.extend_from_slice(&[0xa1, 0x65, 0x80, 0x41]);
             answer.extend_from_slice(&node.public());
             answer.extend_from_slice(&[0x82, 0x20]);
-            answer.extend_from_slice(node.chain().unwrap_or(&applet.last_chain).expose());
+            answer.extend_from_slice(node.chain().unwrap_or(&applet.leftover.chain).expose());
         }
     }
     if becomes_current {

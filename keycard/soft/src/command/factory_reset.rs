@@ -22,6 +22,6 @@ pub(crate) fn handle(applet: &mut Applet, command: &Command<'_>) -> Answer {
         state.data.public.clear();
     })?;
     applet.deselect();
-    applet.forget_chain();
+    applet.forget_leftover();
     done()
 }

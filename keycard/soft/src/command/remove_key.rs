@@ -8,6 +8,6 @@ pub(crate) const INS: u8 = 0xd3;
 pub(crate) fn handle(applet: &mut Applet, _: &Command<'_>) -> Answer {
     applet.unlocked()?;
     applet.memory.update(|owner| owner.replace_key(None))?;
-    applet.forget_chain();
+    applet.forget_leftover();
     done()
 }

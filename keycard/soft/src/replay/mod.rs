@@ -5,7 +5,8 @@
 //! every run, so a client of our own carries the steps through the channel.
 //!
 //! - `script` reads the lines, `outcome` compares, `verify` checks what cannot be compared byte by byte;
-//! - `client` is the client that the recordings' steps speak of, `channel` its side of both secure channels.
+//! - `client` is the client that the recordings' steps speak of, `channel` its side of both secure channels, `tamper` what it
+//!   does to spoil a command.
 //!
 //! The invariant: a sequence ends at its first mismatch. A step whose outcome belongs to the recording's simulator is not
 //! compared, and if our answer to it differs, neither is what follows it.
@@ -14,6 +15,7 @@ mod channel;
 mod client;
 mod outcome;
 mod script;
+mod tamper;
 mod verify;
 
 use std::collections::BTreeMap;
