@@ -186,6 +186,30 @@ fn ten_wrong_proofs_in_a_row_lock_the_domain_for_good() {
     }
 }
 
+/// What was counted, loaded and replaced outlives the power, and the program.
+#[test]
+fn the_domain_is_kept_in_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("card.json");
+    let mut card = SoftCard::create_bare(&path, Model::V3_2, Box::new(TestDice::seeded(3))).unwrap();
+    let load = |card| {
+        drop(card);
+        SoftCard::load(&path, Box::new(TestDice::seeded(4))).unwrap()
+    };
+    let mut host = Host::open(&mut card, DEFAULT);
+    assert_eq!(host.announce(&mut card, &PACKAGE), "9000");
+    assert_eq!(host.load(&mut card, &file(&PACKAGE, &AppletName::ALL, &[])), "9000");
+    assert_eq!(host.install(&mut card, AppletName::Keycard, &[0xc9, 0]), "9000");
+    let mut card = load(card);
+    assert_eq!(select(&mut card, AppletName::Keycard.instance()), "9000");
+    assert_eq!(select(&mut card, AppletName::Cash.instance()), "6a82");
+    for _ in 0..MAX_FAILURES {
+        assert_eq!(Host::prove(&mut card, [9; 16], [0; 16]).err().unwrap(), "6300");
+        card = load(card);
+    }
+    assert_eq!(Host::prove(&mut card, DEFAULT, [0; 16]).err().unwrap(), "6983");
+}
+
 #[test]
 fn nothing_is_done_for_whom_has_not_proven_the_keys() {
     let (mut card, mut host) = installed(Model::V3_2);

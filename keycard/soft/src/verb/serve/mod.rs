@@ -27,7 +27,7 @@ use crate::print_line;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The card's file.
+    /// The card's file, which `softcard create` makes.
     #[arg(long, value_name = "FILE")]
     card: PathBuf,
     #[command(flatten)]
