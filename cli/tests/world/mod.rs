@@ -12,9 +12,9 @@ use proto::rpc::api::{
     AddPeerReply, AddPeerRequest, CardInfo, CardRequest, ChatEvent, ChatLine, Counter, ExportPrivateReply,
     ExportPrivateRequest, ExportPublicReply, ExportPublicRequest, HistoryReply, HistoryRequest, JoinRequest,
     KeymgrStatus, KeymgrStatusRequest, LeaveReply, LeaveRequest, LockReply, LockRequest, NodeEvent, NodeStatus,
-    NodeStatusRequest, PeerStatus, PostReply, PostRequest, ProvisionReply, ProvisionRequest, RemovePeerReply,
-    RemovePeerRequest, SealingKeyReply, SealingKeyRequest, SetReply, SetRequest, UnlockReply, UnlockRequest,
-    WakuStatus, WatchRequest, chat_event, node_event,
+    NodeStatusRequest, PeerStatus, PostReply, PostRequest, ProvisionReply, ProvisionRequest, ReadersReply,
+    ReadersRequest, RemovePeerReply, RemovePeerRequest, SealingKeyReply, SealingKeyRequest, SetReply, SetRequest,
+    UnlockReply, UnlockRequest, WakuStatus, WatchRequest, chat_event, node_event,
 };
 use proto::rpc::{Fault, SealingKey, seal, socket};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -269,6 +269,9 @@ impl Keymgr for FakeKeymgr {
     }
     async fn card(&self, _: Request<CardRequest>) -> Result<Response<CardInfo>, Status> {
         Ok(Response::new(CardInfo { applet: "4.0".to_owned(), pin_tries: 3, ..Default::default() }))
+    }
+    async fn readers(&self, _: Request<ReadersRequest>) -> Result<Response<ReadersReply>, Status> {
+        not_here()
     }
     async fn sealing_key(&self, _: Request<SealingKeyRequest>) -> Result<Response<SealingKeyReply>, Status> {
         let key = SealingKey::generate(&mut proto::shell::dice());
