@@ -49,6 +49,10 @@ pub(crate) enum Verb {
     /// A profile's key manager.
     #[command(subcommand)]
     Keymgr(KeymgrVerb),
+    /// List the card readers, and what card is in each. A card that another program uses is not asked.
+    Readers,
+    /// Find out why no card answers, and say what mends it. Nothing is changed; the exit code is 0 when a card can be used.
+    Doctor,
 }
 
 /// Which profile.

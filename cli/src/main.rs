@@ -11,6 +11,7 @@ mod chat;
 mod client;
 mod clock;
 mod demo;
+mod doctor;
 mod down;
 mod error;
 mod folder;
@@ -85,6 +86,8 @@ fn run(out: Output, verb: Verb) -> Result<(), CliError> {
             Verb::Audit(verb) => audit::run(out, &verb),
             Verb::Node(verb) => node::run(out, verb).await,
             Verb::Keymgr(verb) => keymgr::run(out, verb).await,
+            Verb::Readers => doctor::list(out).await,
+            Verb::Doctor => doctor::run(out).await,
         }
     });
     // A thread that waits for a terminal or a pipe is left behind.

@@ -1,0 +1,129 @@
+//! Gathers the facts: files, sockets and processes here, readers and cards through the key manager.
+
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use proto::rpc::api::{ReaderInfo, ReadersRequest};
+
+use super::facts::{CardFact, Facts, ManagerFact, ReaderFact, ServiceFact, SocketFact, View};
+use super::usb::Runner;
+use super::{holders, usb};
+use crate::client::{self, answer};
+use crate::error::CliError;
+use crate::network;
+use crate::paths::Layout;
+use crate::process::{self, KEYMGR};
+
+/// Returns what is there.
+///
+/// # Errors
+/// When the key manager's program is missing or does not answer.
+pub(crate) async fn facts() -> Result<Facts, CliError> {
+    let socket = std::env::var_os("PCSCLITE_CSOCK_NAME").map_or_else(|| PathBuf::from(SOCKET), PathBuf::from);
+    let probe = process::command(KEYMGR.find()?.as_os_str(), "probe");
+    let mut view: View = process::run_once("the key manager", probe).await?;
+    let managers = managers(&mut view).await?;
+    let (service, runner) = (service(&socket), runner());
+    Ok(Facts {
+        usb: usb::readers(Path::new("/"), runner.as_ref()),
+        // A socket that was moved keeps the name that it was bound to.
+        clients: holders::clients(&[&service.path, SOCKET]),
+        service,
+        view,
+        user: user(),
+        managers,
+    })
+}
+
+/// Asks the key managers that run; one that holds a reader knows the card in it.
+async fn managers(view: &mut View) -> Result<Vec<ManagerFact>, CliError> {
+    let layout = Layout::of_user()?;
+    let mut found = Vec::new();
+    for name in layout.profiles()? {
+        let profile = layout.profile(name);
+        // Most do not run, and one that does not answer is no cause of what we look for.
+        let Ok(mut manager) = client::keymgr(&profile.keymgr_socket).await else { continue };
+        let Ok(status) = network::keymgr_status(&mut manager).await else { continue };
+        let held = view.readers.iter().any(|reader| reader.state == "held");
+        if held && let Ok(reply) = answer(manager.readers(ReadersRequest {})).await {
+            for own in reply.readers.into_iter().filter(|reader| reader.state == "ours") {
+                if let Some(reader) = view.readers.iter_mut().find(|reader| reader.name == own.name) {
+                    *reader = own.into();
+                }
+            }
+        }
+        found.push(ManagerFact { profile: profile.name.to_string(), reader: status.reader, pid: status.pid });
+    }
+    Ok(found)
+}
+
+impl From<ReaderInfo> for ReaderFact {
+    fn from(info: ReaderInfo) -> Self {
+        let card = info.card.map(|card| CardFact {
+            card: card.card,
+            applet: card.applet,
+            key_uid: card.key_uid,
+            initialised: card.initialised,
+        });
+        Self {
+            name: info.name,
+            state: info.state,
+            atr: info.atr,
+            card,
+            fault: info.fault,
+            trouble: info.trouble,
+            pin_tries: info.pin_tries,
+        }
+    }
+}
+
+fn service(socket: &Path) -> ServiceFact {
+    let state = match UnixStream::connect(socket) {
+        Ok(_) => SocketFact::Alive,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => SocketFact::Denied,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => SocketFact::Absent,
+        Err(_) => SocketFact::Dead,
+    };
+    let there = |paths: &[&str]| paths.iter().any(|path| Path::new(path).exists());
+    ServiceFact {
+        installed: there(&PROGRAMS),
+        path: socket.display().to_string(),
+        socket: state,
+        unit: there(&["/run/systemd/system"]) && there(&UNITS),
+    }
+}
+
+/// Returns who runs pcscd.
+fn runner() -> Option<Runner> {
+    let processes = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    let pcscd = processes
+        .into_iter()
+        .find(|process| std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name.trim() == "pcscd"))?;
+    let status = std::fs::read_to_string(pcscd.join("status")).ok()?;
+    let numbers = |field: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default();
+        line.split_whitespace().filter_map(|number| number.parse().ok()).collect::<Vec<u32>>()
+    };
+    let groups = numbers("Groups:").into_iter().chain(numbers("Gid:")).collect();
+    Some(Runner { uid: std::fs::metadata(&pcscd).ok()?.uid(), groups })
+}
+
+/// Returns the name of the user, or the number when it has none here.
+fn user() -> String {
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == uid).then(|| name.to_owned())
+    });
+    named.unwrap_or(uid)
+}
+
+/// Where pcscd listens.
+const SOCKET: &str = "/run/pcscd/pcscd.comm";
+const PROGRAMS: [&str; 4] = ["/usr/sbin/pcscd", "/usr/bin/pcscd", "/usr/local/sbin/pcscd", "/sbin/pcscd"];
+const UNITS: [&str; 3] =
+    ["/lib/systemd/system/pcscd.socket", "/usr/lib/systemd/system/pcscd.socket", "/etc/systemd/system/pcscd.socket"];
