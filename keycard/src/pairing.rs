@@ -10,6 +10,7 @@
 use proto::Secret;
 use rand_core::CryptoRng;
 use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
@@ -38,7 +39,7 @@ impl PairingSecret {
     /// Returns whether everybody knows it.
     #[must_use]
     pub fn is_well_known(&self) -> bool {
-        WELL_KNOWN.iter().any(|(_, secret)| secret == self.0.expose())
+        WELL_KNOWN.iter().any(|(_, secret)| secret.ct_eq(self.0.expose()).into())
     }
 
     /// Returns the bytes.
