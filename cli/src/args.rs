@@ -205,8 +205,24 @@ pub(crate) struct LeaveArgs {
 /// Verbs about the key manager.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeymgrVerb {
+    /// Serve the cards in this computer's readers, until Ctrl-C. Other terminals use them meanwhile: `cardinal card info`.
+    Run(RunArgs),
     /// What it holds, without touching the card.
     Status(ProfileArg),
+}
+
+/// Options of `keymgr run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The profile that keeps what is known of the cards and the log of what leaves them; made if it is missing.
+    #[arg(long, value_name = "NAME", default_value = "cards")]
+    pub(crate) profile: String,
+    /// The reader: auto (the only one with a card), pcsc:NAME, or soft:NAME.
+    #[arg(long, value_name = "READER", default_value = "auto")]
+    pub(crate) reader: String,
+    /// Take cards of the public test authority, which anybody can make: software cards. It is written to the log.
+    #[arg(long)]
+    pub(crate) allow_test_ca: bool,
 }
 
 impl Cli {

@@ -1,19 +1,74 @@
-//! `cardinal keymgr status`: what the key manager holds, without touching the card.
+//! `cardinal keymgr`: runs a key manager in the places of a profile, or says what it holds, without touching the card.
 
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use proto::shell::file;
 use serde_json::{Value, json};
 
-use crate::args::{KeymgrVerb, ProfileArg};
+use crate::args::{KeymgrVerb, ProfileArg, RunArgs};
 use crate::error::CliError;
 use crate::output::Output;
-use crate::paths::Layout;
+use crate::paths::{self, Layout, Profile, ProfileName};
+use crate::process::KEYMGR;
 use crate::{client, network};
 
 /// Does what the verb says.
 ///
 /// # Errors
-/// What the key manager answered.
+/// What the key manager answered, or why it was not started.
 pub(crate) async fn run(out: Output, verb: KeymgrVerb) -> Result<(), CliError> {
-    let KeymgrVerb::Status(ProfileArg { profile }) = verb;
+    match verb {
+        KeymgrVerb::Run(args) => Err(become_manager(&args)),
+        KeymgrVerb::Status(profile) => status(out, profile).await,
+    }
+}
+
+/// Goes on as the key manager's program, and returns why not.
+fn become_manager(args: &RunArgs) -> CliError {
+    let RunArgs { profile, reader, allow_test_ca } = args;
+    let mut command = match prepare(profile) {
+        Ok((program, profile)) => {
+            let mut command = Command::new(program);
+            command.arg("run").arg("--dir").arg(profile.keymgr_dir()).arg("--socket").arg(&profile.keymgr_socket);
+            command.arg("--manifest").arg(profile.manifest()).arg("--reader").arg(reader);
+            command
+        }
+        Err(error) => return error,
+    };
+    if *allow_test_ca {
+        command.arg("--allow-test-ca");
+    }
+    CliError::Other(format!("{} does not start: {}", KEYMGR.name(), command.exec()))
+}
+
+fn prepare(name: &str) -> Result<(std::path::PathBuf, Profile), CliError> {
+    let program = KEYMGR.find()?;
+    let layout = Layout::of_user()?;
+    layout.make()?;
+    let profile = layout.profile(ProfileName::try_from(name)?);
+    if !profile.dir.exists() {
+        make(&layout, &profile)?;
+    }
+    Ok((program, profile))
+}
+
+/// Makes a profile without a card of its own. It appears whole or not at all.
+fn make(layout: &Layout, profile: &Profile) -> Result<(), CliError> {
+    let unfinished = layout.profiles_dir().join(format!(".{}.new", profile.name));
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(CliError::file(&unfinished))?;
+    }
+    paths::make_private(&unfinished.join("keymgr"))?;
+    paths::make_private(&unfinished)?;
+    let manifest = unfinished.join("manifest.toml");
+    file::write_whole(&manifest, NOBODY.as_bytes()).map_err(CliError::file(&manifest))?;
+    fs::rename(&unfinished, &profile.dir).map_err(CliError::file(&profile.dir))?;
+    file::sync_folder_of(&profile.dir).map_err(CliError::file(&profile.dir))
+}
+
+async fn status(out: Output, ProfileArg { profile }: ProfileArg) -> Result<(), CliError> {
     let profile = Layout::of_user()?.choose(profile.as_deref())?;
     let mut manager = client::keymgr(&profile.keymgr_socket).await?;
     let status = network::keymgr_status(&mut manager).await?;
@@ -40,3 +95,9 @@ pub(crate) async fn run(out: Output, verb: KeymgrVerb) -> Result<(), CliError> {
         ("test_ca_allowed", json!(status.test_ca_allowed)),
     ])
 }
+
+/// A manifest without cards.
+const NOBODY: &str = "\
+# Cards that are taken on first contact without asking, one [[card]] each: label, generation, and identity (v2, 66
+# hexadecimal digits) or instance (v1, 32). Of any other card its owner is asked to compare the fingerprint.
+";

@@ -39,6 +39,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// Returns its name.
+    pub(crate) const fn name(self) -> &'static str {
+        self.name
+    }
+
     /// Returns where the program is: next to this one, or on `PATH`.
     ///
     /// # Errors

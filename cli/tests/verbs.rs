@@ -301,6 +301,24 @@ async fn a_log_that_lost_its_last_line_is_refused_when_its_head_stands_beside_it
 }
 
 #[tokio::test]
+async fn a_key_manager_runs_in_the_places_of_a_profile_which_is_made_once() {
+    let world = World::with_profiles(&[]);
+    let no_such_card = ["keymgr", "run", "--profile=mine", "--reader=soft:none"];
+    let output = world.cardinal(&no_such_card, "").await;
+    assert_eq!(output.status.code(), Some(i32::from(Fault::StateMissing.exit_code())), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("soft-create"), "{}", text(&output.stderr));
+    let manifest = world.profile("mine").join("manifest.toml");
+    assert!(std::fs::read_to_string(&manifest).unwrap().starts_with('#'));
+    assert!(!world.profile(".mine.new").exists());
+    // What is gone is not made anew.
+    std::fs::remove_file(&manifest).unwrap();
+    let output = world.cardinal(&no_such_card, "").await;
+    assert_eq!(output.status.code(), Some(i32::from(Fault::StateMissing.exit_code())));
+    assert!(text(&output.stderr).contains("manifest.toml"), "{}", text(&output.stderr));
+    assert!(!manifest.exists());
+}
+
+#[tokio::test]
 async fn a_chat_is_left_by_its_name() {
     let world = World::with_profiles(&["alice"]);
     FakeNode::default().serve(&world.socket("alice", "node"));

@@ -12,6 +12,7 @@ mod conformance;
 mod recordings;
 mod world;
 
+mod card_attacks;
 mod card_commands;
 mod card_faults;
 mod card_in_between;
