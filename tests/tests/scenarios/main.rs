@@ -18,5 +18,6 @@ mod card_faults;
 mod card_in_between;
 mod card_install;
 mod card_session;
+mod card_tries;
 mod hostile_peers;
 mod public_chat;
