@@ -88,6 +88,7 @@ async fn status(out: Output, ProfileArg { profile }: ProfileArg) -> Result<(), C
         ("enrolled", json!(status.enrolled)),
         ("key_uid", json!(status.key_uid)),
         ("unlocked", json!(status.unlocked)),
+        ("decoy", json!(status.decoy)),
         ("pin_seconds_left", left),
         ("log_path", json!(status.log_path)),
         ("log_entries", json!(status.log_entries)),

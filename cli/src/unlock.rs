@@ -20,12 +20,21 @@ pub(crate) async fn run(out: Output, args: UnlockArgs) -> Result<(), CliError> {
     let seconds = args.minutes.map_or(0, |minutes| u64::from(minutes) * 60);
     let reply = client::unlock(&mut manager, &pin, args.pin.last_try, seconds).await?;
     if out.is_json() {
-        return out.object(&json!({ "profile": profile.name.as_str(), "unlocked": true, "key_uid": reply.key_uid }));
+        let object = json!({
+            "profile": profile.name.as_str(),
+            "unlocked": true,
+            "key_uid": reply.key_uid,
+            "decoy": reply.decoy,
+        });
+        return out.object(&object);
     }
     let until = match args.minutes {
         Some(1) => "for 1 minute".to_owned(),
         Some(minutes) => format!("for {minutes} minutes"),
         None => "until the key manager stops or `cardinal lock`".to_owned(),
     };
+    if reply.decoy {
+        out.line("The duress PIN was entered: the card's other keys are used, and the log says so.")?;
+    }
     out.line(format!("{}'s card is unlocked {until} (account {}).", profile.name, shown(&reply.key_uid)))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use audit::{Asked, LogOpened, LogStore, Text};
 use keycard::{CardTransport, Trust};
 use proto::rpc::api::KeymgrStatus;
-use proto::{CardId, Fingerprint, Instant, KeyUid};
+use proto::{CardId, Fingerprint, Instant, KeyUid, Secret};
 use rand_core::CryptoRng;
 
 use crate::cards::Cards;
@@ -91,6 +91,7 @@ enum Slot<T: CardTransport> {
 /// The own card while another reader's is under work.
 pub(crate) struct Visited<T: CardTransport> {
     slot: Slot<T>,
+    quiet: Option<Secret<32>>,
     described: Option<Described>,
 }
 
@@ -190,6 +191,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             log_entries: head.entries,
             log_head: head.hash.to_string(),
             test_ca_allowed: self.rules.test_authority,
+            decoy: self.is_decoy(),
             ..KeymgrStatus::default()
         }
     }
@@ -213,6 +215,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             // The next opening resets it again before anything else, and fails if that fails.
             tracing::error!("the card could not be reset: {error}");
         }
+        // What the next card's owner wants of the log is asked when its PIN is.
+        drop(self.journal.hush(None));
         self.slot = Slot::Idle(transport);
     }
 
@@ -227,14 +231,15 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Puts a card of another reader in the place of the own one, which is returned as it is.
     pub(crate) fn visit(&mut self, transport: Guarded<T>) -> Visited<T> {
         let slot = std::mem::replace(&mut self.slot, Slot::Idle(transport));
-        Visited { slot, described: self.described.take() }
+        Visited { slot, quiet: self.journal.hush(None), described: self.described.take() }
     }
 
     /// Resets the card of the other reader, and puts the own one back.
     pub(crate) fn leave(&mut self, own: Visited<T>) {
         self.lock();
-        let Visited { slot, described } = own;
+        let Visited { slot, quiet, described } = own;
         (self.slot, self.described) = (slot, described);
+        drop(self.journal.hush(quiet));
     }
 
     /// Returns the unlocked card and the journal.

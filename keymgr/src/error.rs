@@ -266,6 +266,19 @@ impl BrokerError {
         }
     }
 
+    /// Returns whether a card or its PIN was refused, which the log tells: nothing that happened on the way to the card.
+    pub(crate) const fn refuses(&self) -> bool {
+        matches!(
+            self,
+            Self::Pin(_)
+                | Self::Mismatch(_)
+                | Self::Unvouched { .. }
+                | Self::Card(
+                    CardError::Untrusted(_) | CardError::Changed(_) | CardError::Unpaired(Unpaired::WellKnown)
+                )
+        )
+    }
+
     /// Returns the same, with what the card is now.
     pub(crate) fn leaving(self, left: Left) -> Self {
         Self::CutOff { cause: Box::new(self), left }

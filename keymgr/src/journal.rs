@@ -116,9 +116,9 @@ impl<S: LogStore> Journal<S> {
         Ok((answer.map_err(Into::into)?, entry))
     }
 
-    /// Keys the fingerprints from here on, or no longer.
-    pub(crate) fn hush(&mut self, key: Option<Secret<32>>) {
-        self.quiet = key;
+    /// Keys the fingerprints from here on, or no longer, and returns what keyed them before.
+    pub(crate) fn hush(&mut self, key: Option<Secret<32>>) -> Option<Secret<32>> {
+        std::mem::replace(&mut self.quiet, key)
     }
 
     fn hushed(&self, entry: u64, outcome: Outcome) -> Outcome {

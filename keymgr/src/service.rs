@@ -131,8 +131,9 @@ where
         let pin = pin_of(&self.open(seal::PIN, pin.as_ref())?)?;
         let why = self.why(peer, UNLOCK, None).await?;
         let unlocking = Unlocking { pin, last_try, seconds };
-        let key_uid = self.ask(move |broker| broker.unlock(unlocking, &why)).await?;
-        Ok(Response::new(UnlockReply { key_uid: key_uid.to_string() }))
+        let (key_uid, decoy) =
+            self.ask(move |broker| broker.unlock(unlocking, &why).map(|key_uid| (key_uid, broker.is_decoy()))).await?;
+        Ok(Response::new(UnlockReply { key_uid: key_uid.to_string(), decoy }))
     }
 
     async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockReply>, Status> {

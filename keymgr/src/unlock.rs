@@ -33,12 +33,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Some(seconds) => Err(PinRefused::TooSoon { seconds }.into()),
             None => self.try_unlock(unlocking, why),
         };
-        result.map_err(|error| match error {
-            BrokerError::Pin(_) | BrokerError::Mismatch(_) | BrokerError::Card(CardError::Untrusted(_)) => {
-                self.refused(Asked::Unlock, why, error)
-            }
-            other => other,
-        })
+        result.map_err(|error| if error.refuses() { self.refused(Asked::Unlock, why, error) } else { error })
     }
 
     fn try_unlock(&mut self, unlocking: Unlocking, why: &Why) -> Result<KeyUid, BrokerError> {

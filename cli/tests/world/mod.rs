@@ -285,7 +285,7 @@ impl Keymgr for FakeKeymgr {
         let pin = key.open(seal::PIN, &request.pin.unwrap()).unwrap();
         self.asked.lock().unwrap().push((request.last_try, request.seconds));
         if pin.as_slice() == self.pin {
-            Ok(Response::new(UnlockReply { key_uid: "ab".repeat(32) }))
+            Ok(Response::new(UnlockReply { key_uid: "ab".repeat(32), decoy: false }))
         } else {
             Err(Fault::WrongPin.status("wrong PIN, 2 tries left"))
         }

@@ -162,13 +162,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Some(seconds) => Err(PinRefused::TooSoon { seconds }.into()),
             None => self.try_enter(contact, pin, last_try, why, &mut about),
         };
-        result.map_err(|error| match error {
-            BrokerError::Pin(_)
-            | BrokerError::Mismatch(_)
-            | BrokerError::Unvouched { .. }
-            | BrokerError::Card(CardError::Untrusted(_)) => self.refused_about(about, Asked::Unlock, why, error),
-            other => other,
-        })
+        result
+            .map_err(|error| if error.refuses() { self.refused_about(about, Asked::Unlock, why, error) } else { error })
     }
 
     fn try_enter(

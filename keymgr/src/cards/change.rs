@@ -4,7 +4,7 @@
 //! the remembered ones is refused before anything is changed, unless its owner chose otherwise.
 
 use audit::{Asked, LogStore, Operation, Outcome, Recorded};
-use keycard::{Card, CardError, CardTransport, PairingSecret, Secured, Status, UnblockError};
+use keycard::{Card, CardError, CardTransport, PairingSecret, Secured, Status, UnblockError, Unpaired};
 use proto::{Pin, Puk};
 use zeroize::Zeroizing;
 
@@ -142,6 +142,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Err(UnblockError::Lost { transport, error }) => {
                 left = Some(transport);
                 Err(error)
+            }
+            Err(UnblockError::Exposed { card }) => {
+                left = Some(card.into_transport());
+                Err(Unpaired::WellKnown.into())
             }
             Err(UnblockError::NotRecorded { card, error }) => {
                 left = Some(card.into_transport());

@@ -39,6 +39,14 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
+    /// Returns whether the unlocked card shows other keys than the pinned ones, and its owner wants that told.
+    #[must_use]
+    pub fn is_decoy(&self) -> bool {
+        let Some(pins) = self.enrolment.pins.as_ref() else { return false };
+        let marked = self.cards.known.find(&pins.card).is_some_and(|known| known.duress == Duress::DecoyMarked);
+        marked && self.chat().is_some_and(|shown| shown != pins.chat)
+    }
+
     /// Returns what the chat key of the unlocked card must be: the pinned one, or the one that it showed when it was
     /// unlocked, if its owner wants that used.
     pub(crate) fn chat_to_show(&self) -> Option<Fingerprint> {
@@ -51,7 +59,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     pub(crate) fn hush(&mut self, info: &ApplicationInfo) -> Result<(), BrokerError> {
         let quiet = self.known(info).duress == Duress::DecoyQuiet;
         let key = if quiet { Some(self.log_key()?) } else { None };
-        self.journal.hush(key);
+        drop(self.journal.hush(key));
         Ok(())
     }
 

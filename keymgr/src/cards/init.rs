@@ -137,6 +137,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         why: &Why,
     ) -> Result<(Card<Selected, Guarded<T>>, u64), BrokerError> {
         let request = card.request(Operation::Init);
+        let blank = request.card;
         let mut step = Step::Blank(card);
         // Somebody vouched for this card, with or without a certificate.
         let trust = self.trust().with_uncertified_cards();
@@ -163,7 +164,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 known.tries = Some(Tries::fresh(card.info().generation().into(), secrets.pin_tries()));
                 (known.key_uid, known.chat) = (None, None);
                 known.confirmed |= voucher == Voucher::Person;
-                match self.cards.known.keep(known) {
+                // INIT gives a card of 2.x or 3.x another name; what its owner called it stays.
+                if let Some(before) = self.cards.known.find(&blank).filter(|_| blank != known.card) {
+                    (known.label, known.duress) = (before.label.clone(), before.duress);
+                }
+                match self.cards.known.replace_with(&blank, known) {
                     Ok(()) => Ok((card, entry)),
                     Err(error) => {
                         self.put_back(card.into_transport());

@@ -144,6 +144,15 @@ impl KnownCards {
         self.replace(cards)
     }
 
+    /// Keeps what is known of a card that had another name before.
+    ///
+    /// # Errors
+    /// As [`Self::keep`].
+    pub fn replace_with(&mut self, before: &CardId, known: Known) -> Result<(), StateError> {
+        self.keep(known.clone())?;
+        if *before == known.card { Ok(()) } else { self.forget(before) }
+    }
+
     /// Forgets a card: a factory reset made another one of it.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! secret or changes who may use one is recorded before and after.
 
 pub mod access;
+mod base64;
 pub mod cash;
 pub mod change;
 pub mod describe;

@@ -392,7 +392,8 @@ fn what_an_applet_cannot_do_is_said_before_anything_is_sent() {
 #[test]
 fn under_duress_a_card_is_refused_or_its_other_keys_are_used_as_its_owner_chose() {
     for (mode, works) in [(Duress::Refuse, false), (Duress::DecoyMarked, true), (Duress::DecoyQuiet, true)] {
-        let world = World::with(Model::V4_0);
+        let mut world = World::with(Model::V4_0);
+        world.others.push(("soft:other".to_owned(), Reader::with_blank_card()));
         let mut broker = world.broker();
         init(&mut broker);
         load(&mut broker, PIN).unwrap();
@@ -413,8 +414,18 @@ fn under_duress_a_card_is_refused_or_its_other_keys_are_used_as_its_owner_chose(
             continue;
         }
         broker.unlock(unlocking(DURESS), &why("unlock")).unwrap();
+        assert_eq!((broker.is_decoy(), broker.status().decoy), (mode == Duress::DecoyMarked, broker.is_decoy()));
         let (decoy, decoy_fingerprint) = chat(&mut broker).unwrap();
         assert_ne!(own, decoy);
+        if mode == Duress::DecoyQuiet {
+            // Work on another card meanwhile does not let the own one's fingerprints be told.
+            let there = Target { reader: Some("soft:other".to_owned()), card: None };
+            let contact = compared(&mut broker, &there);
+            broker.card_init(Initialising { target: there.clone(), ..initialising(contact) }, &why("init")).unwrap();
+            let words = Source::Words(Mnemonic::parse(WORDS).unwrap(), Zeroizing::default());
+            broker.card_load_key(Access { target: there, ..access(PIN) }, words, &why("key")).unwrap();
+            chat(&mut broker).unwrap();
+        }
         let told = |fingerprint: proto::Fingerprint| {
             world.log.story().iter().any(|line| line.contains(&fingerprint.to_string()))
         };

@@ -3,6 +3,7 @@
 mod broker;
 mod canary;
 mod cards;
+mod install;
 mod service;
 mod worker;
 
@@ -83,7 +84,10 @@ impl Reader {
     }
 
     pub(crate) fn with_model(model: Model) -> Self {
-        let card = SoftCard::in_memory(model, Box::new(dice()));
+        Self::of(SoftCard::in_memory(model, Box::new(dice())))
+    }
+
+    pub(crate) fn of(card: SoftCard) -> Self {
         Self { card: Arc::new(Mutex::new(card)), seen: Arc::default() }
     }
 
