@@ -149,6 +149,12 @@ impl<T> Card<Unlocked, T> {
     pub fn expect_keys(&mut self, known: KnownKeys) {
         self.state.known = known;
     }
+
+    /// Returns what is known of the card's public keys, with all that it showed in this session.
+    #[must_use]
+    pub const fn known_keys(&self) -> &KnownKeys {
+        &self.state.known
+    }
 }
 
 impl<S: Open, T: CardTransport> Card<S, T> {

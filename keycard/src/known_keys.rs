@@ -20,10 +20,27 @@ pub struct KnownKeys {
 }
 
 impl KnownKeys {
+    /// Returns nothing at all.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { key_uid: None, keys: BTreeMap::new() }
+    }
+
     /// Returns what the key UID alone says.
     #[must_use]
     pub const fn of(key_uid: KeyUid) -> Self {
         Self { key_uid: Some(key_uid), keys: BTreeMap::new() }
+    }
+
+    /// Returns the account, if it is known.
+    #[must_use]
+    pub const fn key_uid(&self) -> Option<KeyUid> {
+        self.key_uid
+    }
+
+    /// Returns the keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&KeyPath, &Fingerprint)> {
+        self.keys.iter()
     }
 
     /// Adds a key, unless there are 1024 already.

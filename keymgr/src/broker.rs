@@ -139,7 +139,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     pub fn lock(&mut self) {
         match std::mem::replace(&mut self.slot, Slot::Empty) {
             Slot::Unlocked { card, .. } => {
-                self.put_back(card.into_transport());
+                self.finish(card);
                 tracing::info!("the card is locked");
             }
             other => self.slot = other,

@@ -163,6 +163,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             }
         }
         self.remember_right(card.info(), which)?;
+        if which == Some(Which::Main) {
+            self.hold_to_keys(card, key_uid, chat);
+        }
         Ok((key_uid, chat))
     }
 

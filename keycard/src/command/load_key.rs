@@ -106,7 +106,10 @@ impl<T: CardTransport> Card<Unlocked, T> {
                 return Err(CardError::OtherAccount { expected: uid, found: KeyUid::of_master(key) });
             }
         }
-        self.state.known = known;
+        self.state.known = KnownKeys::of(uid);
+        for (path, key) in computed {
+            self.state.known.insert(path.clone(), Fingerprint::of(key));
+        }
         Ok(uid)
     }
 }

@@ -84,7 +84,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             let mut card = broker.enter(&contact, &pin, last_try, why)?;
             drop(pin);
             let result = work(&mut card, &mut broker.journal);
-            broker.put_back(card.into_transport());
+            broker.finish(card);
             result
         })
     }
@@ -102,7 +102,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             let mut card = broker.enter(&contact, &pin, last_try, why)?;
             drop(pin);
             let result = work(broker, &mut card);
-            broker.put_back(card.into_transport());
+            broker.finish(card);
             result
         })
     }
@@ -214,7 +214,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         if let Some(tries) = &mut known.tries {
             tries.right(which);
         }
-        Ok(self.cards.known.keep(known)?)
+        let account = known.key_uid.zip(known.chat).filter(|_| which == Some(Which::Main));
+        self.cards.known.keep(known)?;
+        if let Some((key_uid, chat)) = account {
+            self.hold_to_keys(card, key_uid, chat);
+        }
+        Ok(())
     }
 
     /// Remembers that a PIN was right.

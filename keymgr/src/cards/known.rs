@@ -7,8 +7,10 @@
 //!
 //! The file is written whole. Without it every card is met for the first time again, which asks for more, never for less.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use keycard::KnownKeys;
 use proto::{CardId, ChatKey, Fingerprint, KeyUid};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -76,6 +78,8 @@ pub struct Known {
     pub duress: Duress,
     /// The tries of its PINs.
     pub tries: Option<Tries>,
+    /// The public keys of its account that it showed while its main PIN was validated.
+    pub keys: KnownKeys,
 }
 
 impl Known {
@@ -93,6 +97,7 @@ impl Known {
             confirmed: false,
             duress: Duress::Refuse,
             tries: None,
+            keys: KnownKeys::none(),
         }
     }
 }
@@ -201,11 +206,15 @@ struct Entry {
     #[serde(default)]
     duress: Duress,
     tries: Option<Tries>,
+    /// Fingerprints by path, of the account above.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    keys: BTreeMap<String, String>,
 }
 
 impl Entry {
     fn of(known: &Known) -> Self {
-        let Known { card, generation, label, identity, channel, key_uid, chat, confirmed, duress, tries } = known;
+        let Known { card, generation, label, identity, channel, key_uid, chat, confirmed, duress, tries, keys } = known;
+        let current = keys.iter().filter(|_| keys.key_uid() == *key_uid).take(MAX_KEYS);
         Self {
             id: card.to_string(),
             generation: *generation,
@@ -218,6 +227,7 @@ impl Entry {
             duress: *duress,
             // In quiet mode a counter that differs from the card's own would tell which PIN was used.
             tries: tries.filter(|_| *duress != Duress::DecoyQuiet),
+            keys: current.map(|(path, key)| (path.to_string(), key.to_string())).collect(),
         }
     }
 
@@ -228,17 +238,24 @@ impl Entry {
             ChatKey::try_from(bytes.as_slice()).map(Some).map_err(|error| error.to_string())
         };
         let uid = |digits: String| hex::decode(digits).ok().and_then(|bytes| KeyUid::try_from(bytes.as_slice()).ok());
+        let key_uid = self.key_uid.map(|digits| uid(digits).ok_or("no key UID")).transpose()?;
+        let mut keys = key_uid.map_or_else(KnownKeys::none, KnownKeys::of);
+        for (path, fingerprint) in self.keys {
+            let path = path.parse().map_err(|error: proto::path::PathError| error.to_string())?;
+            keys.insert(path, fingerprint.parse().map_err(|_| "no fingerprint")?);
+        }
         Ok(Known {
             card: self.id.parse().map_err(|error: proto::id::NotAnId| error.to_string())?,
             generation: self.generation,
             label: self.label,
             identity: key(self.identity)?,
             channel: key(self.channel)?,
-            key_uid: self.key_uid.map(|digits| uid(digits).ok_or("no key UID")).transpose()?,
+            key_uid,
             chat: self.chat.map(|chat| chat.parse()).transpose().map_err(|_| "no fingerprint")?,
             confirmed: self.confirmed,
             duress: self.duress,
             tries: self.tries,
+            keys,
         })
     }
 }
@@ -265,7 +282,9 @@ fn digest(cards: &[Entry]) -> String {
 }
 
 const FORMAT: &str = "cardinal-cards/1";
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 23;
+/// Of one card. What else it showed is forgotten.
+const MAX_KEYS: usize = 64;
 const MAX_CARDS: usize = 1000;
 
 #[cfg(test)]
@@ -286,6 +305,11 @@ mod tests {
             confirmed: true,
             duress: Duress::DecoyMarked,
             tries: Some(Tries::fresh(Generation::V1, 3)),
+            keys: {
+                let mut keys = KnownKeys::of(KeyUid::from([7; 32]));
+                keys.insert("m/44'/60'".parse().unwrap(), "0001-0203-0405-06ff".parse().unwrap());
+                keys
+            },
             ..Known::new(CardId::Instance([9; 16]), Generation::V1)
         }
     }
@@ -303,6 +327,16 @@ mod tests {
         assert_eq!(cards.find(&known().card), Some(&known()));
         cards.forget(&known().card).unwrap();
         assert_eq!(KnownCards::read(&path).unwrap().all().collect::<Vec<_>>(), [&other]);
+    }
+
+    #[test]
+    fn keys_of_another_account_are_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cards.toml");
+        let other = Known { key_uid: Some(KeyUid::from([8; 32])), ..known() };
+        KnownCards::read(&path).unwrap().keep(other.clone()).unwrap();
+        let read = KnownCards::read(&path).unwrap();
+        assert_eq!(read.find(&other.card).unwrap().keys, KnownKeys::of(KeyUid::from([8; 32])));
     }
 
     #[test]

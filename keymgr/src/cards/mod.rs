@@ -23,6 +23,7 @@ pub mod pairings;
 pub mod reset;
 pub mod seat;
 mod service;
+mod shown;
 pub mod slot;
 pub mod tries;
 pub mod uses;

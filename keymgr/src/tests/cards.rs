@@ -388,6 +388,31 @@ fn what_an_applet_cannot_do_is_said_before_anything_is_sent() {
     assert_eq!(fault(broker.card_pinless(access(PIN), None, &why("x"))), Some(Fault::Unsupported));
 }
 
+/// What a card shows is compared with what it showed for that account before, in whichever session.
+#[test]
+fn a_card_that_shows_another_key_than_in_an_earlier_session_is_refused() {
+    const ACCOUNT: &str = "m/44'/60'/0'/0/0";
+    for model in [Model::V3_2, Model::V4_0] {
+        let world = World::with(model);
+        allow(&world, ACCOUNT, "sign");
+        let mut broker = world.broker();
+        init(&mut broker);
+        load(&mut broker, PIN).unwrap();
+        let sign = |broker: &mut Manager| broker.card_sign(access(PIN), signing(ACCOUNT), &why("x"));
+        sign(&mut broker).unwrap();
+        sign(&mut broker).unwrap();
+        drop(broker);
+        let mut cards = KnownCards::read(&world.dir.path().join("cards.toml")).unwrap();
+        let mut card = cards.all().next().unwrap().clone();
+        assert!(card.keys.iter().any(|(path, _)| path.to_string() == ACCOUNT));
+        card.keys.insert(ACCOUNT.parse().unwrap(), "0001-0203-0405-06ff".parse().unwrap());
+        cards.keep(card).unwrap();
+        let error = sign(&mut world.broker()).unwrap_err();
+        assert_eq!(error.fault(), Fault::OtherKey, "{model}");
+        assert!(error.to_string().contains("0001-0203-0405-06ff"), "{error}");
+    }
+}
+
 /// Attack 5: with `refuse`, a duress PIN changes nothing and gives nothing away; in the other modes its keys are used.
 #[test]
 fn under_duress_a_card_is_refused_or_its_other_keys_are_used_as_its_owner_chose() {
