@@ -353,6 +353,6 @@ mod tests {
         card.load_seed(&abandon(), &mut recorded(card.request(Operation::LoadKey))).unwrap();
         let mut public = recorded(card.request(Operation::ExportPublic(master.clone())));
         let error = card.export_public(&master, &mut public).unwrap_err();
-        assert!(matches!(error, CardError::OtherKey { .. }), "{error}");
+        assert!(matches!(error, CardError::OtherAccount { .. }), "{error}");
     }
 }
