@@ -83,6 +83,7 @@ async fn status(out: Output, ProfileArg { profile }: ProfileArg) -> Result<(), C
         ("version", json!(status.version)),
         ("pid", json!(status.pid)),
         ("reader", json!(status.reader)),
+        ("reader_state", json!(status.reader_state)),
         ("card", json!(status.card)),
         ("label", json!(status.label)),
         ("enrolled", json!(status.enrolled)),

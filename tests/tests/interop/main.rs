@@ -39,6 +39,7 @@ const GROUPS: &[&[Scenario]] = &[
     waku::chat::SCENARIOS,
     discovery::SCENARIOS,
     card::reader::SCENARIOS,
+    card::doctor::SCENARIOS,
     ratchet::SCENARIOS,
     card::flow::SCENARIOS,
     card::pypi::SCENARIOS,

@@ -6,6 +6,7 @@
 
 mod cap;
 mod desk;
+pub(crate) mod doctor;
 pub(crate) mod flow;
 pub(crate) mod install;
 pub(crate) mod pypi;

@@ -27,7 +27,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
 ];
 
 /// A reader, and a file with a blank card of this release.
-fn reader_and_card(world: &World, applet: &str) -> Outcome<(VirtualReader, TempDir, PathBuf)> {
+pub(super) fn reader_and_card(world: &World, applet: &str) -> Outcome<(VirtualReader, TempDir, PathBuf)> {
     let folder = tempfile::tempdir()?;
     let card = folder.path().join("card.json");
     let file = card.to_str().ok_or("a folder whose name is no text")?;
@@ -39,14 +39,14 @@ fn reader_and_card(world: &World, applet: &str) -> Outcome<(VirtualReader, TempD
 }
 
 /// A client that hears of every change.
-fn watching(world: &World, reader: &VirtualReader) -> Outcome<Program> {
+pub(super) fn watching(world: &World, reader: &VirtualReader) -> Outcome<Program> {
     let mut probe = reader.client(world, Tool::Cardprobe, &[])?;
     probe.call("watch", json!({}))?;
     Ok(probe)
 }
 
 /// Waits until a client that watches finds the reader in this state.
-fn hears(probe: &mut Program, slot: &str) -> Outcome {
+pub(super) fn hears(probe: &mut Program, slot: &str) -> Outcome {
     let until = Instant::now() + SOON;
     loop {
         let readers = probe.call("readers", json!({}))?;
@@ -66,7 +66,7 @@ fn is_even(number: &Value) -> bool {
 }
 
 /// Fails unless a command fails with these words.
-fn refused(answer: Result<Value, PeerError>, words: &str) -> Outcome {
+pub(super) fn refused(answer: Result<Value, PeerError>, words: &str) -> Outcome {
     match answer {
         Err(PeerError::Refused { why, .. }) if why.contains(words) => Ok(()),
         Err(other) => Err(format!("not refused with {words:?}: {other}").into()),
