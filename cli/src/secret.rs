@@ -160,7 +160,9 @@ pub(crate) async fn typed(prompt: String, what: &'static str) -> Result<Zeroizin
     let _restore = Terminal::remember();
     elsewhere(what, move || {
         let mut typed = rpassword::prompt_password(prompt).map_err(|error| {
-            let message = format!("no {what} from the terminal ({error}); use its -fd option where there is none");
+            let message = format!(
+                "no {what} from the terminal ({error}); give a file descriptor where there is none, with --pin-fd or its like"
+            );
             CliError::found(Fault::BadInput, message)
         })?;
         let bytes = Zeroizing::new(typed.as_bytes().to_vec());
