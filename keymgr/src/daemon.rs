@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use audit::{Bad, Log, LogId, LogStore, OpenError, What};
 use keycard::{CardTransport, TransportError};
-use proto::Pin;
 use proto::rpc::Fault;
 use proto::rpc::api::cards_server::CardsServer;
 use proto::rpc::api::keymgr_server::KeymgrServer;
 use proto::rpc::socket::{self, Served, SocketError};
 use proto::shell::dice;
+use proto::{CardId, Pin};
 use rand_core::Rng as _;
 use readers::{Readers, Watch};
 use tokio_stream::wrappers::UnixListenerStream;
@@ -139,7 +139,7 @@ impl Daemon {
         let readers = Readers::default();
         let card = AnyReader::open(&config.reader, profile.dir(), &readers)?;
         let clock = SystemClock::start();
-        let (log, logged) = open_log(&profile.log(), pins.is_some(), &clock)?;
+        let (log, logged) = open_log(&profile.log(), pins.as_ref().map(|pins| pins.card), &clock)?;
         let pins = match logged {
             Logged::Reset => forget_pins(&profile.pins(), pins)?,
             Logged::Enrolled | Logged::Never => pins,
@@ -290,14 +290,14 @@ fn forget_pins(path: &Path, pins: Option<Pins>) -> Result<Option<Pins>, StateErr
 }
 
 /// Continues the log, or begins it on the first start, and returns what it tells of the enrolled card.
-fn open_log(path: &Path, enrolled: bool, clock: &SystemClock) -> Result<(Log<FileStore>, Logged), DaemonError> {
+fn open_log(path: &Path, pinned: Option<CardId>, clock: &SystemClock) -> Result<(Log<FileStore>, Logged), DaemonError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && FileStore::remembered(path).is_some() => {
             let todo = "export.log.head says that there was one: restore it from a backup";
             return Err(StateError::Missing { path: path.to_owned(), todo }.into());
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !enrolled => {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && pinned.is_none() => {
             let mut id = [0; 16];
             dice().fill_bytes(&mut id);
             let log = FileStore::create(path, |store| {
@@ -319,12 +319,15 @@ fn open_log(path: &Path, enrolled: bool, clock: &SystemClock) -> Result<(Log<Fil
         None if report.provisionings > 0 => Logged::Reset,
         None => Logged::Never,
     };
-    if matches!(logged, Logged::Enrolled) && !enrolled && report.bad.is_none() {
+    if matches!(logged, Logged::Enrolled) && pinned.is_none() && report.bad.is_none() {
         let path = path.with_file_name("pins.toml");
         let todo = "the export log tells of an enrolled card: restore the pins from a backup";
         return Err(StateError::Missing { path, todo }.into());
     }
-    if enrolled && matches!(logged, Logged::Never) && report.bad.is_none() {
+    // A log that met the card and does not tell of its enrolment was cut off between the two files: that is made good when
+    // the card is unlocked. One that never met it is another log.
+    let strange = pinned.is_some_and(|card| !report.met.contains(&card));
+    if strange && matches!(logged, Logged::Never) && report.bad.is_none() {
         let what = "pins.toml tells of an enrolled card and this log of none; restore the log from a backup";
         return Err(StateError::damaged(path, what).into());
     }

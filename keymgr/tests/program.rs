@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use proto::rpc::api::keymgr_client::KeymgrClient;
 use proto::rpc::api::{
-    CardRequest, KeymgrStatusRequest, ProvisionRequest, ReadersRequest, Sealed, SealingKeyRequest, provision_request,
+    CardRequest, KeymgrStatusRequest, ProvisionReply, ProvisionRequest, ReadersRequest, Sealed, SealingKeyRequest,
+    provision_request,
 };
 use proto::rpc::{Fault, seal, socket};
 
@@ -187,12 +188,10 @@ async fn sealed(client: &mut KeymgrClient<tonic::transport::Channel>, context: &
     seal::seal(&key, context, secret, &mut proto::shell::dice()).ok()
 }
 
-/// Restarts with the PIN on stdin; what was enrolled before is still there, and a crash leaves a log that verifies.
-#[tokio::test]
-async fn an_enrolled_card_unlocks_with_the_pin_from_a_descriptor_after_a_crash() {
-    let dir = profile();
-    let mut child = ready(dir.path());
-    let mut manager = client(dir.path()).await;
+/// Enrols the card of a profile, and kills the manager.
+async fn enrolled_and_killed(dir: &Path) -> ProvisionReply {
+    let mut child = ready(dir);
+    let mut manager = client(dir).await;
     let pin = sealed(&mut manager, seal::PIN, b"493817").await;
     let puk = sealed(&mut manager, seal::PUK, b"201938475601").await;
     let key = Some(provision_request::Key::Generate(true));
@@ -200,14 +199,42 @@ async fn an_enrolled_card_unlocks_with_the_pin_from_a_descriptor_after_a_crash()
     let enrolled = manager.provision(request).await.expect("an enrolment").into_inner();
     child.kill().expect("a crash");
     child.wait().expect("its end");
+    enrolled
+}
 
-    let restart = |pin: &str| {
-        let mut child = run(dir.path(), "soft:alice", &["--pin-fd", "0"]).spawn().expect("the program");
-        let mut stdin = child.stdin.take().expect("stdin");
-        writeln!(stdin, "{pin}").expect("a PIN");
-        child.stdin = Some(stdin);
-        child
-    };
+/// Starts a manager with the PIN on stdin.
+fn unlocking(dir: &Path, pin: &str) -> Child {
+    let mut child = run(dir, "soft:alice", &["--pin-fd", "0"]).spawn().expect("the program");
+    let mut stdin = child.stdin.take().expect("stdin");
+    writeln!(stdin, "{pin}").expect("a PIN");
+    child.stdin = Some(stdin);
+    child
+}
+
+/// The pins are written before the log's line.
+#[tokio::test]
+async fn an_enrolment_that_was_cut_off_before_its_line_is_made_good_at_the_next_unlocking() {
+    let dir = profile();
+    enrolled_and_killed(dir.path()).await;
+    let path = dir.path().join("export.log");
+    let log = std::fs::read_to_string(&path).expect("the log");
+    let (before, last) = log.trim_end().rsplit_once('\n').expect("lines");
+    assert!(last.contains("provisioning"), "{last}");
+    std::fs::write(&path, format!("{before}\n")).expect("the log without its last line");
+    std::fs::remove_file(dir.path().join("export.log.head")).expect("what remembers the line");
+    let mut child = await_ready(unlocking(dir.path(), "493817"));
+    drop(child.stdin.take());
+    assert!(child.wait().expect("its end").success());
+    let log = std::fs::read(&path).expect("the log");
+    assert_eq!(audit::verify(log.as_slice(), None).expect("read").provisionings, 1);
+}
+
+/// Restarts with the PIN on stdin; what was enrolled before is still there, and a crash leaves a log that verifies.
+#[tokio::test]
+async fn an_enrolled_card_unlocks_with_the_pin_from_a_descriptor_after_a_crash() {
+    let dir = profile();
+    let enrolled = enrolled_and_killed(dir.path()).await;
+    let restart = |pin: &str| unlocking(dir.path(), pin);
     let wrong = restart("111111").wait_with_output().expect("its end");
     assert_eq!(wrong.status.code(), Some(i32::from(Fault::WrongPin.exit_code())));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("2 tries left"));

@@ -1,6 +1,6 @@
 //! Offline verification: names the first bad line and what is wrong with it, and says what left which card.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::BufRead;
 
@@ -151,6 +151,8 @@ pub struct Report {
     pub provisionings: u64,
     /// The card that was enrolled last and not reset to its factory state since.
     pub enrolled: Option<CardId>,
+    /// The cards to which a channel was opened.
+    pub met: BTreeSet<CardId>,
 }
 
 impl Report {
@@ -195,6 +197,7 @@ pub fn verify(log: impl BufRead, remembered: Option<Head>) -> std::io::Result<Re
     let mut replay = Replay::against(remembered);
     let mut left: BTreeMap<Key, Left> = BTreeMap::new();
     let (mut refusals, mut provisionings, mut enrolled) = (0u64, 0u64, None);
+    let mut met = BTreeSet::new();
     let bad = replay.read(log, |line, ended| match (&line.event, ended) {
         (Event::Outcome { intent, outcome }, Some(asked)) => {
             count(&mut left, *intent, asked, outcome);
@@ -207,6 +210,8 @@ pub fn verify(log: impl BufRead, remembered: Option<Head>) -> std::io::Result<Re
             provisionings = provisionings.saturating_add(1);
             enrolled = Some(provisioning.card);
         }
+        (Event::ChannelOpened(opened), _) => drop(met.insert(opened.card)),
+        (Event::PairedChannelOpened(opened), _) => drop(met.insert(opened.card)),
         _ => {}
     })?;
     let head = replay.head();
@@ -219,7 +224,7 @@ pub fn verify(log: impl BufRead, remembered: Option<Head>) -> std::io::Result<Re
         }
     }
     let implied = closure::of(left.keys());
-    Ok(Report { head, bad, left, implied, unknown: open.into_keys().collect(), refusals, provisionings, enrolled })
+    Ok(Report { head, bad, left, implied, unknown: open.into_keys().collect(), refusals, provisionings, enrolled, met })
 }
 
 fn is_reset(asked: &Intent, outcome: &Outcome) -> bool {

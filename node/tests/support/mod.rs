@@ -17,9 +17,9 @@ use proto::rpc::api::node_client::NodeClient;
 use proto::rpc::api::{
     AddPeerRequest, CardInfo, CardRequest, ChatLine, ExportPrivateReply, ExportPrivateRequest, ExportPublicReply,
     ExportPublicRequest, HistoryRequest, JoinRequest, KeymgrStatus, KeymgrStatusRequest, LockReply, LockRequest,
-    NodeEvent, NodeStatus, NodeStatusRequest, PostReply, PostRequest, ProvisionReply, ProvisionRequest,
-    RemovePeerRequest, SealingKeyReply, SealingKeyRequest, UnlockReply, UnlockRequest, WatchRequest, chat_event,
-    node_event,
+    NodeEvent, NodeStatus, NodeStatusRequest, PostReply, PostRequest, ProvisionReply, ProvisionRequest, ReadersReply,
+    ReadersRequest, RemovePeerRequest, SealingKeyReply, SealingKeyRequest, UnlockReply, UnlockRequest, WatchRequest,
+    chat_event, node_event,
 };
 use proto::rpc::socket::{self, SocketFile};
 use proto::rpc::{Fault, seal};
@@ -88,6 +88,9 @@ impl Keymgr for FakeKeymgr {
         Err(Status::unimplemented(""))
     }
     async fn provision(&self, _: Request<ProvisionRequest>) -> Reply<ProvisionReply> {
+        Err(Status::unimplemented(""))
+    }
+    async fn readers(&self, _: Request<ReadersRequest>) -> Reply<ReadersReply> {
         Err(Status::unimplemented(""))
     }
     async fn export_public(&self, _: Request<ExportPublicRequest>) -> Reply<ExportPublicReply> {
