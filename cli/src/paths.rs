@@ -199,9 +199,10 @@ impl Layout {
         let known = self.profiles()?;
         let listed = || known.iter().map(ProfileName::as_str).collect::<Vec<_>>().join(", ");
         match (asked, known.as_slice()) {
-            (_, []) => {
-                Err(CliError::found(Fault::StateMissing, "there is no profile yet; `cardinal up` makes alice and bob"))
-            }
+            (_, []) => Err(CliError::found(
+                Fault::StateMissing,
+                "there is no profile yet: `cardinal keymgr run` makes one for the card in your reader, `cardinal up` alice and bob",
+            )),
             (Some(name), _) => {
                 let name = ProfileName::try_from(name)?;
                 if !known.contains(&name) {

@@ -57,6 +57,9 @@ pub(crate) async fn list(out: Output) -> Result<(), CliError> {
         for reader in &facts.view.readers {
             out.line(line(reader))?;
         }
+        for note in notes(&facts) {
+            out.line(shown(&note))?;
+        }
     }
     match Fault::ALL.iter().copied().find(|fault| fault.name() == facts.view.fault) {
         Some(fault) => {
