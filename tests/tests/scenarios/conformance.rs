@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The packages of this workspace and their folders.
-const PACKAGES: [(&str, &str); 10] = [
+const PACKAGES: [(&str, &str); 11] = [
     ("proto", "proto"),
     ("keycard", "keycard"),
     ("softcard", "keycard/soft"),
+    ("readers", "keycard/readers"),
     ("audit", "keymgr/audit"),
     ("keymgr", "keymgr"),
     ("wire", "node/wire"),
@@ -84,11 +85,32 @@ fn scenarios(root: &Path) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     for file in sources(root, "tests").iter().filter(|file| file.starts_with(root.join("tests/tests/interop"))) {
         let source = std::fs::read_to_string(file).unwrap();
-        for literal in source.split("Scenario {").skip(1) {
-            let field = |name: &str| literal.split_once(&format!("{name}: ")).map(|(_, rest)| rest).unwrap_or_default();
-            let (group, name) = (quoted(field("group")), quoted(field("name")));
-            if let ([group, ..], [name, ..]) = (group.as_slice(), name.as_slice()) {
-                let shows = field("shows").split_once(']').map_or("", |(shows, _)| shows);
+        // The fields of a literal before `run`, which is the last and may have a body.
+        let literals: Vec<(&str, &str)> = source
+            .split("Scenario {")
+            .skip(1)
+            .map(|text| text.split_once("run: ").or_else(|| text.split_once("run }")).unwrap_or((text, "")))
+            .collect();
+        let field = |literal: &str, name: &str| {
+            literal.split_once(&format!("{name}: ")).map(|(_, rest)| rest.to_owned()).filter(|rest| !rest.is_empty())
+        };
+        // `..BASE`: what is not said is that of a constant in the same file, which has no name.
+        let base = |rest: &str| {
+            let name =
+                rest.split_once("..").map(|(_, name)| name.split([' ', '\n', '}']).next().unwrap_or_default())?;
+            let (_, constant) = source.split_once(&format!("const {name}: Scenario = Scenario {{"))?;
+            constant.split_once("run: ").map(|(fields, _)| fields)
+        };
+        for (own, rest) in literals {
+            let inherited = base(rest).unwrap_or_default();
+            let said = |name: &str| field(own, name).or_else(|| field(inherited, name)).unwrap_or_default();
+            let (group, name) =
+                (quoted(&said("group")), field(own, "name").map(|name| quoted(&name)).unwrap_or_default());
+            if let ([group, ..], [name, ..]) = (group.as_slice(), name.as_slice())
+                && !name.is_empty()
+            {
+                let shows = said("shows");
+                let shows = shows.split_once(']').map_or("", |(shows, _)| shows);
                 found.push((format!("{group}::{name}"), quoted(shows)));
             }
         }
