@@ -47,7 +47,8 @@ pub struct Secured {
     pub(crate) session: Box<Session>,
     /// The PIN tries left, as far as the card has said.
     pub(crate) tries: Option<u8>,
-    /// Whether somebody could listen, and nobody has said that this does not matter: no PIN and no PUK goes over it.
+    /// Whether somebody could listen, and nobody has said that this does not matter: no PIN and no PUK goes over it, and no
+    /// mnemonic comes.
     pub(crate) exposed: bool,
 }
 
@@ -70,17 +71,29 @@ mod open {
 
     pub trait Channelled {
         fn session(&mut self) -> &mut Session;
+
+        /// Whether somebody could listen.
+        fn is_exposed(&self) -> bool;
     }
 
     impl Channelled for Secured {
         fn session(&mut self) -> &mut Session {
             &mut self.session
         }
+
+        fn is_exposed(&self) -> bool {
+            self.exposed
+        }
     }
 
     impl Channelled for Unlocked {
         fn session(&mut self) -> &mut Session {
             &mut self.session
+        }
+
+        /// No PIN and no PUK goes over an exposed channel, so it never gets here.
+        fn is_exposed(&self) -> bool {
+            false
         }
     }
 }

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use crate::apdu::{Answer, Command};
 use crate::card::{Card, Open};
 use crate::error::CardError;
+use crate::pairing::Unpaired;
 use crate::seed::{Mnemonic, SeedError};
 use crate::transport::CardTransport;
 
@@ -16,12 +17,15 @@ impl<S: Open, T: CardTransport> Card<S, T> {
     /// Returns words whose entropy the card drew. Their checksum is verified here.
     ///
     /// # Errors
-    /// [`CardError::Misuse`] for another number of words than 12, 15, 18, 21 or 24, [`CardError::NotRecorded`]: before
-    /// anything is sent. [`CardError::Answer`] also for words that are no mnemonic; [`CardError::Status`],
+    /// [`CardError::Misuse`] for another number of words than 12, 15, 18, 21 or 24, [`Unpaired::WellKnown`] where
+    /// somebody may listen, [`CardError::NotRecorded`]: before anything is sent. [`CardError::Answer`] also for words that are no mnemonic; [`CardError::Status`],
     /// [`CardError::ChannelLost`], [`CardError::Transport`].
     pub fn generate_mnemonic(&mut self, words: u8, recorded: &mut Recorded) -> Result<Mnemonic, CardError> {
         if !matches!(words, 12 | 15 | 18 | 21 | 24) {
             return Err(CardError::Misuse { what: "a mnemonic has 12, 15, 18, 21 or 24 words" });
+        }
+        if self.state.is_exposed() {
+            return Err(Unpaired::WellKnown.into());
         }
         recorded.spend(&self.request(Operation::GenerateMnemonic(words)))?;
         // One checksum bit for each three words.
@@ -84,6 +88,17 @@ mod tests {
         }
         assert!(matches!(generated(15, &format!("{abandon}00039000")), Err(CardError::Answer { .. })));
         assert!(matches!(generated(24, "6a86"), Err(CardError::Status { .. })));
+    }
+
+    #[test]
+    fn no_words_are_drawn_where_somebody_may_listen() {
+        let mut card = secured(FakeCard::initialised());
+        card.state.exposed = true;
+        let mut receipt = recorded(card.request(Operation::GenerateMnemonic(12)));
+        let refused = card.generate_mnemonic(12, &mut receipt);
+        assert!(matches!(refused, Err(CardError::Unpaired(Unpaired::WellKnown))));
+        assert!(!receipt.is_spent());
+        assert!(card.into_transport().inner_commands().is_empty());
     }
 
     #[test]

@@ -120,6 +120,22 @@ pub enum UnblockError<T> {
     },
 }
 
+impl<T> UnblockError<T> {
+    /// Gives the transport back, whatever else there is.
+    #[must_use]
+    pub fn into_transport(self) -> T {
+        match self {
+            Self::NotBlocked { card, .. }
+            | Self::Wrong { card, .. }
+            | Self::Exhausted { card }
+            | Self::LastTry { card }
+            | Self::Exposed { card }
+            | Self::NotRecorded { card, .. } => card.into_transport(),
+            Self::Lost { transport, .. } => transport,
+        }
+    }
+}
+
 impl<T> std::fmt::Display for UnblockError<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -106,6 +106,19 @@ pub enum VerifyError<T> {
     },
 }
 
+impl<T> VerifyError<T> {
+    /// Gives the transport back, whatever else there is.
+    #[must_use]
+    pub fn into_transport(self) -> T {
+        match self {
+            Self::Wrong { card, .. } | Self::Blocked { card } | Self::LastTry { card } | Self::Exposed { card } => {
+                card.into_transport()
+            }
+            Self::Lost { transport, .. } => transport,
+        }
+    }
+}
+
 impl<T> std::fmt::Display for VerifyError<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -99,6 +99,12 @@ impl<T: CardTransport> SecurityDomain<T> {
         CardId::Chip(self.chip)
     }
 
+    /// Ends the session on our side and gives the transport back.
+    #[must_use]
+    pub fn into_transport(self) -> T {
+        self.transport
+    }
+
     /// Returns which of the known keys the card has.
     #[must_use]
     pub fn key(&self) -> &'static str {

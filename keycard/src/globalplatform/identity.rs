@@ -111,6 +111,12 @@ impl<T> Installed<T> {
         Self { transport, chip }
     }
 
+    /// Gives the transport back, with the card as it is.
+    #[must_use]
+    pub fn into_transport(self) -> T {
+        self.transport
+    }
+
     /// Returns the request that a record must hold before the card takes this identity.
     #[must_use]
     pub fn request(&self, identity: &IssuedIdentity) -> Request {
