@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::broker::Broker;
 use crate::cards::access::Access;
 use crate::cards::init::Done;
+use crate::cards::pairings::{Imported, NotImported};
 use crate::cards::seat::Target;
 use crate::cards::vouch::Contact;
 use crate::error::{BrokerError, PairingTrouble};
@@ -140,20 +141,28 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         Ok(Unpaired { done, free_slots: free_slots(&info) })
     }
 
-    /// Takes pairings of another program, and returns with which cards.
+    /// Takes pairings of another program, and returns with which cards. Those that are known stay as they are.
     ///
     /// # Errors
-    /// [`BrokerError::BadInput`] when they are none; [`BrokerError::State`].
+    /// [`BrokerError::BadInput`] when they are none; [`BrokerError::Pairing`] for a phone's pairing with a card that has one
+    /// here, or has none at all; [`BrokerError::State`].
     pub fn import_pairings(&mut self, target: &Target, form: Form, text: &[u8]) -> Result<Vec<CardId>, BrokerError> {
-        let not = |error: crate::cards::pairings::NotPairings| BrokerError::bad_input(error.to_string());
-        match form {
-            Form::Desktop => self.cards.pairings.import_desktop(text)?.map_err(not),
+        let not = |error: NotImported| BrokerError::bad_input(error.to_string());
+        let imported = match form {
+            Form::Desktop => Imported::desktop(text).map_err(not)?,
             Form::Mobile => {
                 let card = self.at(target, |broker| broker.card_says())?.card_id();
-                self.cards.pairings.import_mobile(&card, text)?.map_err(not)?;
-                Ok(vec![card])
+                let CardId::Instance(uid) = card else { return Err(PairingTrouble::NotNeeded.into()) };
+                if self.cards.pairings.find(&card).is_some() {
+                    return Err(PairingTrouble::Already.into());
+                }
+                Imported::mobile(uid, text).map_err(not)?
             }
-        }
+        };
+        self.cards.pairings.has_room_for(&imported).map_err(not)?;
+        let cards = imported.cards();
+        self.cards.pairings.import(imported)?;
+        Ok(cards)
     }
 
     /// Returns pairings in the form of another program, sealed to the caller's one-time key: of one card, or of all.

@@ -9,6 +9,7 @@
 //! `index || key` (mobile): both are read and written here.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use keycard::Pairing;
@@ -34,10 +35,17 @@ pub struct Pairings {
     kept: BTreeMap<[u8; 16], Kept>,
 }
 
-/// Text that is no pairing of another program.
+/// Why pairings of another program were not taken: none of them was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("these are no pairings: neither a desktop pairings.json nor the 44 base64 characters of a phone")]
-pub struct NotPairings;
+#[non_exhaustive]
+pub enum NotImported {
+    /// The text is no pairing of another program.
+    #[error("these are no pairings: neither a desktop pairings.json nor the 44 base64 characters of a phone")]
+    NotPairings,
+    /// There would be more than this computer keeps.
+    #[error("more than {MOST} pairings are not kept; import those of the cards that you use")]
+    TooMany,
+}
 
 impl Pairings {
     /// Reads the file; there are no pairings when there is none.
@@ -129,42 +137,32 @@ impl Pairings {
         })
     }
 
-    /// Takes the pairings of a desktop `pairings.json`, and returns with which cards. One that is known stays as it is.
+    /// Keeps pairings of another program, all in one write. One that is known stays as it is.
     ///
     /// # Errors
-    /// `Ok(Err(NotPairings))` when they are none; [`StateError::Io`].
-    pub fn import_desktop(&mut self, text: &[u8]) -> Result<Result<Vec<CardId>, NotPairings>, StateError> {
-        let Ok(entries) = serde_json::from_slice::<BTreeMap<String, Entry>>(text) else { return Ok(Err(NotPairings)) };
-        let mut cards = Vec::new();
+    /// [`StateError::Io`], and then nothing has changed.
+    pub fn import(&mut self, imported: Imported) -> Result<(), StateError> {
+        let Imported(pairings) = imported;
         let mut fresh = Vec::new();
-        for (uid, entry) in entries {
-            let (Ok(uid), Ok(pairing)) = (uid_of(&uid), entry.kept()) else {
-                return Ok(Err(NotPairings));
-            };
-            cards.push(CardId::Instance(uid));
-            if !self.kept.contains_key(&uid) {
-                fresh.push((CardId::Instance(uid), pairing));
+        for (uid, pairing) in pairings {
+            if let Entry::Vacant(room) = self.kept.entry(uid) {
+                room.insert(pairing);
+                fresh.push(uid);
             }
         }
-        for (card, pairing) in fresh {
-            self.keep(&card, pairing)?;
+        if fresh.is_empty() {
+            return Ok(());
         }
-        Ok(Ok(cards))
+        self.write().inspect_err(|_| self.kept.retain(|uid, _| !fresh.contains(uid)))
     }
 
-    /// Takes the pairing of a phone, which does not say with which card.
+    /// Returns whether there is room for these.
     ///
     /// # Errors
-    /// `Ok(Err(NotPairings))` when it is none; [`StateError::Io`].
-    pub fn import_mobile(&mut self, card: &CardId, text: &[u8]) -> Result<Result<(), NotPairings>, StateError> {
-        let Some(bytes) = base64::decode(text) else { return Ok(Err(NotPairings)) };
-        let [index, key @ ..] = bytes.as_slice() else { return Ok(Err(NotPairings)) };
-        if key.len() != 32 {
-            return Ok(Err(NotPairings));
-        }
-        let key = Secret::fill(|room| room.copy_from_slice(key));
-        let pairing = Pairing { slot: *index, key, well_known: true };
-        self.keep(card, Kept { pairing, vouched: false }).map(Ok)
+    /// [`NotImported::TooMany`].
+    pub fn has_room_for(&self, imported: &Imported) -> Result<(), NotImported> {
+        let fresh = imported.0.keys().filter(|uid| !self.kept.contains_key(*uid)).count();
+        if self.kept.len().saturating_add(fresh) > MOST { Err(NotImported::TooMany) } else { Ok(()) }
     }
 
     /// Returns the pairings as a desktop `pairings.json`: of one card, or of all.
@@ -213,6 +211,38 @@ impl Pairings {
     }
 }
 
+/// Pairings of another program: the key and the slot of each are taken, and nothing that it says of their making.
+pub struct Imported(BTreeMap<[u8; 16], Kept>);
+
+impl Imported {
+    /// Reads a desktop `pairings.json`.
+    ///
+    /// # Errors
+    /// [`NotImported::NotPairings`].
+    pub fn desktop(text: &[u8]) -> Result<Self, NotImported> {
+        let entries: BTreeMap<String, Foreign> = serde_json::from_slice(text).map_err(|_| NotImported::NotPairings)?;
+        let pairings = entries.into_iter().map(|(uid, entry)| Ok((uid_of(&uid)?, entry.kept()?)));
+        pairings.collect::<Result<_, NotImported>>().map(Self)
+    }
+
+    /// Reads the pairing of a phone, which does not say with which card.
+    ///
+    /// # Errors
+    /// [`NotImported::NotPairings`].
+    pub fn mobile(instance: [u8; 16], text: &[u8]) -> Result<Self, NotImported> {
+        let bytes = base64::decode(text).ok_or(NotImported::NotPairings)?;
+        let (index, key) = bytes.split_first().ok_or(NotImported::NotPairings)?;
+        let key = Secret::copy_from(key).ok_or(NotImported::NotPairings)?;
+        Ok(Self(BTreeMap::from([(instance, foreign(*index, key))])))
+    }
+
+    /// Returns with which cards they are.
+    #[must_use]
+    pub fn cards(&self) -> Vec<CardId> {
+        self.0.keys().copied().map(CardId::Instance).collect()
+    }
+}
+
 impl Kept {
     fn digits(&self) -> Zeroizing<[u8; 64]> {
         let mut digits = Zeroizing::new([0; 64]);
@@ -226,42 +256,59 @@ impl Kept {
 #[serde(deny_unknown_fields)]
 struct Document {
     format: String,
-    pairings: BTreeMap<String, Entry>,
+    pairings: BTreeMap<String, Own>,
 }
 
+/// An entry of our own file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct Own {
     key: String,
     index: u8,
-    /// Another program does not say, and most take the well-known password.
-    #[serde(default = "yes")]
     well_known: bool,
-    #[serde(default)]
     vouched: bool,
 }
 
-const fn yes() -> bool {
-    true
+/// An entry of another program's file.
+#[derive(Deserialize)]
+struct Foreign {
+    key: String,
+    index: u8,
 }
 
-impl Entry {
-    fn kept(mut self) -> Result<Kept, NotPairings> {
-        let read = Secret::try_fill(|room| hex::decode_to_slice(&self.key, room));
-        self.key.zeroize();
-        let key = read.map_err(|_| NotPairings)?;
-        let pairing = Pairing { slot: self.index, key, well_known: self.well_known };
+impl Own {
+    fn kept(self) -> Result<Kept, NotImported> {
+        let pairing = Pairing { slot: self.index, key: key_of(self.key)?, well_known: self.well_known };
         Ok(Kept { pairing, vouched: self.vouched })
     }
 }
 
-fn uid_of(digits: &str) -> Result<[u8; 16], NotPairings> {
+impl Foreign {
+    fn kept(self) -> Result<Kept, NotImported> {
+        Ok(foreign(self.index, key_of(self.key)?))
+    }
+}
+
+/// Returns a pairing that another program made: most take the well-known password, and nobody vouched for it here.
+const fn foreign(slot: u8, key: Secret<32>) -> Kept {
+    Kept { pairing: Pairing { slot, key, well_known: true }, vouched: false }
+}
+
+fn key_of(mut digits: String) -> Result<Secret<32>, NotImported> {
+    let read = Secret::try_fill(|room| hex::decode_to_slice(&digits, room));
+    digits.zeroize();
+    read.map_err(|_| NotImported::NotPairings)
+}
+
+fn uid_of(digits: &str) -> Result<[u8; 16], NotImported> {
     let digits = digits.strip_prefix("0x").unwrap_or(digits);
-    hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(NotPairings)
+    hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(NotImported::NotPairings)
 }
 
 const FORMAT: &str = "cardinal-pairings/1";
 const MAX_BYTES: usize = 1 << 20;
+/// More cards than anybody has.
+const MOST: usize = 1000;
 /// One pairing needs no more: 32 and 64 digits, an index, a word.
 const ENTRY: usize = 192;
 
@@ -326,14 +373,18 @@ mod tests {
         assert_eq!(mobile.len(), 44);
 
         let mut theirs = Pairings::read(&dir.path().join("theirs.json")).unwrap();
-        assert_eq!(theirs.import_desktop(&desktop).unwrap(), Ok(vec![CARD]));
+        let imported = Imported::desktop(&desktop).unwrap();
+        assert_eq!(imported.cards(), [CARD]);
+        theirs.import(imported).unwrap();
         assert!(theirs.find(&CARD).unwrap().pairing.well_known, "where it comes from is not known");
         theirs.forget(&CARD).unwrap();
-        assert_eq!(theirs.import_mobile(&CARD, &mobile).unwrap(), Ok(()));
+        theirs.import(Imported::mobile([7; 16], &mobile).unwrap()).unwrap();
+        let Kept { pairing, vouched } = theirs.find(&CARD).unwrap();
+        assert_eq!((pairing.slot, pairing.well_known, *vouched), (3, true, false));
         assert_eq!(theirs.find(&CARD).unwrap().pairing.key.expose(), &[0xab; 32]);
         for bad in ["", "[]", "{\"x\":1}", "AAAA"] {
-            assert_eq!(theirs.import_desktop(bad.as_bytes()).unwrap(), Err(NotPairings), "{bad}");
-            assert_eq!(theirs.import_mobile(&CARD, bad.as_bytes()).unwrap(), Err(NotPairings), "{bad}");
+            assert_eq!(Imported::desktop(bad.as_bytes()).err(), Some(NotImported::NotPairings), "{bad}");
+            assert_eq!(Imported::mobile([7; 16], bad.as_bytes()).err(), Some(NotImported::NotPairings), "{bad}");
         }
     }
 
@@ -343,7 +394,39 @@ mod tests {
         let mut pairings = Pairings::read(&dir.path().join("pairings.json")).unwrap();
         pairings.keep(&CARD, kept()).unwrap();
         let other = format!("{{\"{}\":{{\"key\":\"{}\",\"index\":0}}}}", "07".repeat(16), "cd".repeat(32));
-        assert_eq!(pairings.import_desktop(other.as_bytes()).unwrap(), Ok(vec![CARD]));
+        pairings.import(Imported::desktop(other.as_bytes()).unwrap()).unwrap();
         assert_eq!(pairings.find(&CARD).unwrap().pairing.key.expose(), &[0xab; 32]);
+    }
+
+    #[test]
+    fn what_another_file_says_of_the_making_of_a_pairing_is_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut pairings = Pairings::read(&dir.path().join("pairings.json")).unwrap();
+        let says = "\"well_known\":false,\"vouched\":true";
+        let file = format!("{{\"{}\":{{\"key\":\"{}\",\"index\":0,{says}}}}}", "07".repeat(16), "cd".repeat(32));
+        pairings.import(Imported::desktop(file.as_bytes()).unwrap()).unwrap();
+        let Kept { pairing, vouched } = pairings.find(&CARD).unwrap();
+        assert!(pairing.well_known && !vouched);
+    }
+
+    #[test]
+    fn an_import_is_kept_whole_or_not_at_all_and_never_more_than_a_thousand() {
+        let dir = tempfile::tempdir().unwrap();
+        let many = |count: usize| {
+            let entry = |n| format!("\"{n:032x}\":{{\"key\":\"{}\",\"index\":0}}", "cd".repeat(32));
+            let entries: Vec<String> = (0..count).map(entry).collect();
+            Imported::desktop(format!("{{{}}}", entries.join(",")).as_bytes()).unwrap()
+        };
+        let path = dir.path().join("pairings.json");
+        let mut pairings = Pairings::read(&path).unwrap();
+        pairings.keep(&CARD, kept()).unwrap();
+        assert_eq!(pairings.has_room_for(&many(MOST)), Err(NotImported::TooMany));
+        assert_eq!(pairings.has_room_for(&many(MOST - 1)), Ok(()));
+        pairings.import(many(MOST - 1)).unwrap();
+        assert_eq!(Pairings::read(&path).unwrap().kept.len(), MOST);
+
+        let mut nowhere = Pairings::read(&dir.path().join("none").join("pairings.json")).unwrap();
+        assert!(nowhere.import(many(3)).is_err());
+        assert!(nowhere.kept.is_empty());
     }
 }
