@@ -82,6 +82,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 (Some(words.map_err(|error| BrokerError::bad_input(error.to_string()))?), Some(caller))
             }
         };
+        // Sealed before anything is written to the card, so that they can be handed over whenever it has them.
+        let mnemonic = self.seal_words(words.as_ref(), caller)?;
         let (card, named) = match self.connect()? {
             Selection::Initialised(card) => {
                 self.put_back(card.into_transport());
@@ -95,8 +97,6 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 }
             },
         };
-        // Sealed before anything is written to the card, so that they can be handed over whenever it has them.
-        let mnemonic = self.seal_words(words.as_ref(), caller)?;
         let secrets = InitSecrets::new(pin, puk, &mut *self.dice);
         let (card, _) = self.init(card, &secrets, Voucher::Manifest, why)?;
         let mut card = self.open_with(card, secrets.pin()).map_err(|error| error.leaving(Left::Pin))?;

@@ -91,7 +91,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             self.put_back(card.into_transport());
             return Err(PinRefused::LastTry.into());
         }
-        self.hush(&info)?;
+        if let Err(error) = self.hush(&info) {
+            self.put_back(card.into_transport());
+            return Err(error);
+        }
         let (transport, error) = match card.verify_pin(pin, last_try) {
             Ok(card) => {
                 self.pause.right();
@@ -119,14 +122,18 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             }
             Err(VerifyError::Lost { transport, error }) => (transport, error.into()),
             Err(other) => {
-                // A kind that this manager does not know; the card inside is dropped with its session.
-                return Err(BrokerError::bad_input(other.to_string()));
+                // A kind that this manager does not know.
+                let error = BrokerError::bad_input(other.to_string());
+                (other.into_transport(), error)
             }
         };
         self.put_back(transport);
         if matches!(error, BrokerError::Pin(PinRefused::Wrong { .. } | PinRefused::Blocked)) {
             self.pause.wrong(self.journal.monotonic());
-            self.remember_tries(&info, tries)?;
+            // Of the two errors the owner needs the PIN's, and so does the log; the card itself bounds the tries.
+            if let Err(unwritten) = self.remember_tries(&info, tries) {
+                tracing::error!("the tries of the card are not remembered: {unwritten}");
+            }
         }
         Err(error)
     }

@@ -124,41 +124,37 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
         let (info, request) = (card.info().clone(), card.request(Operation::UnblockPin));
         let (id, key_uid) = (info.card_id(), info.key_uid);
-        // Whatever comes of it, the card comes back, or its transport, which resets it when it is dropped.
-        let mut left = None;
-        let ask = |recorded: &mut Recorded| match card.unblock_pin(puk, new_pin, last_try, recorded) {
-            Ok(card) => {
-                left = Some(card.into_transport());
-                Ok(Tried::Right)
-            }
-            Err(UnblockError::Wrong { card, tries }) => {
-                left = Some(card.into_transport());
-                Ok(Tried::Wrong { tries })
-            }
-            Err(UnblockError::Exhausted { card }) => {
-                left = Some(card.into_transport());
-                Ok(Tried::Wrong { tries: 0 })
-            }
-            Err(UnblockError::Lost { transport, error }) => {
-                left = Some(transport);
-                Err(error)
-            }
-            Err(UnblockError::Exposed { card }) => {
-                left = Some(card.into_transport());
-                Err(Unpaired::WellKnown.into())
-            }
-            Err(UnblockError::NotRecorded { card, error }) => {
-                left = Some(card.into_transport());
-                Err(error.into())
-            }
-            Err(_) => Err(CardError::Misuse { what: "the tries of PIN and PUK changed meanwhile; try again" }),
+        // Whatever comes of it, the card comes back, or its transport.
+        let (mut card, mut left) = (Some(card), None);
+        let ask = |recorded: &mut Recorded| {
+            let once = card.take().ok_or(CardError::Misuse { what: "a PUK is sent once" })?;
+            let error = match once.unblock_pin(puk, new_pin, last_try, recorded) {
+                Ok(card) => {
+                    left = Some(card.into_transport());
+                    return Ok(Tried::Right);
+                }
+                Err(UnblockError::Lost { transport, error }) => {
+                    left = Some(transport);
+                    return Err(error);
+                }
+                Err(error) => error,
+            };
+            let tried = match &error {
+                UnblockError::Wrong { tries, .. } => Ok(Tried::Wrong { tries: *tries }),
+                UnblockError::Exhausted { .. } => Ok(Tried::Wrong { tries: 0 }),
+                UnblockError::Exposed { .. } => Err(Unpaired::WellKnown.into()),
+                UnblockError::NotRecorded { error, .. } => Err((*error).into()),
+                _ => Err(CardError::Misuse { what: "the tries of PIN and PUK changed meanwhile; try again" }),
+            };
+            left = Some(error.into_transport());
+            tried
         };
         let done = |tried: &Tried| match tried {
             Tried::Right => Outcome::Done { fingerprint: None, key_uid },
             Tried::Wrong { tries } => Outcome::RefusedByCard { status: 0x63c0 | u16::from(*tries & 0x0f) },
         };
         let result = self.journal.carry_out(request, why, ask, done);
-        if let Some(transport) = left {
+        if let Some(transport) = left.or(card.map(Card::into_transport)) {
             self.put_back(transport);
         }
         match result? {

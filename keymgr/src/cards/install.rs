@@ -85,10 +85,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let transport = self.reset_transport()?;
         let domain = SecurityDomain::open(transport, &mut *self.dice).map_err(|failed| self.not_installed(failed))?;
         let (domain_key, requests) = (domain.key(), domain.requests(plan));
-        let mut left = None;
+        let (mut domain, mut left) = (Some(domain), None);
         let ask = |recorded: &mut [Recorded]| {
             let mut progress = |progress: Progress<'_>| tracing::debug!(?progress, "installing");
-            match domain.install(plan, erase_owned, recorded, &mut progress) {
+            let once = domain.take().ok_or(CardError::Misuse { what: "a plan is carried out once" })?;
+            match once.install(plan, erase_owned, recorded, &mut progress) {
                 Ok(installed) => Ok(installed),
                 Err(Failed { transport, error, .. }) => {
                     left = Some(transport);
@@ -97,7 +98,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             }
         };
         let installed = self.journal.carry_out_all(requests, why, ask);
-        if let Some(transport) = left {
+        if let Some(transport) = left.or(domain.map(SecurityDomain::into_transport)) {
             self.put_back(transport);
         }
         let (installed, entry) = installed?;
@@ -128,7 +129,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         authority: &AuthorityKey,
         why: &Why,
     ) -> Result<Installed<Guarded<T>>, BrokerError> {
-        let identity = authority.issue(&mut *self.dice)?;
+        let identity = match authority.issue(&mut *self.dice) {
+            Ok(identity) => identity,
+            Err(error) => {
+                self.put_back(installed.into_transport());
+                return Err(error.into());
+            }
+        };
         let request = installed.request(&identity);
         let fingerprint = Fingerprint::of(identity.certificate().identity());
         let mut installed = Some(installed);
@@ -154,8 +161,16 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         if let Some(transport) = left {
             self.put_back(transport);
         }
-        result?;
-        installed.ok_or_else(|| CardError::Misuse { what: "a card is personalised once" }.into())
+        match (result, installed) {
+            (Ok(_), Some(installed)) => Ok(installed),
+            (Ok(_), None) => Err(CardError::Misuse { what: "a card is personalised once" }.into()),
+            (Err(error), installed) => {
+                if let Some(installed) = installed {
+                    self.put_back(installed.into_transport());
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Remembers a 4.0 card whose identity was made here: nobody else need vouch for it.

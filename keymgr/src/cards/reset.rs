@@ -47,20 +47,26 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 )));
             }
             let request = card.request(Operation::FactoryReset);
-            let mut left = None;
-            let ask = |recorded: &mut Recorded| match card.factory_reset(recorded) {
-                Ok(card) => {
-                    let after = card.id();
-                    left = Some(card.into_transport());
-                    Ok(after)
-                }
-                Err(Failed { transport, error, .. }) => {
-                    left = Some(transport);
-                    Err(error)
+            let (mut card, mut left) = (Some(card), None);
+            let ask = |recorded: &mut Recorded| {
+                let once = card.take().ok_or(CardError::Misuse { what: "a card is erased once" })?;
+                match once.factory_reset(recorded) {
+                    Ok(card) => {
+                        let after = card.id();
+                        left = Some(card.into_transport());
+                        Ok(after)
+                    }
+                    Err(Failed { transport, error, .. }) => {
+                        left = Some(transport);
+                        Err(error)
+                    }
                 }
             };
             let done = |_: &CardId| Outcome::Done { fingerprint: None, key_uid: None };
             let result = broker.journal.carry_out(request, why, ask, done);
+            if let Some(card) = card {
+                broker.put_back(card.into_transport());
+            }
             let blank = match left {
                 Some(transport) => broker.is_blank(transport),
                 None => Ok(()),

@@ -140,6 +140,36 @@ fn a_card_of_each_generation_is_initialised_used_changed_unblocked_and_reset() {
     }
 }
 
+/// A log that could not be written is mended while the manager runs, and the reader must be there then.
+#[test]
+fn an_intent_that_cannot_be_written_leaves_card_and_reader_as_they_were() {
+    let world = World::with(Model::V4_0);
+    let mut broker = world.broker();
+    let card = init(&mut broker).card;
+    for _ in 0..3 {
+        world.clock.pass(3600);
+        let access = Access { last_try: true, ..access(WRONG) };
+        assert!(broker.card_remove_key(access, &why("x")).is_err());
+    }
+    let unblocking = || Unblocking {
+        target: Target::default(),
+        contact: Contact::default(),
+        puk: puk(PUK),
+        new_pin: pin(PIN),
+        last_try: false,
+    };
+    // The opening of the channel is the first line.
+    world.log.full_after(1);
+    assert_eq!(fault(broker.card_unblock(unblocking(), &why("unblock"))), Some(Fault::LogUnwritable));
+    broker.card_unblock(unblocking(), &why("unblock")).unwrap();
+
+    world.log.full_after(0);
+    let reset = broker.card_reset(&Target::default(), &card.to_string(), &why("reset"));
+    assert_eq!(fault(reset), Some(Fault::LogUnwritable));
+    assert!(broker.describe(&Target::default()).unwrap().initialised);
+    broker.card_reset(&Target::default(), &card.to_string(), &why("reset")).unwrap();
+}
+
 /// DESIGN section 9: on first contact a valid certificate is not enough.
 #[test]
 fn a_card_for_which_nobody_vouches_gets_no_pin_no_init_and_no_key() {
@@ -283,7 +313,40 @@ fn no_pin_goes_over_a_pairing_with_a_well_known_password_unless_its_owner_vouche
     let first = Access { contact: Contact { first_pairing: true, ..Contact::default() }, ..access(PIN) };
     broker.card_remove_key(first, &why("x")).unwrap();
     load(&mut broker, PIN).unwrap();
-    assert_eq!(fault(broker.import_pairings(&Target::default(), Form::Mobile, b"nonsense")), Some(Fault::BadInput));
+    let (phone, why_not) = (b"nonsense", Some(Fault::BadInput));
+    assert_eq!(fault(broker.import_pairings(&Target::default(), Form::Mobile, phone)), why_not, "paired already");
+    drop(broker);
+    std::fs::remove_file(world.dir.path().join("pairings.json")).unwrap();
+    let mut broker = world.broker();
+    assert_eq!(fault(broker.import_pairings(&Target::default(), Form::Mobile, phone)), why_not, "no pairing");
+}
+
+/// A phone's pairing does not say with which card it is; a card that has none is told apart from a damaged text.
+#[test]
+fn the_pairing_of_a_phone_is_not_taken_for_a_card_without_pairings() {
+    for model in [Model::V3_2, Model::V4_0] {
+        let world = World::with(model);
+        let mut broker = world.broker();
+        let phone = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g";
+        let import = broker.import_pairings(&Target::default(), Form::Mobile, phone);
+        assert_eq!(fault(import), Some(Fault::Unsupported), "{model}");
+    }
+}
+
+#[test]
+fn no_mnemonic_comes_over_a_pairing_with_a_well_known_password() {
+    let world = World::with(Model::V3_2);
+    let mut broker = world.broker();
+    init(&mut broker);
+    let (ours, caller) = one_time();
+    let sealed = broker.export_pairings(None, Form::Desktop, &caller).unwrap();
+    let exported = ours.open(seal::PAIRINGS, &sealed).unwrap();
+    std::fs::remove_file(world.dir.path().join("pairings.json")).unwrap();
+    let mut broker = world.broker();
+    broker.import_pairings(&Target::default(), Form::Desktop, &exported).unwrap();
+    let mut draw = |contact| broker.card_mnemonic(&Target::default(), &contact, 12, &caller, &why("words"));
+    assert_eq!(fault(draw(Contact::default())), Some(Fault::Unvouched));
+    assert!(draw(Contact { first_pairing: true, ..Contact::default() }).is_ok());
 }
 
 /// Attack 4 (right card picked): a name that fits two cards is refused and lists both.
