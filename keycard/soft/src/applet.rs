@@ -10,6 +10,7 @@ use rand_core::CryptoRng;
 use crate::apdu::{Answer, Command};
 use crate::channel::{v1, v2};
 use crate::command::{self, factory_reset, identify_card, open_secure_channel, select, sign};
+use crate::globalplatform::AppletName;
 use crate::key::{MasterKey, Node};
 use crate::memory::{Memory, Owner, PinKind};
 use crate::status::StatusWord;
@@ -67,6 +68,11 @@ impl Applet {
     pub(crate) fn power_cut(&mut self) {
         self.deselect();
         self.leftover = Leftover::none();
+    }
+
+    /// Returns whether there is an instance of the applet.
+    pub(crate) fn is_installed(&self) -> bool {
+        self.memory.domain().instances().any(|instance| instance == AppletName::Keycard)
     }
 
     /// Answers a SELECT of the applet.

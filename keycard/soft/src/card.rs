@@ -23,7 +23,7 @@ use crate::status::StatusWord;
 /// Every answer is data and status word. When the card's memory cannot be written, the command answers 6F00, nothing has
 /// changed, and [`SoftCard::fault`] says why.
 pub struct SoftCard {
-    applet: Applet,
+    pub(crate) applet: Applet,
     selected: Option<Selected>,
 }
 
@@ -115,7 +115,15 @@ impl SoftCard {
                 self.applet.signed(command.ins, answer)
             }
             Some(Selected::Ident) => ident::handle(&mut self.applet.memory, &command),
-            Some(Selected::Domain(session)) => session.handle(&mut self.applet.memory, &command, &mut *self.applet.rng),
+            Some(Selected::Domain(session)) => {
+                let was_installed = self.applet.is_installed();
+                let answer = session.handle(&mut self.applet.memory, &command, &mut *self.applet.rng);
+                if self.applet.is_installed() != was_installed {
+                    // The RAM of an instance goes with it.
+                    self.applet.power_cut();
+                }
+                answer
+            }
             None => Err(StatusWord::UNKNOWN_INS),
         };
         plain(&answer)

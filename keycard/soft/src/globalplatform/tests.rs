@@ -5,6 +5,7 @@ use proto::{Secret, TestDice};
 
 use super::des::{Block, DoubleKey};
 use super::domain::{AppletName, MAX_FAILURES};
+use crate::key::draw;
 use crate::{Model, SoftCard};
 
 const DEFAULT: [u8; 16] =
@@ -243,6 +244,16 @@ fn a_deleted_applet_is_forgotten_with_all_that_it_held() {
     assert!(AppletName::ALL.iter().all(|applet| select(&mut card, applet.instance()) == "6a82"));
     let (other, _) = installed(Model::V4_0);
     assert_ne!(other.identity(), Some(identity));
+}
+
+#[test]
+fn what_an_instance_left_in_ram_goes_with_it_and_not_with_another() {
+    let (mut card, mut host) = installed(Model::V3_1);
+    card.applet.leftover.key = Some(draw(&mut TestDice::seeded(4)));
+    assert_eq!(host.delete(&mut card, AppletName::Cash.instance()), "9000");
+    assert!(card.applet.leftover.key.is_some());
+    assert_eq!(host.delete(&mut card, AppletName::Keycard.instance()), "9000");
+    assert!(card.applet.leftover.key.is_none());
 }
 
 #[test]
