@@ -31,8 +31,7 @@ pub(crate) struct Channel {
 
 struct Keys {
     encryption: Secret<32>,
-    /// INIT sets the other key and not this one.
-    mac: Option<Secret<32>>,
+    mac: Secret<32>,
 }
 
 impl Channel {
@@ -66,7 +65,8 @@ impl Channel {
         let mut digest =
             Sha512::new().chain_update(shared).chain_update(pairing.expose()).chain_update(salt).finalize();
         let (encryption, mac) = digest.split_at(32);
-        self.keys = Secret::copy_from(encryption).map(|encryption| Keys { encryption, mac: Secret::copy_from(mac) });
+        let keys = Secret::copy_from(encryption).zip(Secret::copy_from(mac));
+        self.keys = keys.map(|(encryption, mac)| Keys { encryption, mac });
         digest.as_mut_slice().zeroize();
         self.buffer = [0; 64];
         self.buffer.split_at_mut(BLOCK).0.copy_from_slice(iv);
@@ -76,9 +76,7 @@ impl Channel {
     pub(crate) fn open_once(&mut self, shared: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let encryption = Secret::copy_from(shared)?;
         self.buffer.split_at_mut(32).0.copy_from_slice(shared);
-        let plain = sealed.split_first_chunk().and_then(|(iv, sealed)| cbc::decrypt(encryption.expose(), iv, sealed));
-        self.keys = Some(Keys { encryption, mac: None });
-        plain
+        sealed.split_first_chunk().and_then(|(iv, sealed)| cbc::decrypt(encryption.expose(), iv, sealed))
     }
 
     /// Returns the challenge of the pairing under way.
@@ -97,14 +95,13 @@ impl Channel {
     /// 6985 without a channel; 6982 for a wrong MAC, and the keys are gone; 6F00 for less than a MAC, 6F05 for bad padding.
     pub(crate) fn open(&mut self, command: &Command<'_>) -> Answer {
         let keys = self.keys.as_ref().filter(|_| self.authenticated).ok_or(StatusWord::CONDITIONS)?;
-        let key = keys.mac.as_ref().ok_or(StatusWord::INTERNAL)?;
         let (mac, sealed) = command.data.split_first_chunk::<BLOCK>().ok_or(StatusWord::INTERNAL)?;
         let mut first = [0; BLOCK];
         let header = [command.cla, command.ins, command.p1, command.p2, length_byte(command.data.len())];
         let rest = self.buffer.iter().skip(BLOCK);
         first.iter_mut().zip(header.iter().chain(rest)).for_each(|(room, byte)| *room = *byte);
         let whole = sealed.len().is_multiple_of(BLOCK);
-        if !(whole && bool::from(cbc::mac(key.expose(), &first, sealed).ct_eq(mac))) {
+        if !(whole && bool::from(cbc::mac(keys.mac.expose(), &first, sealed).ct_eq(mac))) {
             self.abort();
             return Err(StatusWord::SECURITY_STATUS);
         }
@@ -130,7 +127,7 @@ impl Channel {
         let sealed = cbc::encrypt(keys.encryption.expose(), self.iv(), &plain);
         let mut first = [0; BLOCK];
         first.split_at_mut(1).0.fill(length_byte(BLOCK + sealed.len()));
-        let mac = cbc::mac(keys.mac.as_ref()?.expose(), &first, &sealed);
+        let mac = cbc::mac(keys.mac.expose(), &first, &sealed);
         *self.iv_mut() = mac;
         Some([mac.as_slice(), &sealed].concat())
     }
