@@ -65,13 +65,13 @@ impl Data {
     /// Puts data into a slot.
     ///
     /// # Errors
-    /// 6A80 for too much of it, or an offset outside the file.
+    /// 6A80 for too much of it, or an offset outside the file; 6F00 for an offset that 3.2 takes for a negative one.
     pub(crate) fn store(&mut self, slot: DataSlot, p2: u8, data: &[u8], model: Model) -> Result<(), StatusWord> {
         let room = match slot {
             DataSlot::Public => &mut self.public,
             DataSlot::Cash => &mut self.cash,
             DataSlot::Ndef if model.has_long_ndef() => {
-                let start = offset(p2, model).ok_or(StatusWord::WRONG_DATA)?;
+                let start = offset(p2, model).ok_or(StatusWord::INTERNAL)?;
                 let room = self.ndef.get_mut(start..start + data.len()).ok_or(StatusWord::WRONG_DATA)?;
                 room.copy_from_slice(data);
                 return Ok(());
@@ -91,31 +91,37 @@ impl Data {
     /// Returns what GET DATA shows of a slot.
     ///
     /// # Errors
-    /// 6A86 for an offset at or past the end of the NDEF file (4.0).
+    /// 6A86 for an offset at or past the end of the NDEF file (4.0); 6F00 for an NDEF file of an impossible length.
     pub(crate) fn show(&self, slot: DataSlot, p2: u8, model: Model) -> Result<&[u8], StatusWord> {
         match slot {
             DataSlot::Public => Ok(&self.public),
             DataSlot::Cash => Ok(&self.cash),
-            DataSlot::Ndef if model == Model::V4_0 => {
-                let rest = self.ndef().get(usize::from(p2) * 4..).filter(|rest| !rest.is_empty());
-                let rest = rest.ok_or(StatusWord::WRONG_P1_P2)?;
-                Ok(if rest.len() < 245 { rest } else { rest.split_at(244).0 })
-            }
+            DataSlot::Ndef if model == Model::V4_0 => self.ndef(usize::from(p2) * 4, MAX_PART),
             DataSlot::Ndef => {
-                let whole = self.ndef();
-                Ok(whole.split_at_checked(MAX_ANSWER).map_or(whole, |(start, _)| start))
+                let length = usize::try_from(self.ndef_length()).map_err(|_| StatusWord::INTERNAL)?;
+                self.ndef.get(..length.min(MAX_ANSWER)).ok_or(StatusWord::INTERNAL)
             }
         }
     }
 
-    /// Returns the NDEF file as far as it says that it goes.
-    pub(crate) fn ndef(&self) -> &[u8] {
-        match self.ndef.split_first_chunk::<2>() {
-            Some((length, rest)) if self.ndef.len() == FILE => {
-                let length = usize::from(u16::from_be_bytes(*length)).min(rest.len());
-                self.ndef.split_at(2 + length).0
-            }
-            _ => &self.ndef,
+    /// Returns at most `most` bytes of the NDEF file, from `start` on and as far as it says that it goes.
+    ///
+    /// # Errors
+    /// 6A86 when it does not go so far; 6F00 when it says that it goes farther than there is room.
+    pub(crate) fn ndef(&self, start: usize, most: usize) -> Result<&[u8], StatusWord> {
+        let length = usize::try_from(self.ndef_length()).unwrap_or(0);
+        let end = length.min(start + most);
+        if end <= start {
+            return Err(StatusWord::WRONG_P1_P2);
+        }
+        self.ndef.get(start..end).ok_or(StatusWord::INTERNAL)
+    }
+
+    /// Returns how long the NDEF file says that it is, with the two bytes that say so. The applet counts in signed numbers.
+    fn ndef_length(&self) -> i16 {
+        match self.ndef.first_chunk() {
+            Some(length) if self.ndef.len() == FILE => i16::from_be_bytes(*length).wrapping_add(2),
+            _ => i16::try_from(self.ndef.len()).unwrap_or(i16::MAX),
         }
     }
 
@@ -133,5 +139,7 @@ fn offset(p2: u8, model: Model) -> Option<usize> {
 
 const FILE: usize = 512;
 const MAX_DATA: usize = 127;
+/// What 4.0 shows of the NDEF file at once.
+const MAX_PART: usize = 244;
 /// The longest answer that fits into the channel of 3.2.
 const MAX_ANSWER: usize = 223;

@@ -46,22 +46,27 @@ impl NdefApplet {
     }
 
     fn read(&self, memory: &Memory, command: &Command<'_>) -> Answer {
-        let file = match self.file.ok_or(StatusWord::CONDITIONS)? {
-            File::Capabilities => CAPABILITIES.as_slice(),
-            File::Message => memory.data().ndef(),
-        };
+        let file = self.file.ok_or(StatusWord::CONDITIONS)?;
         let offset = usize::from(u16::from_be_bytes([command.p1, command.p2]));
-        let rest = file.get(offset..).filter(|rest| !rest.is_empty()).ok_or(StatusWord::WRONG_P1_P2)?;
         let wanted = match command.le {
-            None | Some(0) => 256,
+            None | Some(0) => MAX_ANSWER,
             Some(wanted) => usize::from(wanted),
         };
-        Ok(Zeroizing::new(rest.split_at_checked(wanted).map_or(rest, |(part, _)| part).to_vec()))
+        let part = match file {
+            File::Capabilities => {
+                let rest = CAPABILITIES.get(offset..).filter(|rest| !rest.is_empty()).ok_or(StatusWord::WRONG_P1_P2)?;
+                rest.split_at_checked(wanted).map_or(rest, |(part, _)| part)
+            }
+            File::Message => memory.data().ndef(offset, wanted)?,
+        };
+        Ok(Zeroizing::new(part.to_vec()))
     }
 }
 
 const SELECT_FILE: u8 = 0xa4;
 const READ_BINARY: u8 = 0xb0;
+/// What the applet answers at most.
+const MAX_ANSWER: usize = 255;
 /// Type 4 tag, version 2.0: the message in file E104, of at most 0x400 bytes, everybody may read and nobody write it.
 const CAPABILITIES: [u8; 15] =
     [0x00, 0x0f, 0x20, 0x00, 0xff, 0x00, 0x01, 0x04, 0x06, 0xe1, 0x04, 0x04, 0x00, 0x00, 0xff];
