@@ -38,8 +38,8 @@ pub(crate) fn handle(memory: &Memory, command: &Command<'_>, rng: &mut dyn Crypt
     let answer = match command.ins {
         identify_card::INS if memory.model().has_identity() => identify_card::identify(memory, command.data, rng),
         sign::INS => {
-            let hash = command.data.first_chunk().ok_or(StatusWord::INTERNAL)?;
-            ecdsa(&memory.cash_key()?, hash)
+            let [hash, _] = fields(command.data);
+            ecdsa(&memory.cash_key()?, &hash)
         }
         _ => Err(StatusWord::UNKNOWN_INS),
     };
@@ -50,13 +50,18 @@ fn from_v4(memory: &Memory, command: &Command<'_>, rng: &mut dyn CryptoRng) -> A
     if command.ins != sign::INS {
         return Err(StatusWord::UNKNOWN_INS);
     }
-    let (hash, rest) = command.data.split_first_chunk().ok_or(StatusWord::WRONG_DATA)?;
+    let [hash, tweak] = fields(command.data);
     match command.p2 {
-        0x00 => ecdsa(&memory.cash_key()?, hash),
-        0x03 => {
-            let tweak = rest.first_chunk().ok_or(StatusWord::WRONG_DATA)?;
-            schnorr(&memory.cash_key()?, hash, tweak, rng)
-        }
+        0x00 => ecdsa(&memory.cash_key()?, &hash),
+        0x03 => schnorr(&memory.cash_key()?, &hash, &tweak, rng),
         _ => Err(StatusWord::NOT_SUPPORTED),
     }
+}
+
+/// Returns hash and tweak. The applet never looks how long the data is; what is missing is here zeros, on a card whatever its
+/// buffer holds.
+fn fields(data: &[u8]) -> [[u8; 32]; 2] {
+    let mut fields = [[0; 32]; 2];
+    fields.as_flattened_mut().iter_mut().zip(data).for_each(|(room, byte)| *room = *byte);
+    fields
 }

@@ -62,7 +62,11 @@ impl Template<'_> {
             return Err(StatusWord::WRONG_DATA);
         }
         let chain = match self.byte(chain)? {
-            CHAIN => Some(Secret::copy_from(self.value(chain)).ok_or(StatusWord::WRONG_DATA)?),
+            CHAIN if self.byte(chain + 1)? != CHAIN_LENGTH => return Err(StatusWord::WRONG_DATA),
+            // What is missing of it the applet takes from its buffer; here that is zeros.
+            CHAIN => Some(Secret::fill(|room| {
+                room.iter_mut().zip(self.value(chain)).for_each(|(room, byte)| *room = *byte);
+            })),
             _ => None,
         };
         let private = Secret::copy_from(self.value(private)).ok_or(StatusWord::INTERNAL)?;
@@ -100,6 +104,7 @@ const TEMPLATE: u8 = 0xa1;
 const PUBLIC: u8 = 0x80;
 const PRIVATE: u8 = 0x81;
 const CHAIN: u8 = 0x82;
+const CHAIN_LENGTH: u8 = 32;
 /// The applet's buffer, and what of it the command's header takes.
 const BUFFER: isize = 261;
 const HEADER: isize = 5;
