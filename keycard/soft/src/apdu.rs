@@ -58,11 +58,6 @@ impl<'a> Command<'a> {
         (data.len() == usize::from(*lc)).then_some(Self { cla: *cla, ins: *ins, p1: *p1, p2: *p2, data, le: None })
     }
 
-    /// Returns the data as an applet sees it that takes the length byte for a signed one: none, if there are 128 bytes or more.
-    pub(crate) fn short_data(&self) -> &'a [u8] {
-        if self.data.len() < 128 { self.data } else { &[] }
-    }
-
     /// Returns the command with what its channel had hidden.
     pub(crate) fn with<'b>(&self, data: &'b [u8]) -> Command<'b> {
         Command { cla: self.cla, ins: self.ins, p1: self.p1, p2: self.p2, data, le: None }

@@ -69,6 +69,11 @@ impl Model {
         self >= Self::V3_1
     }
 
+    /// Returns whether a path can start at the PIN-less one.
+    pub(crate) fn has_pinless_source(self) -> bool {
+        self >= Self::V3_1
+    }
+
     /// Returns whether there are data slots and a Cash applet.
     pub(crate) fn has_data(self) -> bool {
         self >= Self::V3_0

@@ -3,19 +3,28 @@
 use proto::KeyPath;
 
 use crate::memory::Owner;
+use crate::model::Model;
 use crate::status::StatusWord;
 
-/// Reads a path from the master key, as 4.0 takes it.
+/// Reads the path of a command of 4.0 that is a path and nothing else.
 ///
 /// # Errors
-/// 6985 for any path of a key without chain code; 6A80, or 6F00 where the applet's length byte turns negative.
+/// Those of [`from_master`]; 6F00 where the applet's length byte turns negative.
 pub(crate) fn absolute(bytes: &[u8], is_extended: bool) -> Result<KeyPath, StatusWord> {
+    // The applet keeps the length in a signed byte: from 128 on it runs into an exception instead of its own check.
+    if is_extended && bytes.len() >= 128 && bytes.len().is_multiple_of(4) {
+        return Err(StatusWord::INTERNAL);
+    }
+    from_master(bytes, is_extended)
+}
+
+/// Reads a path from the master key, as 4.0 takes it behind other data: SIGN, ECDH.
+///
+/// # Errors
+/// 6985 for any path of a key without chain code; 6A80.
+pub(crate) fn from_master(bytes: &[u8], is_extended: bool) -> Result<KeyPath, StatusWord> {
     if !is_extended && !bytes.is_empty() {
         return Err(StatusWord::CONDITIONS);
-    }
-    // The applet keeps the length in a signed byte: from 128 on it runs into an exception instead of its own check.
-    if bytes.len() >= 128 && bytes.len().is_multiple_of(4) {
-        return Err(StatusWord::INTERNAL);
     }
     KeyPath::from_bytes(bytes).map_err(|_| StatusWord::WRONG_DATA)
 }
@@ -33,17 +42,17 @@ pub(crate) enum Source {
 
 impl Source {
     /// Returns the source that the high bits of P1 name.
-    pub(crate) fn of_high_bits(p1: u8) -> Self {
-        Self::of(p1 & !LOW_BITS)
+    pub(crate) fn of_high_bits(p1: u8, model: Model) -> Self {
+        Self::of(p1 & !LOW_BITS, model)
     }
 
     /// Returns the source that the whole of P1 names.
-    pub(crate) fn of(p1: u8) -> Self {
+    pub(crate) fn of(p1: u8, model: Model) -> Self {
         match p1 {
             0x00 => Self::Master,
             0x40 => Self::Parent,
             0x80 => Self::Current,
-            0xc0 => Self::Pinless,
+            0xc0 if model.has_pinless_source() => Self::Pinless,
             _ => Self::None,
         }
     }

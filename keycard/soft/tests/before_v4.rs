@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 use softcard::{Model, SoftCard};
 use tempfile::TempDir;
 
+/// LOAD KEY with the private key 1, without chain code.
+const LOAD_ONE: &str = "80d0010024a12281200000000000000000000000000000000000000000000000000000000000000001";
 const BEFORE_V4: [Model; 4] = [Model::V2_2, Model::V3_0, Model::V3_1, Model::V3_2];
 
 fn bytes(start: u8, count: u8) -> Vec<u8> {
@@ -201,6 +203,69 @@ fn answers_of_222_bytes_are_the_longest() {
     client.ok(&format!("80e20100df{}", "5a".repeat(223)));
     assert_eq!(client.send("80ca0100").0, 0x6f00);
     client.ok("80f20000");
+}
+
+#[test]
+fn authentication_before_any_open_is_refused_and_does_not_get_in_the_way_of_pairing() {
+    let mut client = Client::new(SoftCard::in_memory(Model::V3_1, dice(1)));
+    assert_eq!(client.init(&[CREDENTIALS, &SECRET].concat()), 0x9000);
+    assert_eq!(client.plain(&[&[0x80, 0x11, 0, 0, 32], &[9u8; 32][..]].concat()).0, 0x6985);
+    assert_eq!(client.pair(&SECRET, [0x11; 32]), 0);
+}
+
+#[test]
+fn the_pinless_path_of_a_key_without_chain_code_signs_with_the_master_key() {
+    let sign = [&[0x80, 0xc0, 0x03, 0, 32], &[9u8; 32][..]].concat();
+    for model in BEFORE_V4 {
+        let mut client = Client::unlocked(SoftCard::in_memory(model, dice(1)));
+        client.ok(LOAD_ONE);
+        client.ok("80c100000480000001");
+        client.ok(&hex::encode(&sign));
+        client.select();
+        let (sw, answer) = client.plain(&sign);
+        assert_eq!(sw, 0x9000, "{model}: without a PIN");
+        assert_eq!(hex::encode(&answer[6..16]), "79be667ef9dcbbac55a0");
+    }
+}
+
+#[test]
+fn the_pinless_path_is_a_start_for_others_from_3_1_on() {
+    for (model, sw) in [(Model::V2_2, 0x6a86), (Model::V3_0, 0x6a86), (Model::V3_1, 0x9000), (Model::V3_2, 0x9000)] {
+        let mut client = Client::unlocked(SoftCard::in_memory(model, dice(1)));
+        client.ok(LOAD_ABANDON);
+        client.ok("80c100000480000001");
+        assert_eq!(client.send("80d1c00000").0, sw, "{model}");
+    }
+}
+
+#[test]
+fn ndef_lengths_and_offsets_of_3_2_are_signed_numbers() {
+    let mut client = Client::unlocked(SoftCard::in_memory(Model::V3_2, dice(1)));
+    assert_eq!(client.send("80e2017f0101").0, 0x9000);
+    assert_eq!(client.send("80e201800101").0, 0x6f00);
+    for (length, answer) in [
+        ("01fe", (0x9000, 223)),
+        ("7ffe", (0x6f00, 0)),
+        ("fffd", (0x6f00, 0)),
+        ("fffe", (0x9000, 0)),
+        ("ffff", (0x9000, 1)),
+    ] {
+        client.log_in();
+        client.ok(&format!("80e2010002{length}"));
+        client.select();
+        let (sw, data) = client.plain(&[0x80, 0xca, 1, 0]);
+        assert_eq!((sw, data.len()), answer, "{length}");
+    }
+}
+
+#[test]
+fn the_cash_applet_signs_whatever_the_length_of_the_hash() {
+    for model in [Model::V3_0, Model::V3_1, Model::V3_2] {
+        let mut client = Client::new(SoftCard::in_memory(model, dice(1)));
+        client.plain(&hex::decode("00a4040009a00000080400010301").unwrap());
+        assert_eq!(client.plain(&[0x80, 0xc0, 0, 0]).0, 0x9000, "{model}");
+        assert_eq!(client.plain(&[0x80, 0xc0, 0, 9, 3, 1, 2, 3]).0, 0x9000, "{model}");
+    }
 }
 
 proptest! {

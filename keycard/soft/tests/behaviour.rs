@@ -7,6 +7,8 @@ use common::{Client, DURESS, INIT, KEYCARD, LOAD_ABANDON, PIN, Place, dice};
 use sha2::{Digest, Sha256};
 use softcard::{Model, SoftCard};
 
+/// LOAD KEY with the private key 1, without chain code.
+const LOAD_ONE: &str = "80d0010024a12281200000000000000000000000000000000000000000000000000000000000000001";
 const GET_STATUS: &str = "80f20000";
 
 #[test]
@@ -254,6 +256,96 @@ fn exports_check_pin_and_key_then_p2_then_the_path_then_the_rule() {
     assert_eq!(client.send("80c2ff01").sw, 0x9000, "P1 means nothing");
     client.try_pin(b"999999");
     assert_eq!(client.send(&format!("80c2010303{bad_path}")).sw, 0x6985, "the PIN before P2");
+}
+
+#[test]
+fn sign_and_ecdh_check_length_then_pin_and_key_then_the_path_of_any_length() {
+    let mut client = Client::loaded(1);
+    let g = "0479be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f8179848\
+             3ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8";
+    let command = |header: &str, first: &str, path: usize| {
+        format!("{header}{:02x}{first}{}", first.len() / 2 + path, "00".repeat(path))
+    };
+    let sign = |path| command("80c00100", &"11".repeat(32), path);
+    let ecdh = |path| command("80c50100", g, path);
+    for path in [41, 44, 95, 96, 100, 128, 160] {
+        assert_eq!(client.send(&sign(path)).sw, 0x6a80, "{path}");
+        assert_eq!(client.send(&ecdh(path)).sw, 0x6a80, "{path}");
+    }
+    client.try_pin(b"999999");
+    assert_eq!(client.send(&sign(128)).sw, 0x6985);
+    assert_eq!(client.send(&ecdh(128)).sw, 0x6985);
+    assert_eq!(client.send("80c001001f11111111111111111111111111111111111111111111111111111111111111").sw, 0x6a80);
+    client.verify(PIN);
+    client.ok(LOAD_ONE);
+    assert_eq!(client.send(&sign(128)).sw, 0x6985, "no chain code");
+    assert_eq!(client.send(&ecdh(128)).sw, 0x6985);
+    client.ok(&sign(0));
+}
+
+/// Only `82 20` is looked at, not what is behind it.
+#[test]
+fn a_chain_code_that_is_cut_off_is_one_that_ends_with_zeros() {
+    let public = |client: &mut Client, rest: &str| {
+        let private = "00".repeat(31) + "01";
+        let template = format!("8120{private}{rest}");
+        let length = template.len() / 2;
+        let sw = client.send(&format!("80d00100{:02x}a1{length:02x}{template}", length + 2)).sw;
+        (sw, client.export(1, "m/1'").data)
+    };
+    let mut client = Client::loaded(1);
+    let whole = public(&mut client, &format!("822077{}", "00".repeat(31)));
+    assert_eq!((whole.0, whole.1.len()), (0x9000, 69));
+    assert_eq!(public(&mut client, "822077"), whole);
+    for wrong in ["82", "821f77", "8221"] {
+        assert_eq!(public(&mut client, wrong), (0x6a80, whole.1.clone()), "{wrong}");
+    }
+}
+
+const READ: [u8; 4] = [0x00, 0xb0, 0, 0];
+
+/// The length that the file begins with is a signed number once two are added.
+#[test]
+fn an_ndef_file_of_an_impossible_length_is_read_as_the_applet_counts() {
+    let read = |client: &mut Client, offset: u16, le: u8| {
+        client.select(&hex::decode("d2760000850101").unwrap());
+        assert_eq!(client.plain(&[0, 0xa4, 0, 0x0c, 2, 0xe1, 4]).sw, 0x9000);
+        let [high, low] = offset.to_be_bytes();
+        let reply = client.plain(&[READ[0], READ[1], high, low, le]);
+        (reply.sw, reply.data.len())
+    };
+    for (length, get, first, end) in [
+        ("01fe", (0x9000, 244), (0x9000, 255), (0x9000, 12)),
+        ("01ff", (0x9000, 244), (0x9000, 255), (0x6f00, 0)),
+        ("7ffd", (0x9000, 244), (0x9000, 255), (0x6f00, 0)),
+        ("7ffe", (0x6a86, 0), (0x6a86, 0), (0x6a86, 0)),
+        ("fffe", (0x6a86, 0), (0x6a86, 0), (0x6a86, 0)),
+        ("ffff", (0x9000, 1), (0x9000, 1), (0x6a86, 0)),
+    ] {
+        let mut client = Client::loaded(1);
+        client.ok(&format!("80e2010002{length}"));
+        let reply = client.send("80ca0100");
+        assert_eq!((reply.sw, reply.data.len()), get, "{length}");
+        assert_eq!(read(&mut client, 0, 0), first, "{length}");
+        assert_eq!(read(&mut client, 500, 13), end, "{length}");
+    }
+    let mut client = Client::loaded(1);
+    client.ok("80e201000201ff");
+    assert_eq!(client.send("80ca017f").sw, 0x6f00, "past byte 512");
+}
+
+#[test]
+fn the_cash_applet_takes_a_short_hash_for_one_that_ends_with_zeros() {
+    let mut client = Client::new(SoftCard::in_memory(Model::V4_0, dice(1)));
+    client.select(&hex::decode("a00000080400010301").unwrap());
+    for command in ["80c00000", "80c0000001aa", "80c0000321ff"] {
+        let mut command = hex::decode(command).unwrap();
+        if command.len() > 4 {
+            command.resize(5 + usize::from(command[4]), 0);
+        }
+        assert_eq!(client.plain(&command).sw, 0x9000);
+    }
+    assert_eq!(client.plain(&[0x80, 0xc0, 0, 1]).sw, 0x6a81, "whatever the length");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::apdu::{Answer, Command};
 use crate::applet::Applet;
-use crate::path::absolute;
+use crate::path::from_master;
 use crate::status::StatusWord;
 
 pub(crate) const INS: u8 = 0xc5;
@@ -17,11 +17,11 @@ pub(crate) fn handle(applet: &mut Applet, command: &Command<'_>) -> Answer {
     if (command.p1, command.p2) != (0x01, 0x00) {
         return Err(StatusWord::WRONG_SOURCE);
     }
-    let (theirs, path) = command.short_data().split_first_chunk::<65>().ok_or(StatusWord::WRONG_DATA)?;
+    let (theirs, path) = command.data.split_first_chunk::<65>().ok_or(StatusWord::WRONG_DATA)?;
     if path.len() < 4 || theirs.first() != Some(&0x04) {
         return Err(StatusWord::WRONG_DATA);
     }
-    let path = absolute(path, applet.unlocked_key()?.is_extended())?;
+    let path = from_master(path, applet.unlocked_key()?.is_extended())?;
     let may = path.is_in_eip_1581() || path.components().starts_with(&NOSTR);
     if !may || path.components().len() < 5 {
         return Err(StatusWord::CONDITIONS);

@@ -34,15 +34,15 @@ pub(crate) fn handle(applet: &mut Applet, command: &Command<'_>) -> Answer {
         _ => {
             let (source, becomes_current) = match command.p1 & LOW_BITS {
                 0x00 => (Source::Current, false),
-                0x01 => (Source::of_high_bits(command.p1), false),
-                0x02 => (Source::of_high_bits(command.p1), true),
+                0x01 => (Source::of_high_bits(command.p1, model), false),
+                0x02 => (Source::of_high_bits(command.p1, model), true),
                 _ => return Err(StatusWord::WRONG_P1_P2),
             };
             (resolve(applet.owner()?, source, command.data)?, becomes_current)
         }
     };
     // 3.0 looks at the path that a relative one starts from.
-    let is_relative = model == Model::V3_0 && Source::of_high_bits(command.p1) != Source::Master;
+    let is_relative = model == Model::V3_0 && Source::of_high_bits(command.p1, model) != Source::Master;
     let ruled = if is_relative { &applet.owner()?.current } else { &path };
     if !form.allows(ruled, model) {
         return Err(StatusWord::CONDITIONS);

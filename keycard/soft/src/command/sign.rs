@@ -10,7 +10,7 @@
 
 use crate::apdu::{Answer, Command};
 use crate::applet::Applet;
-use crate::path::{LOW_BITS, Source, absolute, resolve};
+use crate::path::{LOW_BITS, Source, from_master, resolve};
 use crate::signature::{ecdsa, schnorr};
 use crate::status::StatusWord;
 
@@ -20,12 +20,12 @@ pub(crate) fn from_v4(applet: &mut Applet, command: &Command<'_>) -> Answer {
     if command.p1 != 0x01 {
         return Err(StatusWord::WRONG_SOURCE);
     }
-    let (hash, rest) = command.short_data().split_first_chunk::<32>().ok_or(StatusWord::WRONG_DATA)?;
+    let (hash, rest) = command.data.split_first_chunk::<32>().ok_or(StatusWord::WRONG_DATA)?;
     let tweaked = match command.p2 {
         SCHNORR => Some(rest.split_first_chunk::<32>().ok_or(StatusWord::WRONG_DATA)?),
         _ => None,
     };
-    let path = absolute(tweaked.map_or(rest, |(_, path)| path), applet.unlocked_key()?.is_extended())?;
+    let path = from_master(tweaked.map_or(rest, |(_, path)| path), applet.unlocked_key()?.is_extended())?;
     let node = applet.derive(&path)?;
     match (command.p2, tweaked) {
         (SCHNORR, Some((tweak, _))) => schnorr(node.key(), hash, tweak, &mut *applet.rng),
@@ -35,10 +35,11 @@ pub(crate) fn from_v4(applet: &mut Applet, command: &Command<'_>) -> Answer {
 }
 
 pub(crate) fn before_v4(applet: &mut Applet, command: &Command<'_>) -> Answer {
+    let model = applet.memory.model();
     let (source, becomes_current) = match command.p1 & LOW_BITS {
         0x00 => (Source::Current, false),
-        0x01 => (Source::of_high_bits(command.p1), false),
-        0x02 => (Source::of_high_bits(command.p1), true),
+        0x01 => (Source::of_high_bits(command.p1, model), false),
+        0x02 => (Source::of_high_bits(command.p1, model), true),
         PINLESS => (Source::Pinless, false),
         _ => return Err(StatusWord::WRONG_SOURCE),
     };
@@ -56,7 +57,8 @@ pub(crate) fn before_v4(applet: &mut Applet, command: &Command<'_>) -> Answer {
     }
     let (hash, path) = data.split_first_chunk::<32>().ok_or(StatusWord::WRONG_DATA)?;
     let path = resolve(owner, source, path)?;
-    if !applet.validated && (path.is_master() || path != owner.pinless) {
+    // The PIN-less path of a key without chain code is the master key, and asks for no PIN either.
+    if !applet.validated && !is_pinless && (path.is_master() || path != owner.pinless) {
         return Err(StatusWord::CONDITIONS);
     }
     let node = applet.derive(&path)?;
