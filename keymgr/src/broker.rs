@@ -73,6 +73,9 @@ pub struct Outside {
     pub dice: Box<dyn CryptoRng + Send>,
 }
 
+/// The card and the account that a refusal is about, as far as they are known.
+pub(crate) type About = (Option<CardId>, Option<KeyUid>);
+
 /// Where the transport is.
 enum Slot<T: CardTransport> {
     /// With a step that is under way, or lost by one that panicked; whoever loses it resets the card.
@@ -258,8 +261,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
-    /// Returns the card and the account that a refusal is about.
-    pub(crate) fn about(&self) -> (Option<CardId>, Option<KeyUid>) {
+    /// Returns the enrolled card and its account.
+    pub(crate) fn about(&self) -> About {
         self.enrolment.pins.as_ref().map_or((None, None), |pins| (Some(pins.card), Some(pins.key_uid)))
     }
 
@@ -270,13 +273,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Writes down that something was refused about a card, and returns why. A PIN try that was spent is always written: the card
     /// bounds how many there are.
-    pub(crate) fn refused_about(
-        &mut self,
-        about: (Option<CardId>, Option<KeyUid>),
-        asked: Asked,
-        why: &Why,
-        error: BrokerError,
-    ) -> BrokerError {
+    pub(crate) fn refused_about(&mut self, about: About, asked: Asked, why: &Why, error: BrokerError) -> BrokerError {
         let spent = matches!(
             error,
             BrokerError::Pin(PinRefused::Wrong { .. } | PinRefused::Blocked)

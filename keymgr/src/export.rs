@@ -7,7 +7,7 @@ use proto::rpc::api::Sealed;
 use proto::rpc::seal;
 use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, Secret};
 
-use crate::broker::Broker;
+use crate::broker::{About, Broker};
 use crate::error::{BrokerError, Mismatch};
 use crate::guard::GuardedCard;
 use crate::journal::{Journal, Why};
@@ -40,7 +40,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// [`BrokerError::Refused`], which is in the log; [`BrokerError::Locked`]; [`BrokerError::Log`], and then nothing left
     /// or it was wiped; [`BrokerError::Card`], [`BrokerError::Mismatch`]. After all but the first two the card is locked.
     pub fn export_private(&mut self, path: KeyPath, caller: &ChatKey, why: &Why) -> Result<SealedKey, BrokerError> {
-        let operation = self.decide(Asked::Private(path), why)?;
+        let about = self.about();
+        let operation = self.decide(about, Asked::Private(path), why)?;
         let Operation::ExportPrivate(path) = operation else {
             return Err(BrokerError::bad_input("the policy answered another question"));
         };
@@ -58,12 +59,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         why: &Why,
     ) -> Result<PublicKey, BrokerError> {
         let asked = asked_public(path, extended.is_some());
-        let operation = self.decide(asked, why)?;
+        let about = self.about();
+        let operation = self.decide(about, asked, why)?;
         self.public_key(operation, extended, why).inspect_err(|error| self.after(error))
     }
 
-    /// Returns the operation that the policy allows.
-    pub(crate) fn decide(&mut self, asked: Asked, why: &Why) -> Result<Operation, BrokerError> {
+    /// Returns the operation that the policy allows. What it refuses is in the log, about this card.
+    pub(crate) fn decide(&mut self, about: About, asked: Asked, why: &Why) -> Result<Operation, BrokerError> {
         match self.rules.policy.decide(why.caller.uid, &asked, &why.purpose) {
             Decision::Allowed(operation) => Ok(operation),
             Decision::Refused(reason) => {
@@ -73,7 +75,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                     Some(rule) => BrokerError::Unlisted { reason, rule: rule.trim_end().replace('\n', "  ") },
                     None => reason.into(),
                 };
-                Err(self.refused(asked, why, error))
+                Err(self.refused_about(about, asked, why, error))
             }
         }
     }

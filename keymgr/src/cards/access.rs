@@ -7,7 +7,7 @@ use keycard::{ApplicationInfo, Card, CardError, CardTransport, Mnemonic, Secured
 use proto::Pin;
 use zeroize::Zeroizing;
 
-use crate::broker::Broker;
+use crate::broker::{About, Broker};
 use crate::cards::seat::Target;
 use crate::cards::tries::{Tries, Which};
 use crate::cards::vouch::Contact;
@@ -81,7 +81,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 let (card, journal) = broker.unlocked()?;
                 return work(card, journal).inspect_err(|error| broker.after(error));
             };
-            let mut card = broker.enter(&contact, &pin, last_try, why)?;
+            let (mut card, _) = broker.enter(&contact, &pin, last_try, why)?;
             drop(pin);
             let result = work(&mut card, &mut broker.journal);
             broker.finish(card);
@@ -96,12 +96,22 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         why: &Why,
         work: impl FnOnce(&mut Self, &mut GuardedCard<T>) -> Result<R, BrokerError>,
     ) -> Result<R, BrokerError> {
+        self.with_met_card(access, why, |broker, card, _| work(broker, card))
+    }
+
+    /// The same, where it matters which of the card's PINs was given, as far as that is known.
+    pub(crate) fn with_met_card<R>(
+        &mut self,
+        access: Access,
+        why: &Why,
+        work: impl FnOnce(&mut Self, &mut GuardedCard<T>, Option<Which>) -> Result<R, BrokerError>,
+    ) -> Result<R, BrokerError> {
         let Access { target, contact, pin, last_try } = access;
         let pin = pin.ok_or_else(|| BrokerError::bad_input("this needs the card's PIN"))?;
         self.at(&target, |broker| {
-            let mut card = broker.enter(&contact, &pin, last_try, why)?;
+            let (mut card, which) = broker.enter(&contact, &pin, last_try, why)?;
             drop(pin);
-            let result = work(broker, &mut card);
+            let result = work(broker, &mut card, which);
             broker.finish(card);
             result
         })
@@ -129,13 +139,25 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Selects an initialised card for which somebody vouches, and remembers it.
     pub(crate) fn selected(&mut self, contact: &Contact) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
-        let card = match self.connect()? {
+        let card = self.initialised()?;
+        self.welcomed(card, contact)
+    }
+
+    fn initialised(&mut self) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
+        match self.connect()? {
             Selection::Blank(card) => {
                 self.put_back(card.into_transport());
-                return Err(Mismatch::Blank.into());
+                Err(Mismatch::Blank.into())
             }
-            Selection::Initialised(card) => card,
-        };
+            Selection::Initialised(card) => Ok(card),
+        }
+    }
+
+    fn welcomed(
+        &mut self,
+        card: Card<Selected, Guarded<T>>,
+        contact: &Contact,
+    ) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
         let welcome = self.welcome(card.info(), contact).and_then(|known| match contact.first_pairing {
             true => Ok(self.cards.pairings.vouch(&known.card)?),
             false => Ok(()),
@@ -149,15 +171,16 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
-    /// Opens the card in the current seat with its PIN. What was refused is in the log.
+    /// Opens the card in the current seat with its PIN, and returns with which, as far as that is known. What was refused is
+    /// in the log, about the card that was selected, or about none.
     pub(crate) fn enter(
         &mut self,
         contact: &Contact,
         pin: &Pin,
         last_try: bool,
         why: &Why,
-    ) -> Result<GuardedCard<T>, BrokerError> {
-        let mut about = self.about();
+    ) -> Result<(GuardedCard<T>, Option<Which>), BrokerError> {
+        let mut about = (None, None);
         let result = match self.pause.left(self.journal.monotonic()) {
             Some(seconds) => Err(PinRefused::TooSoon { seconds }.into()),
             None => self.try_enter(contact, pin, last_try, why, &mut about),
@@ -172,14 +195,15 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         pin: &Pin,
         last_try: bool,
         why: &Why,
-        about: &mut (Option<proto::CardId>, Option<proto::KeyUid>),
-    ) -> Result<GuardedCard<T>, BrokerError> {
-        let card = self.selected(contact)?;
+        about: &mut About,
+    ) -> Result<(GuardedCard<T>, Option<Which>), BrokerError> {
+        let card = self.initialised()?;
         *about = (Some(card.id()), card.info().key_uid);
+        let card = self.welcomed(card, contact)?;
         let card = self.open(card)?;
         let mut card = self.verify(card, pin, last_try)?;
         match self.meet(&mut card, why) {
-            Ok(()) => Ok(card),
+            Ok(which) => Ok((card, which)),
             Err(error) => {
                 self.put_back(card.into_transport());
                 Err(error)
@@ -187,8 +211,19 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
-    /// Compares the keys of a card whose PIN was right with those that are remembered, or remembers them.
-    fn meet(&mut self, card: &mut GuardedCard<T>, why: &Why) -> Result<(), BrokerError> {
+    /// Returns the card that is meant, where no other need be selected to know it: that of the session.
+    pub(crate) fn meant(&mut self, access: &Access) -> About {
+        match self.unlocked() {
+            Ok((card, _)) if access.pin.is_none() && access.target == Target::default() => {
+                (Some(card.id()), card.info().key_uid)
+            }
+            _ => (None, None),
+        }
+    }
+
+    /// Compares the keys of a card whose PIN was right with those that are remembered, or remembers them. They tell which PIN
+    /// it was.
+    fn meet(&mut self, card: &mut GuardedCard<T>, why: &Why) -> Result<Option<Which>, BrokerError> {
         let mut known = self.known(card.info());
         let mut which = None;
         if card.info().key_uid.is_some() {
@@ -219,7 +254,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         if let Some((key_uid, chat)) = account {
             self.hold_to_keys(card, key_uid, chat);
         }
-        Ok(())
+        Ok(which)
     }
 
     /// Remembers that a PIN was right.

@@ -6,6 +6,7 @@ use proto::Fingerprint;
 use proto::rpc::api::{CardDescription, CardIdentity};
 
 use crate::broker::Broker;
+use crate::cards::known::Duress;
 use crate::cards::seat::Target;
 use crate::cards::vouch::{Contact, fingerprint_of};
 use crate::error::{BrokerError, Mismatch};
@@ -109,7 +110,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Ok(status) => (status, String::new()),
             Err(error) => (None, error.to_string()),
         };
-        let pin_tries = status.map(|status| self.tries_of(info, status.pin_tries).fewest());
+        // In quiet mode a number that differs from the card's own would tell which PIN was used.
+        let quiet = known.duress == Duress::DecoyQuiet;
+        let pin_tries = status.map(|status| match status.pin_tries {
+            shown if quiet => shown,
+            shown => self.tries_of(info, shown).fewest(),
+        });
         let pin_tries = pin_tries.or(info.pin_tries);
         CardDescription {
             reader,

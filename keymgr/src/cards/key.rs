@@ -3,7 +3,7 @@
 //! Whoever loads a key has seen it: the log says so, the words are wiped, and only GENERATE KEY keeps a seed on the card,
 //! without any backup.
 
-use audit::{LogStore, Operation, Outcome, Recorded, SeedOrigin};
+use audit::{Asked, LogStore, Operation, Outcome, Recorded, SeedOrigin};
 use keycard::{CardError, CardTransport, ExtendedSecret, Mnemonic, Seed};
 use proto::rpc::api::Sealed;
 use proto::rpc::seal;
@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 use crate::broker::Broker;
 use crate::cards::access::Access;
 use crate::cards::init::Done;
-use crate::error::BrokerError;
+use crate::cards::tries::Which;
+use crate::error::{BrokerError, Left};
 use crate::export::PublicKey;
 use crate::guard::GuardedCard;
 use crate::journal::{Journal, Why};
@@ -53,6 +54,18 @@ enum Ready {
     Extended(ExtendedSecret),
 }
 
+impl Ready {
+    const fn operation(&self) -> Operation {
+        match self {
+            Self::Generate => Operation::GenerateKey,
+            Self::Seed(_) => Operation::LoadKey,
+            Self::Lee(_) => Operation::LoadLeeSeed,
+            Self::KeyPair(_) => Operation::LoadKeyPair,
+            Self::Extended(_) => Operation::LoadExtendedKey,
+        }
+    }
+}
+
 /// A key that was loaded.
 pub struct Loaded {
     /// The verb's own report.
@@ -65,24 +78,31 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Gives a card a key, in place of any other that it has.
     ///
     /// # Errors
-    /// Those of [`Broker::with_card`] and of the card. [`CardError::OtherKey`] when the card derives other keys than the
-    /// seed: the key is on the card all the same.
+    /// Those of [`Broker::with_card`] and of the card; [`BrokerError::BadInput`] in a session of the duress PIN, which is in
+    /// the log. [`BrokerError::CutOff`] once the card may have the key, for one when it derives other keys than the seed.
     pub fn card_load_key(&mut self, access: Access, source: Source, why: &Why) -> Result<Loaded, BrokerError> {
         let (ready, mnemonic) = self.ready(source)?;
         let origin =
             if matches!(ready, Ready::Generate) { SeedOrigin::GeneratedOnCard } else { SeedOrigin::SeenByHost };
+        // What an error says once the card may have the key.
+        let left = if mnemonic.is_some() { Left::LostWords } else { Left::Unproven };
         let target = access.target.clone();
-        let (done, pins) = self.with_fresh_card(access, why, |broker, card| {
-            let (key_uid, entry) = load(card, &mut broker.journal, &ready, why)?;
+        let (done, pins) = self.with_met_card(access, why, |broker, card, which| {
+            if which == Some(Which::Duress) {
+                let about = (Some(card.id()), card.info().key_uid);
+                let asked = Asked::Operation(ready.operation());
+                return Err(broker.refused_about(about, asked, why, BrokerError::bad_input(KEEPS_ITS_KEY)));
+            }
+            let (key_uid, entry) = load(card, &mut broker.journal, &ready, left, why)?;
             let chat = match broker.identify(card, why) {
                 Ok((_, chat)) => Some(chat),
                 // A key without chain code has no other keys below it.
                 Err(BrokerError::Card(CardError::Status { .. })) => None,
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.leaving(left)),
             };
             let mut known = broker.known(card.info());
             (known.key_uid, known.chat) = (Some(key_uid), chat);
-            broker.cards.known.keep(known)?;
+            broker.cards.known.keep(known).map_err(|error| BrokerError::from(error).leaving(left))?;
             Ok((Done { card: card.id(), key_uid: Some(key_uid), entry, warnings: Vec::new() }, (key_uid, chat)))
         })?;
         if let ((key_uid, Some(chat)), Some(old)) = (pins, self.enrolment.pins.clone())
@@ -90,7 +110,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         {
             tracing::info!(?target, "the enrolled card has another key: it is pinned anew");
             self.enrolment.logged = false;
-            self.enrol(Pins { key_uid, chat, seed: origin, ..old })?;
+            let pins = Pins { key_uid, chat, seed: origin, ..old };
+            self.enrol(pins).map_err(|error| error.leaving(left))?;
         }
         Ok(Loaded { done, mnemonic })
     }
@@ -127,7 +148,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             return self.export_public(path, extended, why);
         }
         let asked = crate::export::asked_public(path, extended.is_some());
-        let operation = self.decide(asked, why)?;
+        let about = self.meant(&access);
+        let operation = self.decide(about, asked, why)?;
         let (key, chain_code, entry) =
             self.with_card(access, why, |card, journal| crate::export::ask_public(card, journal, &operation, why))?;
         let chain_code = match (chain_code, extended) {
@@ -160,23 +182,27 @@ fn load<T: CardTransport, S: LogStore>(
     card: &mut GuardedCard<T>,
     journal: &mut Journal<S>,
     ready: &Ready,
+    left: Left,
     why: &Why,
 ) -> Result<(KeyUid, u64), BrokerError> {
+    let mut asked = false;
     let done = |key_uid: &KeyUid| Outcome::Done { fingerprint: None, key_uid: Some(*key_uid) };
-    let operation = match ready {
-        Ready::Generate => Operation::GenerateKey,
-        Ready::Seed(_) => Operation::LoadKey,
-        Ready::Lee(_) => Operation::LoadLeeSeed,
-        Ready::KeyPair(_) => Operation::LoadKeyPair,
-        Ready::Extended(_) => Operation::LoadExtendedKey,
+    let request = card.request(ready.operation());
+    let ask = |recorded: &mut Recorded| {
+        let made = match ready {
+            Ready::Generate => card.generate_key(recorded),
+            Ready::Seed(seed) => card.load_seed(seed, recorded),
+            Ready::Lee(seed) => card.load_lee_seed(seed, recorded),
+            Ready::KeyPair(key) => card.load_key_pair(key, recorded),
+            Ready::Extended(key) => card.load_extended_key(key, recorded),
+        };
+        // A card that answers with a status word refused, and has what it had.
+        asked = recorded.is_spent() && !matches!(made, Err(CardError::Status { .. }));
+        made
     };
-    let request = card.request(operation);
-    let ask = |recorded: &mut Recorded| match ready {
-        Ready::Generate => card.generate_key(recorded),
-        Ready::Seed(seed) => card.load_seed(seed, recorded),
-        Ready::Lee(seed) => card.load_lee_seed(seed, recorded),
-        Ready::KeyPair(key) => card.load_key_pair(key, recorded),
-        Ready::Extended(key) => card.load_extended_key(key, recorded),
-    };
-    journal.carry_out(request, why, ask, done)
+    journal.carry_out(request, why, ask, done).map_err(|error| if asked { error.leaving(left) } else { error })
 }
+
+/// In a session of the duress PIN this would replace the key of both. It does not say so: who reads it may be the one who
+/// compels.
+const KEEPS_ITS_KEY: &str = "the card keeps the key that it has; `cardinal card reset` erases it";

@@ -58,7 +58,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         };
         let key = KeyPlace::from(path.clone());
         let signing = audit::Signing { key: key.clone(), makes_current: false, scheme, digest: hash };
-        let operation = self.decide(Asked::Operation(Operation::Sign(signing)), why)?;
+        let about = self.meant(&access);
+        let operation = self.decide(about, Asked::Operation(Operation::Sign(signing)), why)?;
         self.with_card(access, why, |card, journal| {
             let request = card.request(operation);
             let key_uid = request.key_uid;
@@ -137,8 +138,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// # Errors
     /// As [`Self::card_sign`].
     pub fn card_pinless(&mut self, access: Access, path: Option<KeyPath>, why: &Why) -> Result<Done, BrokerError> {
+        let about = self.meant(&access);
         let operation = match &path {
-            Some(path) => self.decide(Asked::Operation(Operation::SetPinlessPath(path.clone())), why)?,
+            Some(path) => {
+                let asked = Asked::Operation(Operation::SetPinlessPath(path.clone()));
+                self.decide(about, asked, why)?
+            }
             None => Operation::ClearPinlessPath,
         };
         self.with_fresh_card(access, why, |broker, card| {
@@ -197,7 +202,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             &mut Recorded,
         ) -> Result<Zeroizing<Vec<u8>>, keycard::CardError>,
     ) -> Result<(Sealed, u64), BrokerError> {
-        let operation = self.decide(Asked::Operation(operation), why)?;
+        let about = self.meant(&access);
+        let operation = self.decide(about, Asked::Operation(operation), why)?;
         let (secret, entry) = self.with_card(access, why, |card, journal| {
             let request = card.request(operation);
             let key_uid = request.key_uid;

@@ -170,6 +170,49 @@ fn an_intent_that_cannot_be_written_leaves_card_and_reader_as_they_were() {
     broker.card_reset(&Target::default(), &card.to_string(), &why("reset")).unwrap();
 }
 
+#[test]
+fn a_wrong_pin_is_told_and_logged_also_when_nothing_can_be_remembered_of_it() {
+    let world = World::with(Model::V4_0);
+    let mut broker = world.broker();
+    init(&mut broker);
+    load(&mut broker, PIN).unwrap();
+    let known = world.dir.path().join("cards.toml");
+    std::fs::remove_file(&known).unwrap();
+    std::fs::create_dir_all(known.join("in the way")).unwrap();
+    assert_eq!(fault(load(&mut broker, WRONG)), Some(Fault::WrongPin));
+    assert!(world.log.story().last().unwrap().contains("wrong PIN"));
+}
+
+/// A refusal names the card that was selected, or none: never the enrolled one when another was meant.
+#[test]
+fn a_refusal_is_about_the_card_that_was_meant() {
+    let mut world = World::new();
+    let other = Reader::with_model(Model::V4_0);
+    world.others.push(("soft:other".to_owned(), other.clone()));
+    world.manifest = manifest(&[world.reader.identity(), other.identity()]);
+    let mut broker = world.enrolled();
+    let there = || Target { reader: Some("soft:other".to_owned()), card: None };
+    let contact = Contact::default();
+    broker.card_init(Initialising { target: there(), ..initialising(contact) }, &why("init")).unwrap();
+    let refused_about = || {
+        let mut about = None;
+        audit::read(world.log.bytes().as_slice(), |line| {
+            if let audit::Event::Refusal(refusal) = &line.event {
+                about = Some(refusal.card);
+            }
+        })
+        .unwrap();
+        about.unwrap()
+    };
+    let access = |digits| Access { target: there(), ..access(digits) };
+    assert!(broker.card_sign(access(PIN), signing("m/44'/60'/0'/0/0"), &why("x")).is_err());
+    assert_eq!(refused_about(), None, "no card was selected");
+    assert!(broker.card_remove_key(access(WRONG), &why("x")).is_err());
+    assert_eq!(refused_about(), Some(card_id(&other)));
+    assert!(broker.card_remove_key(access(PIN), &why("x")).is_err(), "too soon");
+    assert_eq!(refused_about(), None);
+}
+
 /// DESIGN section 9: on first contact a valid certificate is not enough.
 #[test]
 fn a_card_for_which_nobody_vouches_gets_no_pin_no_init_and_no_key() {
