@@ -20,7 +20,7 @@ pub(crate) enum CliError {
         message: String,
     },
     /// A service cannot be reached.
-    #[error("{0}; `cardinal up` starts it")]
+    #[error("{0}; `cardinal up` starts the private network, `cardinal keymgr run` the key manager of your own card")]
     Socket(#[source] SocketError),
     /// A program that we started did not start, or ended when it should not have.
     #[error("{name}: {message}")]
@@ -140,7 +140,10 @@ impl From<Status> for CliError {
         // A service that goes away in the middle of a call names no fault.
         let gone = fault.is_none() && matches!(status.code(), Code::Unavailable | Code::Cancelled | Code::Unknown);
         if gone {
-            return Self::found(Fault::NotRunning, "the service went away; `cardinal up` starts it");
+            return Self::found(
+                Fault::NotRunning,
+                "the service went away; `cardinal up` starts the private network, `cardinal keymgr run` the key manager of your own card",
+            );
         }
         let message = if status.message().is_empty() { status.code().to_string() } else { status.message().to_owned() };
         Self::Service { fault, message }

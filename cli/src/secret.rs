@@ -1,10 +1,14 @@
 //! Where secrets come from and go to: the terminal, without echo, or an open file descriptor. Never argv, never the
 //! environment. What is read is wiped when it is dropped.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write as _};
+use std::os::fd::RawFd;
 
 use proto::rpc::Fault;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::oneshot;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -16,8 +20,7 @@ use crate::error::CliError;
 /// # Errors
 /// [`Fault::BadInput`] when it is not open for reading.
 pub(crate) fn descriptor(number: u32) -> Result<File, CliError> {
-    // Opening this name opens what the descriptor refers to, which needs no claim that the number is ours.
-    File::open(format!("/proc/self/fd/{number}")).map_err(|error| {
+    duplicate(number).map_err(|error| {
         let message =
             format!("file descriptor {number} cannot be read ({error}); redirect it, for example {number}< <(...)");
         CliError::found(Fault::BadInput, message)
@@ -135,8 +138,26 @@ pub(crate) fn write(number: u32, secret: &[u8]) -> Result<(), CliError> {
     let failed = |error: io::Error| {
         CliError::found(Fault::BadInput, format!("file descriptor {number} cannot be written ({error})"))
     };
-    let mut file = OpenOptions::new().write(true).open(format!("/proc/self/fd/{number}")).map_err(failed)?;
+    let mut file = writable(number).map_err(failed)?;
     file.write_all(secret).and_then(|()| file.write_all(b"\n")).and_then(|()| file.flush()).map_err(failed)
+}
+
+/// Returns a second handle of a descriptor, if it was opened for writing.
+fn writable(number: u32) -> io::Result<File> {
+    let file = duplicate(number)?;
+    if rustix::fs::fcntl_getfl(&file)?.intersects(OFlags::WRONLY | OFlags::RDWR) {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is not open for writing"))
+    }
+}
+
+/// Returns a second handle of a descriptor that we were started with: it stands where the first one does, and appends if
+/// that does.
+fn duplicate(number: u32) -> io::Result<File> {
+    let number = RawFd::try_from(number).map_err(|_| io::Error::from(Errno::BADF))?;
+    let ourselves = pidfd_open(getpid(), PidfdFlags::empty())?;
+    Ok(pidfd_getfd(&ourselves, number, PidfdGetfdFlags::empty())?.into())
 }
 
 /// Checks that a descriptor can be written, before anything is done for which it is needed.
@@ -145,8 +166,7 @@ pub(crate) fn write(number: u32, secret: &[u8]) -> Result<(), CliError> {
 /// [`Fault::BadInput`].
 pub(crate) fn check_writable(number: Option<u32>) -> Result<(), CliError> {
     let Some(number) = number else { return Ok(()) };
-    let opened = OpenOptions::new().write(true).open(format!("/proc/self/fd/{number}"));
-    opened.map(drop).map_err(|error| {
+    writable(number).map(drop).map_err(|error| {
         CliError::found(Fault::BadInput, format!("file descriptor {number} cannot be written ({error})"))
     })
 }
@@ -215,6 +235,8 @@ pub(crate) fn unreadable(what: &str, error: &io::Error) -> CliError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
     use super::*;
 
     #[test]
@@ -227,6 +249,23 @@ mod tests {
         let error = line(b"123456\n".as_slice(), 5, "word").unwrap_err();
         assert_eq!(error.fault(), Some(Fault::BadInput));
         assert!(!error.to_string().contains("1234"), "{error}");
+    }
+
+    #[test]
+    fn a_descriptor_is_read_and_written_where_it_stands_and_only_as_it_was_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secrets");
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        let number = |file: &File| u32::try_from(file.as_raw_fd()).unwrap();
+        let file = File::open(&path).unwrap();
+        for want in [b"one", b"two"] {
+            let read = line(descriptor(number(&file)).unwrap(), 9, "x").unwrap().unwrap();
+            assert_eq!(read.as_slice(), want);
+        }
+        assert!(write(number(&file), b"three").is_err() && check_writable(Some(number(&file))).is_err());
+        let file = File::options().append(true).open(&path).unwrap();
+        write(number(&file), b"three").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n");
     }
 
     #[tokio::test]

@@ -288,3 +288,24 @@ fn words_and_secrets_never_go_to_a_pipe() {
     }
     assert_eq!(entries(&owner), before, "no card was asked");
 }
+
+/// The card draws the words; it takes them once somebody has them.
+#[test]
+fn fresh_words_that_nobody_has_do_not_replace_a_key() {
+    for applet in ["3.2", "4.0"] {
+        let owner = Owner::of(applet);
+        owner.init();
+        owner.done("key generate --pin-fd 3 3<pin");
+        let account = || owner.done("info")["key_uid"].clone();
+        let before = account();
+        owner.fails("key load --fresh 12 --write-words-fd 9 --pin-fd 3 3<pin 9>/dev/full", Fault::BadInput);
+        assert_eq!(account(), before);
+        owner.done("key load --fresh 12 --write-words-fd 9 --pin-fd 3 3<pin 9>>backup");
+        let after = account();
+        assert_ne!(after, before);
+        let words = std::fs::read_to_string(owner.path("backup")).unwrap();
+        assert_eq!(words.split_whitespace().count(), 12);
+        owner.done("key load --words-fd 9 --pin-fd 3 3<pin 9<backup");
+        assert_eq!(account(), after, "they are the words of that key");
+    }
+}

@@ -1,11 +1,11 @@
 //! `cardinal card key load|generate|remove|export-public` and `mnemonic`.
 
-use proto::rpc::api::{CardDone, LoadKeyRequest, MnemonicRequest, PublicKeyRequest, load_key_request};
+use proto::rpc::api::{CardDone, LoadKeyRequest, MnemonicReply, MnemonicRequest, PublicKeyRequest, load_key_request};
 use proto::rpc::{Fault, seal};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::card::args::{AccessArgs, ExportPublicArgs, LoadArgs, MnemonicArgs};
+use crate::card::args::{AccessArgs, ContactArgs, ExportPublicArgs, LoadArgs, MnemonicArgs};
 use crate::card::done;
 use crate::card::manager::{Manager, OneTime};
 use crate::card::words::Place;
@@ -17,26 +17,31 @@ use crate::secret;
 /// What is loaded, in the memory of this program until it is sealed.
 enum Source {
     Words(Zeroizing<Vec<u8>>),
-    Fresh(u32),
     Seed(Zeroizing<Vec<u8>>),
     KeyPair(Zeroizing<Vec<u8>>),
 }
 
 /// `card key load`
 pub(crate) async fn load(out: Output, args: &LoadArgs) -> Result<(), CliError> {
-    let place = args.fresh.map(|_| Place::find(args.write_words_fd)).transpose()?;
     let mut manager = Manager::of(&args.access.contact.target).await?;
-    let source = source(args).await?;
+    // What is on the card stays there until somebody has the words of what replaces it.
+    let source = match args.fresh {
+        Some(count) => {
+            let place = Place::find(args.write_words_fd)?;
+            let (_, words) = drawn(&mut manager, &args.access.contact, count).await?;
+            place.show(&words, args.read_back).await?;
+            Source::Words(words)
+        }
+        None => source(args).await?,
+    };
     let passphrase = match args.passphrase_fd {
         Some(_) => Some(secret::ask(args.passphrase_fd, String::new(), "passphrase", LONGEST).await?),
         None => None,
     };
-    let (reply, words) = manager
+    let reply = manager
         .with_pin(&args.access, async |manager: &mut Manager, access| {
-            let ours = OneTime::fresh();
             let key = match &source {
                 Source::Words(words) => load_key_request::Key::Mnemonic(manager.sealed(seal::MNEMONIC, words).await?),
-                Source::Fresh(words) => load_key_request::Key::FreshWords(*words),
                 Source::Seed(seed) => load_key_request::Key::Seed(manager.sealed(seal::SEED, seed).await?),
                 Source::KeyPair(key) => load_key_request::Key::KeyPair(manager.sealed(seal::KEY, key).await?),
             };
@@ -48,27 +53,16 @@ pub(crate) async fn load(out: Output, args: &LoadArgs) -> Result<(), CliError> {
                 access: Some(access),
                 passphrase,
                 lee: args.lee,
-                caller: ours.caller(),
                 key: Some(key),
+                ..Default::default()
             };
-            let reply = answer(manager.cards.load_key(request)).await?;
-            let words = match &reply.mnemonic {
-                Some(_) => Some(ours.open(seal::MNEMONIC, reply.mnemonic.as_ref())?),
-                None => None,
-            };
-            Ok((reply, words))
+            answer(manager.cards.load_key(request)).await
         })
         .await?;
-    if let (Some(place), Some(words)) = (place, &words) {
-        place.show(words, args.read_back).await?;
-    }
     loaded(out, reply.done, "seen by this computer")
 }
 
 async fn source(args: &LoadArgs) -> Result<Source, CliError> {
-    if let Some(words) = args.fresh {
-        return Ok(Source::Fresh(words));
-    }
     if args.seed_fd.is_some() {
         return Ok(Source::Seed(digits(args.seed_fd, "seed").await?));
     }
@@ -155,17 +149,26 @@ pub(crate) async fn export_public(out: Output, args: &ExportPublicArgs) -> Resul
 pub(crate) async fn mnemonic(out: Output, args: &MnemonicArgs) -> Result<(), CliError> {
     let place = Place::find(args.write_words_fd)?;
     let mut manager = Manager::of(&args.contact.target).await?;
-    let (reply, words) = manager
-        .contact(&args.contact, async |manager: &mut Manager, access| {
+    let (reply, words) = drawn(&mut manager, &args.contact, args.words).await?;
+    place.show(&words, args.read_back).await?;
+    done(out, reply.done, "The card drew the words and keeps nothing of them", Vec::new())
+}
+
+/// Has the card draw a mnemonic, of which it keeps nothing.
+async fn drawn(
+    manager: &mut Manager,
+    contact: &ContactArgs,
+    words: u32,
+) -> Result<(MnemonicReply, Zeroizing<Vec<u8>>), CliError> {
+    manager
+        .contact(contact, async |manager: &mut Manager, access| {
             let ours = OneTime::fresh();
-            let request = MnemonicRequest { access: Some(access), words: args.words, caller: ours.caller() };
+            let request = MnemonicRequest { access: Some(access), words, caller: ours.caller() };
             let reply = answer(manager.cards.mnemonic(request)).await?;
             let words = ours.open(seal::MNEMONIC, reply.mnemonic.as_ref())?;
             Ok((reply, words))
         })
-        .await?;
-    place.show(&words, args.read_back).await?;
-    done(out, reply.done, "The card drew the words and keeps nothing of them", Vec::new())
+        .await
 }
 
 /// 24 words of 8 letters, and room for the longest passphrase that anybody remembers.
