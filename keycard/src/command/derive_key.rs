@@ -24,6 +24,9 @@ impl<T: CardTransport> Card<Unlocked, T> {
     /// [`CardError::Transport`].
     pub fn derive_key(&mut self, place: &KeyPlace, recorded: &mut Recorded) -> Result<(), CardError> {
         self.require(Feature::CurrentPath, NAME)?;
+        if *place == KeyPlace::Pinless {
+            self.require(Feature::LazyDerivation, "DERIVE KEY from the PIN-less path")?;
+        }
         let (source, path) = match place {
             KeyPlace::Absolute(path) => (0x00, path.to_bytes()),
             KeyPlace::BelowParent(path) => (0x40, path.to_bytes()),
@@ -67,6 +70,18 @@ mod tests {
         assert!(!receipt.is_spent());
         assert!(matches!(card.current_path(), Err(CardError::Unsupported { .. })));
         assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+    }
+
+    #[test]
+    fn a_card_before_3_1_is_not_asked_to_start_at_its_pinless_path() {
+        for version in [Version::V2_2, Version::V3_0] {
+            let mut card = aged(unlocked(FakeCard::initialised()), version);
+            let mut receipt = recorded(card.request(Operation::DeriveKey(KeyPlace::Pinless)));
+            let error = card.derive_key(&KeyPlace::Pinless, &mut receipt).unwrap_err();
+            assert!(matches!(error, CardError::Unsupported { .. }));
+            assert!(!receipt.is_spent());
+            assert_eq!(card.into_transport().inner_commands().len(), 1, "only VERIFY PIN");
+        }
     }
 
     #[test]
