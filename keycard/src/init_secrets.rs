@@ -14,9 +14,25 @@ use crate::pairing::PairingSecret;
 pub struct InitSecrets {
     pin: Pin,
     puk: Puk,
-    duress: Pin,
+    duress: Duress,
     pairing: PairingSecret,
     tries: Tries,
+}
+
+/// Where the duress PIN comes from.
+enum Duress {
+    /// Nobody knows it: it is there to differ.
+    Drawn(Pin),
+    /// Its owner chose it and counts on it.
+    Chosen(Pin),
+}
+
+impl Duress {
+    fn pin(&self) -> &Pin {
+        match self {
+            Self::Drawn(pin) | Self::Chosen(pin) => pin,
+        }
+    }
 }
 
 /// How many wrong entries block PIN and PUK.
@@ -36,6 +52,7 @@ impl InitSecrets {
                 break duress;
             }
         };
+        let duress = Duress::Drawn(duress);
         Self { pin, puk, duress, pairing: PairingSecret::random(rng), tries: Tries::default() }
     }
 
@@ -45,7 +62,7 @@ impl InitSecrets {
     /// [`CardError::Misuse`] when it is the PIN or the beginning of the PUK.
     pub fn with_duress(self, duress: Pin) -> Result<Self, CardError> {
         if differs(&duress, &self.pin, &self.puk) {
-            Ok(Self { duress, ..self })
+            Ok(Self { duress: Duress::Chosen(duress), ..self })
         } else {
             Err(CardError::Misuse { what: "the duress PIN must differ from the PIN and from the beginning of the PUK" })
         }
@@ -62,7 +79,7 @@ impl InitSecrets {
         Ok(Self { pairing, ..self })
     }
 
-    /// Takes other numbers of tries than 3 and 5. Applets before 3.1 have these always.
+    /// Takes other numbers of tries than 3 and 5. Applets before 3.1 have these always, and are not initialised with others.
     #[must_use]
     pub fn with_tries(self, tries: Tries) -> Self {
         Self { tries, ..self }
@@ -99,7 +116,23 @@ impl InitSecrets {
 
     /// Tries and duress PIN: what INIT ends with since 3.1.
     pub(crate) fn limits_and_duress(&self) -> ([u8; 2], &[u8; 6]) {
-        ([self.tries.pin, self.tries.puk], self.duress.expose())
+        ([self.tries.pin, self.tries.puk], self.duress.pin().expose())
+    }
+
+    /// Checks that an applet before 3.1 can do all that the owner asks for.
+    ///
+    /// # Errors
+    /// [`CardError::Misuse`] for a duress PIN of the owner's, or other numbers of tries than 3 and 5.
+    pub(crate) fn suit_applets_before_3_1(&self) -> Result<(), CardError> {
+        if matches!(self.duress, Duress::Chosen(_)) {
+            return Err(CardError::Misuse { what: "this card has no duress PIN: its applet is older than 3.1" });
+        }
+        if self.tries != Tries::default() {
+            return Err(CardError::Misuse {
+                what: "this card bears 3 PIN tries and 5 PUK tries: its applet is older than 3.1",
+            });
+        }
+        Ok(())
     }
 }
 
@@ -144,7 +177,7 @@ mod tests {
         let mut dice = TestDice::playing(&[&dice[..], &[7; 32]].concat());
         let puk = Puk::try_from(b"012345678901".as_slice()).unwrap();
         let secrets = InitSecrets::new(Pin::try_from(b"000000".as_slice()).unwrap(), puk, &mut dice);
-        assert_eq!(secrets.duress.expose(), b"987654");
+        assert_eq!(secrets.duress.pin().expose(), b"987654");
         assert_eq!(secrets.pairing.expose(), &[7; 32]);
     }
 

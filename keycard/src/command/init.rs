@@ -42,7 +42,8 @@ impl<T: CardTransport> Card<Blank, T> {
     /// The dice give, in this order: the salt (or challenge), our one-time key, and the IV on v1.
     ///
     /// # Errors
-    /// Those of [`Card::open`] and [`Card::identify`]; [`CardError::NotRecorded`] before INIT is sent;
+    /// Those of [`Card::open`] and [`Card::identify`]; [`CardError::Misuse`] for a duress PIN of the owner's, or his own
+    /// numbers of tries, on an applet before 3.1, which has none; [`CardError::NotRecorded`] before INIT is sent;
     /// [`CardError::Status`], [`CardError::ChannelLost`]; [`CardError::Answer`] also when the card is still blank, or
     /// another one, afterwards.
     pub fn init(
@@ -100,6 +101,9 @@ impl<T: CardTransport> Card<Blank, T> {
     ) -> Result<ApplicationInfo, CardError> {
         // Only 3.1 and newer know the command, and they alone take the long form.
         let long = !matches!(self.identify(trust, challenge)?, Identity::Older);
+        if !long {
+            secrets.suit_applets_before_3_1()?;
+        }
         let ours = k256::SecretKey::generate_from_rng(rng);
         let mut iv = [0; BLOCK];
         rng.fill_bytes(&mut iv);
@@ -214,9 +218,23 @@ mod tests {
     }
 
     fn init_v1<T: CardTransport>(fake: T, trust: &Trust) -> Result<Card<Selected, T>, Failed<T>> {
+        init_v1_with(fake, trust, &secrets())
+    }
+
+    fn init_v1_with<T: CardTransport>(
+        fake: T,
+        trust: &Trust,
+        secrets: &InitSecrets,
+    ) -> Result<Card<Selected, T>, Failed<T>> {
         let card = blank(fake);
         let mut receipt = recorded(card.request(Operation::Init));
-        card.init(trust, &secrets(), &mut receipt, &mut TestDice::seeded(5))
+        card.init(trust, secrets, &mut receipt, &mut TestDice::seeded(5))
+    }
+
+    /// Secrets that leave to the card what an old one cannot be told.
+    fn plain_secrets() -> InitSecrets {
+        let puk = b"012345678901".as_slice().try_into().unwrap();
+        InitSecrets::new(b"000000".as_slice().try_into().unwrap(), puk, &mut TestDice::seeded(9))
     }
 
     /// Reference section 9.4, V1: the plaintext of INIT, but for the pairing secret.
@@ -237,9 +255,22 @@ mod tests {
     #[test]
     fn an_older_card_gets_the_short_form() {
         for version in [Version::V2_2, Version::V3_0] {
-            let card = init_v1(FakeV1::blank(version), &trust_v1()).unwrap();
+            let card = init_v1_with(FakeV1::blank(version), &trust_v1(), &plain_secrets()).unwrap();
             assert_eq!(card.info().version, Some(version));
             assert_eq!(card.into_transport().init().unwrap().len(), 50);
+        }
+    }
+
+    #[test]
+    fn an_older_card_is_not_initialised_without_the_duress_pin_or_the_tries_that_its_owner_asked_for() {
+        let tries = plain_secrets().with_tries(crate::Tries::new(5, 5).unwrap());
+        for (secrets, why) in [(secrets(), "no duress PIN"), (tries, "3 PIN tries")] {
+            let card = blank(FakeV1::blank(Version::V3_0));
+            let mut receipt = recorded(card.request(Operation::Init));
+            let failed = card.init(&trust_v1(), &secrets, &mut receipt, &mut TestDice::seeded(5)).err().unwrap();
+            assert!(matches!(failed.error, CardError::Misuse { what } if what.contains(why)));
+            assert!(!receipt.is_spent());
+            assert!(failed.transport.init().is_none());
         }
     }
 
@@ -256,7 +287,7 @@ mod tests {
     #[test]
     fn a_card_that_turns_out_newer_than_it_claimed_is_an_error() {
         let fake = FakeV1::blank(Version::V3_1).harmed(1, Harm::Replace(vec![0x6D, 0x00]));
-        let failed = init_v1(fake, &trust_v1()).err().unwrap();
+        let failed = init_v1_with(fake, &trust_v1(), &plain_secrets()).err().unwrap();
         let CardError::Answer { what } = failed.error else { panic!("{}", failed.error) };
         assert!(what.contains("another version"), "{what}");
     }
