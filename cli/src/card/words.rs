@@ -7,7 +7,6 @@ use std::io::{IsTerminal as _, Write as _};
 use proto::rpc::Fault;
 use zeroize::Zeroizing;
 
-use crate::card::ask_line;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::secret;
@@ -54,7 +53,13 @@ impl Place {
             write!(terminal, "{:>4}. ", n + 1).map_err(unwritten)?;
             terminal.write_all(word).and_then(|()| terminal.write_all(b"\n")).map_err(unwritten)?;
         }
-        ask_line("Press Enter when they are written down: ").await?;
+        write!(terminal, "Press Enter when they are written down: ").map_err(unwritten)?;
+        // From the terminal that shows them, whatever standard input is.
+        let keys = terminal.try_clone().map_err(unwritten)?;
+        if secret::one_line(keys, "line", LONGEST_LINE).await?.is_none() {
+            let message = "the terminal gave no line: the words are still on it; write them down and clear it";
+            return Err(CliError::found(Fault::BadInput, message.to_owned()));
+        }
         // Up over the words and the question, and clear to the end of the screen.
         write!(terminal, "\x1b[{}A\x1b[J", list.len() + 2).map_err(unwritten)?;
         if read_back {
@@ -69,6 +74,9 @@ impl Place {
         Ok(())
     }
 }
+
+/// A terminal gives no longer one.
+const LONGEST_LINE: usize = 4096;
 
 /// Hands a secret text over: to a descriptor, or on standard output where that is a terminal.
 ///
