@@ -1,8 +1,8 @@
 //! The order that every key operation keeps: intent synced, card asked, outcome synced, and only then the value is seen.
 
 use audit::{
-    Asked, Caller, ChannelOpened, Decoy, Head, Log, LogOpened, LogStore, Outcome, PairedChannelOpened, Provisioning,
-    Purpose, Recorded, Refusal, Request, Text, When,
+    Asked, Caller, ChannelOpened, Decoy, Deed, Head, Log, LogOpened, LogStore, Outcome, Owner, PairedChannelOpened,
+    Provisioning, Purpose, Recorded, Refusal, Request, Text, When,
 };
 use keycard::CardError;
 use proto::{CardId, Instant, KeyUid, Secret};
@@ -128,6 +128,13 @@ impl<S: LogStore> Journal<S> {
             }
             (_, outcome) => outcome,
         }
+    }
+
+    /// Writes down what an owner is about to do, and returns the number of the line.
+    pub(crate) fn owner(&mut self, card: Option<CardId>, deed: Deed, why: &Why) -> Result<u64, BrokerError> {
+        let now = self.now();
+        let owner = Owner { card, deed, purpose: why.purpose.clone(), caller: why.caller.clone() };
+        Ok(self.log.owner(now, owner)?)
     }
 
     pub(crate) fn decoy(&mut self, decoy: Decoy) -> Result<u64, BrokerError> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::line::{LineHash, LogId};
 use crate::operation::Operation;
+use crate::owner::Owner;
 use crate::paired::PairedChannelOpened;
 use crate::recorded::Request;
 use crate::text::{self, Blob, Purpose, Text};
@@ -41,6 +42,8 @@ pub enum Event {
     Provisioning(Provisioning),
     /// A card shows other keys than before under the same account, and its owner wants that used and told.
     Decoy(Decoy),
+    /// An owner did something at the manager, of which no card was asked.
+    Owner(Owner),
 }
 
 /// The `format` of the first line.

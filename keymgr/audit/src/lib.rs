@@ -12,6 +12,7 @@ pub mod entry;
 pub mod line;
 pub mod log;
 pub mod operation;
+pub mod owner;
 pub mod paired;
 pub mod recorded;
 mod replay;
@@ -26,6 +27,7 @@ pub use entry::{
 pub use line::{Head, Line, LineHash, LogId, NotAHead, When};
 pub use log::{Log, LogError, OpenError};
 pub use operation::{Agreement, Bip85, DataSlot, LoadFile, Operation, Scheme, Signing};
+pub use owner::{Deed, Owner};
 pub use paired::{PairedChannelOpened, SignedHead};
 pub use recorded::{NotRecorded, Recorded, Request};
 pub use store::{HEAD_SUFFIX, LogStore, StoreError};

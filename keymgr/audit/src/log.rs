@@ -4,6 +4,7 @@ use std::io::BufRead;
 
 use crate::entry::{Caller, ChannelOpened, Decoy, Event, Intent, LogOpened, Outcome, Provisioning, Refusal};
 use crate::line::{Head, Line, LineHash, LogId, NotALine, When};
+use crate::owner::Owner;
 use crate::paired::PairedChannelOpened;
 use crate::recorded::{Recorded, Request};
 use crate::replay::Replay;
@@ -126,6 +127,14 @@ impl<S: LogStore> Log<S> {
     /// [`LogError`].
     pub fn decoy(&mut self, when: When, decoy: Decoy) -> Result<u64, LogError> {
         self.append(when, Event::Decoy(decoy))
+    }
+
+    /// Records what an owner does, before it is done.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn owner(&mut self, when: When, owner: Owner) -> Result<u64, LogError> {
+        self.append(when, Event::Owner(owner))
     }
 
     /// Records the evidence of a channel opening, whose salt must be [`Head::salt`] of [`Self::head`].

@@ -125,7 +125,10 @@ impl Replay {
                     return Err(What::OtherHead);
                 }
             }
-            (Event::LogOpened(_) | Event::Refusal(_) | Event::Provisioning(_) | Event::Decoy(_), Some(_)) => {}
+            (
+                Event::LogOpened(_) | Event::Refusal(_) | Event::Provisioning(_) | Event::Decoy(_) | Event::Owner(_),
+                Some(_),
+            ) => {}
         }
         Ok(None)
     }

@@ -38,6 +38,7 @@ impl fmt::Display for Event {
             Self::Decoy(decoy) => {
                 write!(f, "uses the decoy keys of {}, chat key {}", decoy.card, decoy.chat_fingerprint)
             }
+            Self::Owner(owner) => write!(f, "{owner}"),
             Self::Provisioning(p) => {
                 write!(f, "enrols {} \"{}\", chat key {}, seed ", p.card, p.label, p.chat_fingerprint)?;
                 f.write_str(match p.seed {

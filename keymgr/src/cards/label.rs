@@ -1,6 +1,6 @@
 //! What an owner says of a card: its name, and what happens under duress.
 
-use audit::LogStore;
+use audit::{Deed, LogStore};
 use keycard::CardTransport;
 
 use crate::broker::Broker;
@@ -8,6 +8,7 @@ use crate::cards::known::{Duress, Known};
 use crate::cards::seat::Target;
 use crate::cards::vouch::Contact;
 use crate::error::BrokerError;
+use crate::journal::Why;
 
 /// What is to be remembered of a card.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,13 +27,20 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Remembers something of a card that its owner vouches for, and returns what is known of it.
     ///
     /// # Errors
-    /// [`BrokerError::Unvouched`], [`BrokerError::BadInput`] for a label that is no line of text or is taken.
-    pub fn remember(&mut self, target: &Target, contact: &Contact, what: Remember) -> Result<Known, BrokerError> {
+    /// [`BrokerError::Unvouched`], [`BrokerError::BadInput`] for a label that is no line of text or is taken; [`BrokerError::Log`].
+    pub fn remember(
+        &mut self,
+        target: &Target,
+        contact: &Contact,
+        what: Remember,
+        why: &Why,
+    ) -> Result<Known, BrokerError> {
         let info = self.at(target, |broker| broker.card_says())?;
         if what == Remember::Nothing {
             return Ok(self.known(&info));
         }
         if what == Remember::Forget {
+            self.journal.owner(Some(info.card_id()), Deed::Forgets, why)?;
             // Also a card that is not what it was: to forget what it was is the way out.
             self.cards.known.forget(&info.card_id())?;
             return Ok(self.known(&info));
@@ -46,6 +54,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Remember::Duress(mode) => known.duress = mode,
             Remember::Nothing | Remember::Forget => {}
         }
+        self.journal.owner(Some(known.card), Deed::ChangesSettings, why)?;
         self.cards.known.keep(known.clone())?;
         Ok(known)
     }

@@ -2,7 +2,7 @@
 //!
 //! The invariant: a pairing is on disk before a channel is opened with it.
 
-use audit::{LogStore, Operation, Outcome, Recorded};
+use audit::{Deed, LogStore, Operation, Outcome, Recorded};
 use keycard::{ApplicationInfo, CardError, CardTransport, Kind, PairingSecret};
 use proto::{CardId, ChatKey};
 use zeroize::Zeroizing;
@@ -146,7 +146,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// # Errors
     /// [`BrokerError::BadInput`] when they are none; [`BrokerError::Pairing`] for a phone's pairing with a card that has one
     /// here, or has none at all; [`BrokerError::State`].
-    pub fn import_pairings(&mut self, target: &Target, form: Form, text: &[u8]) -> Result<Vec<CardId>, BrokerError> {
+    pub fn import_pairings(
+        &mut self,
+        target: &Target,
+        form: Form,
+        text: &[u8],
+        why: &Why,
+    ) -> Result<Vec<CardId>, BrokerError> {
         let not = |error: NotImported| BrokerError::bad_input(error.to_string());
         let imported = match form {
             Form::Desktop => Imported::desktop(text).map_err(not)?,
@@ -161,19 +167,23 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         };
         self.cards.pairings.has_room_for(&imported).map_err(not)?;
         let cards = imported.cards();
+        let deed = Deed::ImportsPairings { count: u32::try_from(cards.len()).unwrap_or(u32::MAX) };
+        self.journal.owner(only(&cards), deed, why)?;
         self.cards.pairings.import(imported)?;
         Ok(cards)
     }
 
-    /// Returns pairings in the form of another program, sealed to the caller's one-time key: of one card, or of all.
+    /// Returns pairings in the form of another program, sealed to the caller's one-time key: of one card, or of all. The log
+    /// has it before.
     ///
     /// # Errors
-    /// [`BrokerError::Pairing`] when there is none with the card.
+    /// [`BrokerError::Pairing`] when there is none with the card; [`BrokerError::Log`].
     pub fn export_pairings(
         &mut self,
         target: Option<&Target>,
         form: Form,
         caller: &ChatKey,
+        why: &Why,
     ) -> Result<proto::rpc::api::Sealed, BrokerError> {
         let card = target.map(|target| self.at(target, |broker| broker.card_says())).transpose()?;
         let card = card.map(|info| info.card_id());
@@ -189,6 +199,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 return Err(BrokerError::bad_input("a phone keeps the pairing of one card; name it"));
             }
         };
+        let slot = card.and_then(|card| self.cards.pairings.find(&card)).map(|kept| kept.pairing.slot);
+        let count = if card.is_some() { 1 } else { self.cards.pairings.count() };
+        self.journal.owner(card, Deed::ExportsPairings { count, slot }, why)?;
         self.seal_bytes(caller, proto::rpc::seal::PAIRINGS, &text)
     }
 
@@ -227,6 +240,14 @@ pub(crate) fn secret_of(
         return Err(CardError::Misuse { what: "everybody knows this pairing password; take another one" }.into());
     }
     Ok(secret)
+}
+
+/// Returns the card, where it is one.
+fn only(cards: &[CardId]) -> Option<CardId> {
+    match cards {
+        [card] => Some(*card),
+        _ => None,
+    }
 }
 
 fn free_slots(info: &ApplicationInfo) -> u8 {

@@ -82,6 +82,12 @@ impl Pairings {
         self.kept.get(uid)
     }
 
+    /// Returns how many there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.kept.len()).unwrap_or(u32::MAX)
+    }
+
     /// Returns where they are.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -2,11 +2,12 @@
 //!
 //! Nothing but possession of the card is needed for it, so the id is asked against accidents, not against thieves.
 
-use audit::{LogStore, Operation, Outcome, Recorded};
+use audit::{Deed, LogStore, Operation, Outcome, Recorded};
 use keycard::{CardError, CardTransport, Failed, Selection};
 use proto::{CardId, KeyUid};
 
 use crate::broker::Broker;
+use crate::cards::known::Known;
 use crate::cards::seat::Target;
 use crate::error::{BrokerError, Mismatch};
 use crate::journal::Why;
@@ -25,7 +26,8 @@ pub struct Erased {
 }
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
-    /// Erases a card whose whole id was typed. What is remembered of it, and its enrolment, go with it.
+    /// Erases a card whose whole id was typed. What is remembered of it, and its enrolment, go with it; so they do when the
+    /// card is blank already and is remembered by that id.
     ///
     /// # Errors
     /// [`BrokerError::BadInput`] when the id is another one, [`Mismatch::Blank`]: nothing was erased. Those of the card:
@@ -35,8 +37,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             let card = match broker.connect()? {
                 Selection::Initialised(card) => card,
                 Selection::Blank(card) => {
+                    let after = card.id();
                     broker.put_back(card.into_transport());
-                    return Err(Mismatch::Blank.into());
+                    return broker.forget_erased(after, typed, why);
                 }
             };
             let (before, key_uid_before) = (card.id(), card.info().key_uid);
@@ -79,6 +82,28 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         })
     }
 
+    /// Forgets a card that is erased already, of which something is remembered: an earlier reset was cut off.
+    fn forget_erased(&mut self, after: CardId, typed: &str, why: &Why) -> Result<Erased, BrokerError> {
+        let before: CardId = typed.trim().parse().map_err(|_| Mismatch::Blank)?;
+        // A card of 2.x or 3.x gets its next name from INIT, so what is blank cannot be told to be it; 4.0 keeps its name.
+        let may_be = matches!(before, CardId::Instance(_)) || before == after;
+        let key_uid_before = self.remembered(&before).filter(|_| may_be).ok_or(Mismatch::Blank)?;
+        let entry = self.journal.owner(Some(before), Deed::Forgets, why)?;
+        self.forget(&before)?;
+        Ok(Erased { before, key_uid_before, after, entry })
+    }
+
+    /// Returns the account of a card of which there is more to forget than its name.
+    fn remembered(&self, card: &CardId) -> Option<Option<KeyUid>> {
+        let pins = self.enrolment.pins.as_ref().filter(|pins| pins.card == *card);
+        let known = self.cards.known.find(card);
+        let named_only = |known: &Known| known.key_uid.is_none() && known.chat.is_none() && known.tries.is_none();
+        let more = pins.is_some()
+            || self.cards.pairings.find(card).is_some()
+            || known.is_some_and(|known| matches!(card, CardId::Instance(_)) || !named_only(known));
+        more.then(|| pins.map(|pins| pins.key_uid).or(known.and_then(|known| known.key_uid)))
+    }
+
     /// Resets the card, selects it anew and checks that nothing is on it.
     fn is_blank(&mut self, transport: crate::guard::Guarded<T>) -> Result<(), BrokerError> {
         self.put_back(transport);
@@ -95,7 +120,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Forgets all that was remembered of a card that is not there any more.
-    fn forget(&mut self, card: &CardId) -> Result<(), BrokerError> {
+    pub(crate) fn forget(&mut self, card: &CardId) -> Result<(), BrokerError> {
         if self.enrolment.pins.as_ref().is_some_and(|pins| pins.card == *card) {
             self.unpin();
             self.enrolment.logged = false;

@@ -19,6 +19,7 @@ use proto::{Digest, Fingerprint, Pin, Puk, Secret};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
+use crate::broker::Broker;
 use crate::cards::access::Access;
 use crate::cards::cash::CashSaid;
 use crate::cards::change::{Change, Unblocking};
@@ -371,7 +372,8 @@ where
             (Some(sealed), false) => Issuer::Key(self.open(seal::KEY, Some(&sealed))?),
             (Some(_), true) => return Err(bad_input("the identity of a card is signed by one authority")),
         };
-        let installation = Installation { target: target_of(target), files: caps, issuer, erase_owned };
+        let installation =
+            Installation { target: target_of(target), files: caps, issuer, erase_owned };
         let why = self.why(peer, "card install", None).await?;
         let issued = self.ask(move |broker| broker.card_install(installation, &why)).await?;
         Ok(Response::new(InstallReply {
@@ -399,7 +401,7 @@ where
     }
 
     async fn label(&self, request: Request<LabelRequest>) -> Result<Response<KnownCard>, Status> {
-        Peer::of_same_user(&request)?;
+        let peer = Peer::of_same_user(&request)?;
         let LabelRequest { target, label, forget, confirm } = request.into_inner();
         let target = target_of(target);
         let contact = Contact { confirm: some(confirm), first_pairing: false };
@@ -408,11 +410,14 @@ where
             (false, Some(label)) => Remember::Label(label),
             (false, None) => Remember::Nothing,
         };
-        self.ask(move |broker| broker.remember(&target, &contact, what)).await.map(|known| Response::new(known.into()))
+        let why = self.why(peer, "card settings", None).await?;
+        self.ask(move |broker| broker.remember(&target, &contact, what, &why))
+            .await
+            .map(|known| Response::new(known.into()))
     }
 
     async fn duress(&self, request: Request<DuressRequest>) -> Result<Response<KnownCard>, Status> {
-        Peer::of_same_user(&request)?;
+        let peer = Peer::of_same_user(&request)?;
         let DuressRequest { target, mode, confirm } = request.into_inner();
         let target = target_of(target);
         let contact = Contact { confirm: some(confirm), first_pairing: false };
@@ -420,18 +425,22 @@ where
             Some(mode) => Remember::Duress(mode.parse().map_err(bad_input)?),
             None => Remember::Nothing,
         };
-        self.ask(move |broker| broker.remember(&target, &contact, what)).await.map(|known| Response::new(known.into()))
+        let why = self.why(peer, "card settings", None).await?;
+        self.ask(move |broker| broker.remember(&target, &contact, what, &why))
+            .await
+            .map(|known| Response::new(known.into()))
     }
 
     async fn import_pairings(
         &self,
         request: Request<ImportPairingsRequest>,
     ) -> Result<Response<ImportPairingsReply>, Status> {
-        Peer::of_same_user(&request)?;
+        let peer = Peer::of_same_user(&request)?;
         let ImportPairingsRequest { target, pairings, mobile } = request.into_inner();
         let target = target_of(target);
         let text = self.open(seal::PAIRINGS, pairings.as_ref())?;
-        let cards = self.ask(move |broker| broker.import_pairings(&target, form(mobile), &text)).await?;
+        let why = self.why(peer, "card pairings import", None).await?;
+        let cards = self.ask(move |broker| broker.import_pairings(&target, form(mobile), &text, &why)).await?;
         Ok(Response::new(ImportPairingsReply { cards: cards.iter().map(ToString::to_string).collect() }))
     }
 
@@ -439,11 +448,14 @@ where
         &self,
         request: Request<ExportPairingsRequest>,
     ) -> Result<Response<ExportPairingsReply>, Status> {
-        Peer::of_same_user(&request)?;
+        let peer = Peer::of_same_user(&request)?;
         let ExportPairingsRequest { target, all, mobile, caller } = request.into_inner();
         let target = (!all).then(|| target_of(target));
         let caller = one_time(&caller)?;
-        let pairings = self.ask(move |broker| broker.export_pairings(target.as_ref(), form(mobile), &caller)).await?;
+        let why = self.why(peer, "card pairings export", Some(caller.to_compressed())).await?;
+        let export =
+            move |broker: &mut Broker<T, S>| broker.export_pairings(target.as_ref(), form(mobile), &caller, &why);
+        let pairings = self.ask(export).await?;
         Ok(Response::new(ExportPairingsReply { pairings: Some(pairings) }))
     }
 }

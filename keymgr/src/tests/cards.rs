@@ -171,6 +171,25 @@ fn an_intent_that_cannot_be_written_leaves_card_and_reader_as_they_were() {
 }
 
 #[test]
+fn a_card_that_was_erased_and_not_forgotten_is_forgotten_by_its_old_id() {
+    for model in [Model::V3_2, Model::V4_0] {
+        let world = World::with(model);
+        let mut broker = world.broker();
+        init(&mut broker);
+        let card = load(&mut broker, PIN).unwrap().card;
+        world.reader.factory_reset();
+        let reset = |broker: &mut Manager, id: &str| broker.card_reset(&Target::default(), id, &why("reset"));
+        assert_eq!(fault(reset(&mut broker, "identity:00")), Some(Fault::CardBlank));
+        let erased = reset(&mut broker, &card.to_string()).unwrap();
+        assert!(erased.before == card && erased.key_uid_before.is_some(), "{model}");
+        assert!(broker.cards.pairings.find(&card).is_none());
+        assert!(broker.cards.known.find(&card).is_none_or(|known| known.key_uid.is_none()));
+        assert!(world.log.story().last().unwrap().starts_with("forgets what was remembered"));
+        assert_eq!(fault(reset(&mut broker, &card.to_string())), Some(Fault::CardBlank), "nothing more to forget");
+    }
+}
+
+#[test]
 fn a_wrong_pin_is_told_and_logged_also_when_nothing_can_be_remembered_of_it() {
     let world = World::with(Model::V4_0);
     let mut broker = world.broker();
@@ -228,7 +247,7 @@ fn a_card_for_which_nobody_vouches_gets_no_pin_no_init_and_no_key() {
         init(&mut broker);
         let known = broker.describe(&Target::default()).unwrap();
         assert_eq!(known.vouched_by, "acquaintance");
-        broker.remember(&Target::default(), &Contact::default(), Remember::Forget).unwrap();
+        broker.remember(&Target::default(), &Contact::default(), Remember::Forget, &why("settings")).unwrap();
         let commands = world.reader.commands();
         assert_eq!(fault(load(&mut broker, PIN)), Some(Fault::Unvouched));
         assert_eq!(world.reader.commands(), commands + 1, "only SELECT");
@@ -344,12 +363,12 @@ fn no_pin_goes_over_a_pairing_with_a_well_known_password_unless_its_owner_vouche
     // Another program left the well-known password in place.
     let exported = {
         let (ours, caller) = one_time();
-        let sealed = broker.export_pairings(None, Form::Desktop, &caller).unwrap();
+        let sealed = broker.export_pairings(None, Form::Desktop, &caller, &why("export")).unwrap();
         ours.open(seal::PAIRINGS, &sealed).unwrap()
     };
     std::fs::remove_file(world.dir.path().join("pairings.json")).unwrap();
     let mut broker = world.broker();
-    assert_eq!(broker.import_pairings(&Target::default(), Form::Desktop, &exported).unwrap().len(), 1);
+    assert_eq!(broker.import_pairings(&Target::default(), Form::Desktop, &exported, &why("import")).unwrap().len(), 1);
     let error = load(&mut broker, PIN).unwrap_err();
     assert_eq!(error.fault(), Fault::Unvouched);
     assert!(error.to_string().contains("--first-pairing"), "{error}");
@@ -357,11 +376,19 @@ fn no_pin_goes_over_a_pairing_with_a_well_known_password_unless_its_owner_vouche
     broker.card_remove_key(first, &why("x")).unwrap();
     load(&mut broker, PIN).unwrap();
     let (phone, why_not) = (b"nonsense", Some(Fault::BadInput));
-    assert_eq!(fault(broker.import_pairings(&Target::default(), Form::Mobile, phone)), why_not, "paired already");
+    assert_eq!(
+        fault(broker.import_pairings(&Target::default(), Form::Mobile, phone, &why("import"))),
+        why_not,
+        "paired already"
+    );
     drop(broker);
     std::fs::remove_file(world.dir.path().join("pairings.json")).unwrap();
     let mut broker = world.broker();
-    assert_eq!(fault(broker.import_pairings(&Target::default(), Form::Mobile, phone)), why_not, "no pairing");
+    assert_eq!(
+        fault(broker.import_pairings(&Target::default(), Form::Mobile, phone, &why("import"))),
+        why_not,
+        "no pairing"
+    );
 }
 
 /// A phone's pairing does not say with which card it is; a card that has none is told apart from a damaged text.
@@ -371,7 +398,7 @@ fn the_pairing_of_a_phone_is_not_taken_for_a_card_without_pairings() {
         let world = World::with(model);
         let mut broker = world.broker();
         let phone = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g";
-        let import = broker.import_pairings(&Target::default(), Form::Mobile, phone);
+        let import = broker.import_pairings(&Target::default(), Form::Mobile, phone, &why("import"));
         assert_eq!(fault(import), Some(Fault::Unsupported), "{model}");
     }
 }
@@ -382,11 +409,16 @@ fn no_mnemonic_comes_over_a_pairing_with_a_well_known_password() {
     let mut broker = world.broker();
     init(&mut broker);
     let (ours, caller) = one_time();
-    let sealed = broker.export_pairings(None, Form::Desktop, &caller).unwrap();
+    let sealed = broker.export_pairings(None, Form::Desktop, &caller, &why("export")).unwrap();
     let exported = ours.open(seal::PAIRINGS, &sealed).unwrap();
+    assert!(world.log.story().last().unwrap().starts_with("exports 1 pairing(s), for \"export\""));
+    world.log.full_after(0);
+    let unwritten = broker.export_pairings(None, Form::Desktop, &caller, &why("export"));
+    assert_eq!(fault(unwritten), Some(Fault::LogUnwritable));
     std::fs::remove_file(world.dir.path().join("pairings.json")).unwrap();
     let mut broker = world.broker();
-    broker.import_pairings(&Target::default(), Form::Desktop, &exported).unwrap();
+    broker.import_pairings(&Target::default(), Form::Desktop, &exported, &why("import")).unwrap();
+    assert!(world.log.story().last().unwrap().starts_with("imports 1 pairing(s) of instance:"));
     let mut draw = |contact| broker.card_mnemonic(&Target::default(), &contact, 12, &caller, &why("words"));
     assert_eq!(fault(draw(Contact::default())), Some(Fault::Unvouched));
     assert!(draw(Contact { first_pairing: true, ..Contact::default() }).is_ok());
@@ -528,7 +560,7 @@ fn under_duress_a_card_is_refused_or_its_other_keys_are_used_as_its_owner_chose(
         let mut broker = world.broker();
         init(&mut broker);
         load(&mut broker, PIN).unwrap();
-        broker.remember(&Target::default(), &Contact::default(), Remember::Duress(mode)).unwrap();
+        broker.remember(&Target::default(), &Contact::default(), Remember::Duress(mode), &why("settings")).unwrap();
         broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
         let chat = |broker: &mut Manager| {
             let (ours, caller) = one_time();
@@ -544,6 +576,9 @@ fn under_duress_a_card_is_refused_or_its_other_keys_are_used_as_its_owner_chose(
             assert_eq!(fault(load(&mut broker, DURESS)), Some(Fault::OtherKey));
             continue;
         }
+        let log = world.log.report().refusals;
+        assert_eq!(fault(load(&mut broker, DURESS)), Some(Fault::BadInput), "it would replace the key of both PINs");
+        assert_eq!(world.log.report().refusals, log + 1);
         broker.unlock(unlocking(DURESS), &why("unlock")).unwrap();
         assert_eq!((broker.is_decoy(), broker.status().decoy), (mode == Duress::DecoyMarked, broker.is_decoy()));
         let (decoy, decoy_fingerprint) = chat(&mut broker).unwrap();
@@ -573,7 +608,9 @@ fn the_last_try_of_the_main_pin_is_not_spent_because_the_card_shows_that_of_the_
     let mut broker = world.broker();
     init(&mut broker);
     load(&mut broker, PIN).unwrap();
-    broker.remember(&Target::default(), &Contact::default(), Remember::Duress(Duress::DecoyMarked)).unwrap();
+    broker
+        .remember(&Target::default(), &Contact::default(), Remember::Duress(Duress::DecoyMarked), &why("settings"))
+        .unwrap();
     let unlock = |broker: &mut Manager, digits| {
         world.clock.pass(7200);
         fault(broker.unlock(unlocking(digits), &why("unlock")))
@@ -619,9 +656,9 @@ fn a_label_names_one_card_and_a_key_pair_without_chain_code_is_a_key() {
     let there = Target { reader: Some("soft:other".to_owned()), card: None };
     for (target, label) in [(Target::default(), "blue"), (there.clone(), "green")] {
         let contact = compared(&mut broker, &target);
-        broker.remember(&target, &contact, Remember::Label(label.to_owned())).unwrap();
+        broker.remember(&target, &contact, Remember::Label(label.to_owned()), &why("settings")).unwrap();
     }
-    let taken = broker.remember(&there, &Contact::default(), Remember::Label("blue".to_owned()));
+    let taken = broker.remember(&there, &Contact::default(), Remember::Label("blue".to_owned()), &why("settings"));
     assert_eq!(fault(taken), Some(Fault::BadInput));
     let blue = Target { reader: None, card: Some("blue".to_owned()) };
     assert_eq!(broker.describe(&blue).unwrap().reader, "");
