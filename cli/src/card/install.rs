@@ -25,8 +25,8 @@ pub(crate) async fn install(out: Output, args: &InstallArgs) -> Result<(), CliEr
         }
         None => None,
     };
-    let request =
-        InstallRequest { target: manager.target(), caps, ca_key, test_ca: args.test_ca, erase_owned: args.erase_owned };
+    let erase_owned = args.erase_owned.clone().unwrap_or_default();
+    let request = InstallRequest { target: manager.target(), caps, ca_key, test_ca: args.test_ca, erase_owned };
     let reply = long_answer(manager.cards.install(request)).await?;
     out.report(vec![
         ("card", json!(reply.card)),

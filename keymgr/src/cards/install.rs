@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::broker::Broker;
 use crate::cards::known::Known;
-use crate::cards::seat::Target;
+use crate::cards::seat::{Target, info_of, transport_of};
 use crate::cards::vouch::fingerprint_of;
 use crate::error::BrokerError;
 use crate::guard::Guarded;
@@ -35,8 +35,8 @@ pub struct Installation {
     pub files: Vec<Vec<u8>>,
     /// Who signs its identity.
     pub issuer: Issuer,
-    /// Whether a Keycard with a PIN may be erased for it.
-    pub erase_owned: bool,
+    /// The whole id of a Keycard with a PIN, as a person typed it, that may be erased for it.
+    pub erase_owned: Option<String>,
 }
 
 /// A card with its applets.
@@ -58,7 +58,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Installs the applets of a Keycard.
     ///
     /// # Errors
-    /// [`BrokerError::BadInput`] for files that make no Keycard, before a card is asked; [`BrokerError::Install`].
+    /// [`BrokerError::BadInput`] for files that make no Keycard, before a card is asked, and where another
+    /// card is to be erased than the one in the reader; [`BrokerError::Install`].
     pub fn card_install(&mut self, installation: Installation, why: &Why) -> Result<Issued, BrokerError> {
         let Installation { target, files, issuer, erase_owned } = installation;
         let bad = |error: &dyn std::fmt::Display| BrokerError::bad_input(error.to_string());
@@ -72,16 +73,17 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Issuer::Key(file) => Some(AuthorityKey::parse(&file).map_err(|error| bad(&error))?),
         };
         let authority = authority.filter(|_| plan.takes_identity());
-        self.at(&target, |broker| broker.install(&plan, authority.as_ref(), erase_owned, why))
+        self.at(&target, |broker| broker.install(&plan, authority.as_ref(), erase_owned.as_deref(), why))
     }
 
     fn install(
         &mut self,
         plan: &Plan,
         authority: Option<&AuthorityKey>,
-        erase_owned: bool,
+        erase_owned: Option<&str>,
         why: &Why,
     ) -> Result<Issued, BrokerError> {
+        let owned = erase_owned.map(|typed| self.owned(typed)).transpose()?;
         let transport = self.reset_transport()?;
         let domain = SecurityDomain::open(transport, &mut *self.dice).map_err(|failed| self.not_installed(failed))?;
         let (domain_key, requests) = (domain.key(), domain.requests(plan));
@@ -89,7 +91,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let ask = |recorded: &mut [Recorded]| {
             let mut progress = |progress: Progress<'_>| tracing::debug!(?progress, "installing");
             let once = domain.take().ok_or(CardError::Misuse { what: "a plan is carried out once" })?;
-            match once.install(plan, erase_owned, recorded, &mut progress) {
+            match once.install(plan, owned.is_some(), recorded, &mut progress) {
                 Ok(installed) => Ok(installed),
                 Err(Failed { transport, error, .. }) => {
                     left = Some(transport);
@@ -112,6 +114,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         };
         let info = card.info().clone();
         self.put_back(card.into_transport());
+        if let Some(owned) = owned {
+            self.forget(&owned)?;
+            self.cards.known.forget(&owned)?;
+        }
         self.remember_issued(&info)?;
         tracing::info!(card = %info.card_id(), "the applets are installed");
         Ok(Issued {
@@ -121,6 +127,18 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             authority: authority.map(|authority| authority.authority().to_string()),
             entry,
         })
+    }
+
+    /// Returns the id of the Keycard that is to be erased, if it is the one whose id was typed.
+    fn owned(&mut self, typed: &str) -> Result<CardId, BrokerError> {
+        let selection = self.connect()?;
+        let found = info_of(&selection).card_id();
+        self.put_back(transport_of(selection));
+        if typed.trim() == found.to_string() {
+            return Ok(found);
+        }
+        let what = format!("nothing was erased: the card in the reader is {found}, and that id was not typed");
+        Err(BrokerError::bad_input(what))
     }
 
     fn personalise(

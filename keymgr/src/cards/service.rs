@@ -373,7 +373,7 @@ where
             (Some(_), true) => return Err(bad_input("the identity of a card is signed by one authority")),
         };
         let installation =
-            Installation { target: target_of(target), files: caps, issuer, erase_owned };
+            Installation { target: target_of(target), files: caps, issuer, erase_owned: some(erase_owned) };
         let why = self.why(peer, "card install", None).await?;
         let issued = self.ask(move |broker| broker.card_install(installation, &why)).await?;
         Ok(Response::new(InstallReply {

@@ -49,7 +49,7 @@ fn cap(package: &[u8], applets: u8, imports: &[&[u8]]) -> Vec<u8> {
 
 fn installation(issuer: Issuer) -> Installation {
     let files = vec![cap(&KEYCARD, 4, &[&MATH]), cap(&MATH, 0, &[])];
-    Installation { target: Target::default(), files, issuer, erase_owned: false }
+    Installation { target: Target::default(), files, issuer, erase_owned: None }
 }
 
 fn initialising() -> Initialising {
@@ -87,8 +87,13 @@ fn a_bare_card_becomes_a_keycard_of_4_0_that_its_maker_knows() {
 
     let again = broker.card_install(installation(Issuer::Test), &why("install")).unwrap_err();
     assert_eq!(again.fault(), Fault::NotBlank);
-    let erase = Installation { erase_owned: true, ..installation(Issuer::Test) };
-    let other = broker.card_install(erase, &why("install")).unwrap();
+    let erase = |typed: String| Installation { erase_owned: Some(typed), ..installation(Issuer::Test) };
+    let entries = world.log.report().entries();
+    let mistaken = broker.card_install(erase("identity:00".to_owned()), &why("install")).unwrap_err();
+    assert_eq!((mistaken.fault(), world.log.report().entries()), (Fault::BadInput, entries), "{mistaken}");
+    assert!(broker.describe(&Target::default()).unwrap().initialised);
+    let other = broker.card_install(erase(issued.card.to_string()), &why("install")).unwrap();
+    assert!(broker.cards.known.find(&issued.card).is_none(), "it is not there any more");
     assert_ne!(other.card, issued.card, "another identity");
     assert!(!broker.describe(&Target::default()).unwrap().initialised);
     assert_eq!(world.log.report().bad, None);

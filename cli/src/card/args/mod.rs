@@ -281,9 +281,9 @@ pub(crate) struct InstallArgs {
     /// Have the public test authority sign it. Anybody can do that: such a card proves nothing.
     #[arg(long, conflicts_with = "ca_key")]
     pub(crate) test_ca: bool,
-    /// Also on a card with a PIN, whose key is erased by it.
-    #[arg(long)]
-    pub(crate) erase_owned: bool,
+    /// Also on the card with a PIN that has this whole id, whose key is erased by it.
+    #[arg(long, value_name = "ID")]
+    pub(crate) erase_owned: Option<String>,
 }
 
 /// Options of `label`.
