@@ -190,7 +190,9 @@ pub enum Mismatch {
         card: CardId,
     },
     /// Another card was enrolled here.
-    #[error("this is card {card}, another than the one that was enrolled here; insert that one")]
+    #[error(
+        "this is card {card}, another than the one that was enrolled here; insert that one, or name this one with --card"
+    )]
     OtherCard {
         /// The card.
         card: CardId,

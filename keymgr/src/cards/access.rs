@@ -81,7 +81,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 let (card, journal) = broker.unlocked()?;
                 return work(card, journal).inspect_err(|error| broker.after(error));
             };
-            let (mut card, _) = broker.enter(&contact, &pin, last_try, why)?;
+            let (mut card, _) = broker.enter(&target, &contact, &pin, last_try, why)?;
             drop(pin);
             let result = work(&mut card, &mut broker.journal);
             broker.finish(card);
@@ -109,7 +109,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let Access { target, contact, pin, last_try } = access;
         let pin = pin.ok_or_else(|| BrokerError::bad_input("this needs the card's PIN"))?;
         self.at(&target, |broker| {
-            let (mut card, which) = broker.enter(&contact, &pin, last_try, why)?;
+            let (mut card, which) = broker.enter(&target, &contact, &pin, last_try, why)?;
             drop(pin);
             let result = work(broker, &mut card, which);
             broker.finish(card);
@@ -143,6 +143,17 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.welcomed(card, contact)
     }
 
+    /// The same, to be given a PIN or a PUK: where none was named, no other card than the enrolled one.
+    pub(crate) fn trusted_with_secrets(
+        &mut self,
+        target: &Target,
+        contact: &Contact,
+    ) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
+        let card = self.initialised()?;
+        let card = self.enrolled_unless_named(card, target)?;
+        self.welcomed(card, contact)
+    }
+
     fn initialised(&mut self) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
         match self.connect()? {
             Selection::Blank(card) => {
@@ -151,6 +162,21 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             }
             Selection::Initialised(card) => Ok(card),
         }
+    }
+
+    /// Whoever names no card means the enrolled one: its PIN is not tried on another that lies in the reader.
+    fn enrolled_unless_named(
+        &mut self,
+        card: Card<Selected, Guarded<T>>,
+        target: &Target,
+    ) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
+        let enrolled = self.enrolment.pins.as_ref().map(|pins| pins.card).filter(|_| *target == Target::default());
+        let found = card.id();
+        if enrolled.is_some_and(|enrolled| enrolled != found) {
+            self.put_back(card.into_transport());
+            return Err(Mismatch::OtherCard { card: found }.into());
+        }
+        Ok(card)
     }
 
     fn welcomed(
@@ -175,6 +201,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// in the log, about the card that was selected, or about none.
     pub(crate) fn enter(
         &mut self,
+        target: &Target,
         contact: &Contact,
         pin: &Pin,
         last_try: bool,
@@ -183,7 +210,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let mut about = (None, None);
         let result = match self.pause.left(self.journal.monotonic()) {
             Some(seconds) => Err(PinRefused::TooSoon { seconds }.into()),
-            None => self.try_enter(contact, pin, last_try, why, &mut about),
+            None => self.try_enter((target, contact), pin, last_try, why, &mut about),
         };
         result
             .map_err(|error| if error.refuses() { self.refused_about(about, Asked::Unlock, why, error) } else { error })
@@ -191,7 +218,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     fn try_enter(
         &mut self,
-        contact: &Contact,
+        (target, contact): (&Target, &Contact),
         pin: &Pin,
         last_try: bool,
         why: &Why,
@@ -199,6 +226,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     ) -> Result<(GuardedCard<T>, Option<Which>), BrokerError> {
         let card = self.initialised()?;
         *about = (Some(card.id()), card.info().key_uid);
+        let card = self.enrolled_unless_named(card, target)?;
         let card = self.welcomed(card, contact)?;
         let card = self.open(card)?;
         let mut card = self.verify(card, pin, last_try)?;

@@ -93,7 +93,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     pub fn card_unblock(&mut self, unblocking: Unblocking, why: &Why) -> Result<Done, BrokerError> {
         let Unblocking { target, contact, puk, new_pin, last_try } = unblocking;
         self.at(&target, |broker| {
-            let card = broker.selected(&contact)?;
+            let card = broker.trusted_with_secrets(&target, &contact)?;
             let about = (Some(card.id()), card.info().key_uid);
             let card = broker.open(card)?;
             broker.unblock(card, &puk, &new_pin, last_try, why).map_err(|error| match error {

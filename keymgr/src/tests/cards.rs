@@ -18,6 +18,7 @@ use crate::cards::seat::Target;
 use crate::cards::slot::Content;
 use crate::cards::uses::Signing;
 use crate::cards::vouch::Contact;
+use crate::error::Mismatch;
 
 const NEW_PIN: &str = "271828";
 const DURESS: &str = "314159";
@@ -459,6 +460,30 @@ fn a_card_is_found_in_any_reader_by_what_it_is_called_and_two_that_fit_are_liste
     let nowhere = Target { reader: Some("soft:nowhere".to_owned()), card: None };
     assert_eq!(fault(broker.describe(&nowhere)), Some(Fault::NoReader));
     assert_eq!(world.log.report().bad, None);
+}
+
+/// Attack 5: the tries of a card are not spent on the PIN of another one.
+#[test]
+fn without_a_name_only_the_enrolled_card_is_given_a_pin_or_a_puk() {
+    let mut world = World::new();
+    drop(world.enrolled());
+    let first = world.reader.identity();
+    world.reader = Reader::with_blank_card();
+    let second = World { reader: world.reader.clone(), manifest: manifest(&[world.reader.identity()]), ..World::new() };
+    drop(second.enrolled());
+    world.manifest = manifest(&[first, world.reader.identity()]);
+    let mut broker = world.broker();
+    let commands = world.reader.commands();
+    let error = broker.card_remove_key(access(NEW_PIN), &why("remove")).err().unwrap();
+    assert!(matches!(error, BrokerError::Mismatch(Mismatch::OtherCard { .. })), "{error}");
+    let (contact, puk, new_pin) = (Contact::default(), puk(PUK), pin(NEW_PIN));
+    let unblocking = Unblocking { target: Target::default(), contact, puk, new_pin, last_try: false };
+    let error = broker.card_unblock(unblocking, &why("unblock")).err().unwrap();
+    assert!(matches!(error, BrokerError::Mismatch(Mismatch::OtherCard { .. })), "{error}");
+    assert_eq!(world.reader.commands(), commands + 2, "SELECT alone");
+    let named = Target { reader: None, card: Some(hex::encode(world.reader.identity())) };
+    let wrong = Access { target: named, ..access(NEW_PIN) };
+    assert_eq!(fault(broker.card_remove_key(wrong, &why("remove"))), Some(Fault::WrongPin), "it was meant");
 }
 
 #[test]
