@@ -93,7 +93,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 let fingerprint = fingerprint_of(&secret)?;
                 Ok((secret, fingerprint))
             },
-            |(_, fingerprint)| Outcome::Done { fingerprint: Some(*fingerprint), key_uid },
+            |(_, fingerprint)| Outcome::done(Some(*fingerprint), key_uid),
         )?;
         if let Some(pinned) = shown.filter(|pinned| *path == ExportPath::chat() && *pinned != fingerprint) {
             // The log has what left the card; the caller does not get it.
@@ -146,7 +146,7 @@ pub(crate) fn ask_public<T: CardTransport, S: LogStore>(
 ) -> Result<(ChatKey, Option<Secret<32>>, u64), BrokerError> {
     let request = card.request(operation.clone());
     let key_uid = request.key_uid;
-    let done = |(key, _): &(ChatKey, _)| Outcome::Done { fingerprint: Some(Fingerprint::of(key)), key_uid };
+    let done = |(key, _): &(ChatKey, _)| Outcome::done(Some(Fingerprint::of(key)), key_uid);
     let ask = |recorded: &mut audit::Recorded| match operation {
         Operation::ExportPublic(path) => card.export_public(path, recorded).map(|key| (key, None)),
         Operation::ExportExtendedPublic(path) => {

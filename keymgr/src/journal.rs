@@ -103,7 +103,7 @@ impl<S: LogStore> Journal<S> {
         let reason = answer.as_ref().err().map(|error| Text::lossy(&error.to_string()));
         for recorded in recorded {
             let outcome = match &reason {
-                None => Outcome::Done { fingerprint: None, key_uid: None },
+                None => Outcome::done(None, None),
                 Some(reason) if recorded.is_spent() => Outcome::Failed { reason: reason.clone() },
                 Some(reason) => Outcome::NotSent { reason: reason.clone() },
             };
@@ -123,8 +123,8 @@ impl<S: LogStore> Journal<S> {
 
     fn hushed(&self, entry: u64, outcome: Outcome) -> Outcome {
         match (&self.quiet, outcome) {
-            (Some(key), Outcome::Done { fingerprint: Some(fingerprint), key_uid }) => {
-                Outcome::Done { fingerprint: Some(fingerprint.keyed(key, entry)), key_uid }
+            (Some(key), Outcome::Done { fingerprint: Some(fingerprint), key_uid, nonce }) => {
+                Outcome::Done { fingerprint: Some(fingerprint.keyed(key, entry)), key_uid, nonce }
             }
             (_, outcome) => outcome,
         }

@@ -139,7 +139,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         words: Option<&Mnemonic>,
         why: &Why,
     ) -> Result<(KeyUid, Fingerprint), BrokerError> {
-        let done = |key_uid: &KeyUid| Outcome::Done { fingerprint: None, key_uid: Some(*key_uid) };
+        let done = |key_uid: &KeyUid| Outcome::done(None, Some(*key_uid));
         let ask_for = |card: &Card<Unlocked, Guarded<T>>, operation| -> Request { card.request(operation) };
         let made = match words {
             Some(words) => {

@@ -156,7 +156,8 @@ mod tests {
         FileStore::open(&path).unwrap().append_synced(b"three\n").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\nthree\n");
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
-        let head = Head { log: audit::LogId::from([7; 16]), entries: 3, hash: audit::LineHash::of(b"three\n") };
+        let hash = audit::LineHash::of(b"three\n");
+        let head = Head { log: audit::LogId::from([7; 16]), entries: 3, hash, root: audit::Root::leaf(&hash) };
         store.remember(&head);
         assert_eq!(FileStore::remembered(&path), Some(head));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the log and its head");

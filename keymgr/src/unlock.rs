@@ -200,7 +200,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     ) -> Result<ChatKey, BrokerError> {
         let request = card.request(Operation::ExportPublic(path.clone()));
         let key_uid = request.key_uid;
-        let done = |key: &ChatKey| Outcome::Done { fingerprint: Some(Fingerprint::of(key)), key_uid };
+        let done = |key: &ChatKey| Outcome::done(Some(Fingerprint::of(key)), key_uid);
         let ask = |recorded: &mut audit::Recorded| card.export_public(&path, recorded);
         self.journal.carry_out(request, why, ask, done).map(|(key, _)| key)
     }

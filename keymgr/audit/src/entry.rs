@@ -3,12 +3,14 @@
 use proto::{CardId, Fingerprint, KeyPath, KeyUid};
 use serde::{Deserialize, Serialize};
 
-use crate::line::{LineHash, LogId};
+use crate::head::{HeadSigned, SecondWriter, Statement};
+use crate::line::{Head, LogId};
 use crate::operation::Operation;
 use crate::owner::Owner;
 use crate::paired::PairedChannelOpened;
 use crate::recorded::Request;
 use crate::text::{self, Blob, Purpose, Text};
+use crate::tree::Root;
 
 /// What a line tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,12 +23,37 @@ pub enum Event {
         /// The random name of this log.
         log: LogId,
     },
+    /// The first line of a log that goes on in another file, and only that.
+    LogContinued {
+        /// The form of the lines, [`FORMAT`].
+        format: Text<32>,
+        /// How far the older file goes.
+        #[serde(with = "text::shown")]
+        previous: Head,
+        /// The peaks of the tree over its lines and all before.
+        peaks: Vec<Root>,
+    },
     /// A manager started to write.
     LogOpened(LogOpened),
+    /// Other rules are in force from here on.
+    PolicyChanged {
+        /// SHA-256 of the rules until here.
+        #[serde(with = "text::hex_fixed")]
+        from: [u8; 32],
+        /// SHA-256 of the rules from here on.
+        #[serde(with = "text::hex_fixed")]
+        to: [u8; 32],
+    },
     /// A card proved who it is, and a channel to it is open.
     ChannelOpened(Box<ChannelOpened>),
     /// A card took a pairing, and a channel to it is open.
     PairedChannelOpened(Box<PairedChannelOpened>),
+    /// A card signed the log's head, without a channel being opened.
+    HeadSigned(Box<HeadSigned>),
+    /// A key on a card signed the log's head, on the word of its PIN.
+    Statement(Box<Statement>),
+    /// A card remembers another log, or more of this one.
+    SecondWriter(SecondWriter),
     /// Something is about to be asked of a card.
     Intent(Intent),
     /// What came of it.
@@ -47,7 +74,7 @@ pub enum Event {
 }
 
 /// The `format` of the first line.
-pub const FORMAT: &str = "cardinal-export-log/1";
+pub const FORMAT: &str = "cardinal-export-log/2";
 
 /// Which manager writes, under which rules.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +169,9 @@ pub enum Outcome {
         /// The account on the card afterwards.
         #[serde(with = "text::hex_option")]
         key_uid: Option<KeyUid>,
+        /// The X coordinate of R of a signature. The same with another hash gives the key away.
+        #[serde(with = "text::hex_option", default, skip_serializing_if = "Option::is_none")]
+        nonce: Option<[u8; 32]>,
     },
     /// It failed, and the key may have left the card.
     Failed {
@@ -255,12 +285,26 @@ impl Event {
     pub fn created(log: LogId) -> Self {
         Self::LogCreated { format: Text::lossy(FORMAT), log }
     }
+
+    /// Returns the first event of a file that goes on where another ended.
+    #[must_use]
+    pub fn continued(previous: Head, peaks: Vec<Root>) -> Self {
+        Self::LogContinued { format: Text::lossy(FORMAT), previous, peaks }
+    }
+}
+
+impl Outcome {
+    /// Returns that it was done: a key with this fingerprint left, or none did.
+    #[must_use]
+    pub const fn done(fingerprint: Option<Fingerprint>, key_uid: Option<KeyUid>) -> Self {
+        Self::Done { fingerprint, key_uid, nonce: None }
+    }
 }
 
 impl ChannelOpened {
     /// Returns whether the salt speaks of the log as it stood before this line.
     #[must_use]
-    pub fn vouches_for(&self, log: LogId, entries: u64, hash: LineHash) -> bool {
-        crate::line::Head { log, entries, hash }.salt(&self.random) == self.salt
+    pub fn vouches_for(&self, head: &Head) -> bool {
+        head.salt(&self.random) == self.salt
     }
 }

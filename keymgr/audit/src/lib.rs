@@ -9,6 +9,7 @@
 
 pub mod closure;
 pub mod entry;
+pub mod head;
 pub mod line;
 pub mod log;
 pub mod operation;
@@ -19,11 +20,13 @@ mod replay;
 mod sentence;
 pub mod store;
 pub mod text;
+pub mod tree;
 pub mod verify;
 
 pub use entry::{
     Asked, Caller, ChannelOpened, Decoy, Event, Intent, LogOpened, Outcome, Provisioning, Refusal, SeedOrigin,
 };
+pub use head::{HeadSigned, STATEMENT_PATH, SecondWriter, Statement};
 pub use line::{Head, Line, LineHash, LogId, NotAHead, When};
 pub use log::{Log, LogError, OpenError};
 pub use operation::{Agreement, Bip85, DataSlot, LoadFile, Operation, Scheme, Signing};
@@ -32,6 +35,7 @@ pub use paired::{PairedChannelOpened, SignedHead};
 pub use recorded::{NotRecorded, Recorded, Request};
 pub use store::{HEAD_SUFFIX, LogStore, StoreError};
 pub use text::{Blob, Purpose, Text};
+pub use tree::{Root, Tree};
 pub use verify::{Bad, Report, What, read, verify};
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::entry::Event;
 use crate::text;
+use crate::tree::Root;
 
 /// The longest line, its newline included.
 pub const MAX_LINE: usize = 4096;
@@ -73,7 +74,7 @@ impl fmt::Display for LogId {
     }
 }
 
-/// How far a log goes: its name, its number of lines, and the hash of the last one.
+/// How far a log goes: its name, its number of lines, the hash of the last one, and the root of the tree over all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// The log.
@@ -82,49 +83,53 @@ pub struct Head {
     pub entries: u64,
     /// The hash of the last one.
     pub hash: LineHash,
+    /// The root of the tree over all lines.
+    pub root: Root,
 }
 
 impl Head {
-    /// Returns the salt that makes a card's opening signature speak of this head:
-    /// `SHA-256("cardinal-head/1" || log id(16) || entries(8, big-endian) || hash(32) || random(32))`.
+    /// Returns what a card signs when it signs this head:
+    /// `SHA-256("cardinal-head/1" || log id(16) || entries(8, big-endian) || root(32) || random(32))`.
     #[must_use]
     pub fn salt(&self, random: &[u8; 32]) -> [u8; 32] {
         let mut hasher = Sha256::new();
         hasher.update(b"cardinal-head/1");
         hasher.update(self.log.0);
         hasher.update(self.entries.to_be_bytes());
-        hasher.update(self.hash.0);
+        hasher.update(self.root.as_bytes());
         hasher.update(random);
         hasher.finalize().into()
     }
 }
 
-/// `LOG-ID ENTRIES HASH`, the form in which a head is kept apart from its log.
+/// `LOG-ID ENTRIES HASH ROOT`, the form in which a head is kept apart from its log.
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.log, self.entries, self.hash)
+        write!(f, "{} {} {} {}", self.log, self.entries, self.hash, self.root)
     }
 }
 
-/// A text that is not `LOG-ID ENTRIES HASH`.
+/// A text that is not `LOG-ID ENTRIES HASH ROOT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not the head of a log")]
+#[error("not the head of a log: LOG-ID ENTRIES HASH ROOT")]
 pub struct NotAHead;
 
 impl FromStr for Head {
     type Err = NotAHead;
 
     fn from_str(text: &str) -> Result<Self, NotAHead> {
-        let mut parts = text.split(' ');
-        let (Some(log), Some(entries), Some(hash), None) = (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(NotAHead);
-        };
-        let mut head = Self { log: LogId([0; 16]), entries: 0, hash: LineHash::ZERO };
-        hex::decode_to_slice(log, &mut head.log.0).map_err(|_| NotAHead)?;
-        hex::decode_to_slice(hash, &mut head.hash.0).map_err(|_| NotAHead)?;
-        head.entries = entries.parse().map_err(|_| NotAHead)?;
-        Ok(head)
+        fn bytes<const N: usize>(digits: &str) -> Result<[u8; N], NotAHead> {
+            let mut bytes = [0; N];
+            hex::decode_to_slice(digits, &mut bytes).map(|()| bytes).map_err(|_| NotAHead)
+        }
+        let parts: Vec<&str> = text.split(' ').collect();
+        let [log, entries, hash, root] = parts.as_slice() else { return Err(NotAHead) };
+        Ok(Self {
+            log: LogId(bytes(log)?),
+            entries: entries.parse().map_err(|_| NotAHead)?,
+            hash: LineHash(bytes(hash)?),
+            root: Root::from(bytes(root)?),
+        })
     }
 }
 

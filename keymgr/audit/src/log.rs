@@ -3,6 +3,7 @@
 use std::io::BufRead;
 
 use crate::entry::{Caller, ChannelOpened, Decoy, Event, Intent, LogOpened, Outcome, Provisioning, Refusal};
+use crate::head::{HeadSigned, SecondWriter, Statement};
 use crate::line::{Head, Line, LineHash, LogId, NotALine, When};
 use crate::owner::Owner;
 use crate::paired::PairedChannelOpened;
@@ -10,6 +11,7 @@ use crate::recorded::{Recorded, Request};
 use crate::replay::Replay;
 use crate::store::{LogStore, StoreError};
 use crate::text::Purpose;
+use crate::tree::Tree;
 use crate::verify::Bad;
 
 /// An open log with its store.
@@ -17,6 +19,7 @@ use crate::verify::Bad;
 pub struct Log<S> {
     store: S,
     head: Head,
+    tree: Tree,
     torn: bool,
 }
 
@@ -61,9 +64,24 @@ impl<S: LogStore> Log<S> {
     /// # Errors
     /// [`LogError`].
     pub fn create(store: S, log: LogId, when: When) -> Result<Self, LogError> {
-        let mut begun = Self { store, head: Head { log, entries: 0, hash: LineHash::ZERO }, torn: false };
+        let tree = Tree::default();
+        let head = Head { log, entries: 0, hash: LineHash::ZERO, root: tree.root() };
+        let mut begun = Self { store, head, tree, torn: false };
         begun.append(when, Event::created(log))?;
         Ok(begun)
+    }
+
+    /// Goes on in an empty store, whose first line carries on from this log's last.
+    ///
+    /// # Errors
+    /// [`LogError`]; what is left of the new store is worth nothing then, and this log goes on as it is.
+    pub fn continued(&self, store: S, when: When) -> Result<Self, LogError> {
+        if self.torn {
+            return Err(LogError::Torn);
+        }
+        let mut next = Self { store, head: self.head, tree: self.tree.clone(), torn: false };
+        next.append(when, Event::continued(self.head, self.tree.peaks().to_vec()))?;
+        Ok(next)
     }
 
     /// Continues the log whose lines `existing` yields, after checking every one of them, and that they go as far as
@@ -77,7 +95,7 @@ impl<S: LogStore> Log<S> {
             return Err(OpenError::Bad { bad, good_bytes: replay.bytes() });
         }
         let head = replay.head().ok_or(OpenError::Empty)?;
-        Ok(Self { store, head, torn: false })
+        Ok(Self { store, head, tree: replay.into_tree(), torn: false })
     }
 
     /// Records what is about to be asked of a card. Only this makes a [`Recorded`].
@@ -154,6 +172,38 @@ impl<S: LogStore> Log<S> {
         self.append(when, Event::PairedChannelOpened(Box::new(opened)))
     }
 
+    /// Records that a card signed [`Self::head`].
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn head_signed(&mut self, when: When, signed: HeadSigned) -> Result<u64, LogError> {
+        self.append(when, Event::HeadSigned(Box::new(signed)))
+    }
+
+    /// Records that a key signed the head before the intent of that signature.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn statement(&mut self, when: When, statement: Statement) -> Result<u64, LogError> {
+        self.append(when, Event::Statement(Box::new(statement)))
+    }
+
+    /// Records that a card remembers a head that this log never had.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn second_writer(&mut self, when: When, found: SecondWriter) -> Result<u64, LogError> {
+        self.append(when, Event::SecondWriter(found))
+    }
+
+    /// Records that other rules are in force from here on.
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn policy_changed(&mut self, when: When, from: [u8; 32], to: [u8; 32]) -> Result<u64, LogError> {
+        self.append(when, Event::PolicyChanged { from, to })
+    }
+
     /// Records which manager writes from here on.
     ///
     /// # Errors
@@ -186,8 +236,9 @@ impl<S: LogStore> Log<S> {
         })?;
         match self.store.append_synced(&bytes) {
             Ok(()) => {
-                self.head.entries = seq;
-                self.head.hash = LineHash::of(&bytes);
+                let hash = LineHash::of(&bytes);
+                self.tree.push(&hash);
+                self.head = Head { log: self.head.log, entries: seq, hash, root: self.tree.root() };
                 self.store.remember(&self.head);
                 Ok(seq)
             }

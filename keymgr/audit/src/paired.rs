@@ -6,7 +6,7 @@
 use proto::{CardId, KeyUid};
 use serde::{Deserialize, Serialize};
 
-use crate::line::{Head, LineHash, LogId};
+use crate::line::Head;
 use crate::text::{self, Blob, Text};
 
 /// A card took a pairing, and a channel to it is open.
@@ -49,11 +49,18 @@ pub struct SignedHead {
     pub signature: Blob<80>,
 }
 
+impl SignedHead {
+    /// Returns whether the salt speaks of this head.
+    #[must_use]
+    pub fn vouches_for(&self, head: &Head) -> bool {
+        head.salt(&self.random) == self.salt
+    }
+}
+
 impl PairedChannelOpened {
     /// Returns whether what the card signed, if it did, speaks of the log as it stood before this line.
     #[must_use]
-    pub fn vouches_for(&self, log: LogId, entries: u64, hash: LineHash) -> bool {
-        let speaks = |signed: &SignedHead| Head { log, entries, hash }.salt(&signed.random) == signed.salt;
-        self.signed.as_ref().is_none_or(speaks)
+    pub fn vouches_for(&self, head: &Head) -> bool {
+        self.signed.as_ref().is_none_or(|signed| signed.vouches_for(head))
     }
 }

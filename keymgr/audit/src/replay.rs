@@ -5,6 +5,7 @@ use std::io::{BufRead, Read as _};
 
 use crate::entry::{Event, FORMAT, Intent};
 use crate::line::{Head, Line, LineHash, LogId, MAX_LINE, NotALine};
+use crate::tree::Tree;
 use crate::verify::{Bad, What};
 
 /// A log as far as it was read.
@@ -13,6 +14,7 @@ pub(crate) struct Replay {
     log: Option<LogId>,
     entries: u64,
     last: Option<LineHash>,
+    tree: Tree,
     bytes: u64,
     open: BTreeMap<u64, Intent>,
     remembered: Option<Head>,
@@ -49,7 +51,12 @@ impl Replay {
 
     /// Returns how far the log goes; nothing while it has no line.
     pub(crate) fn head(&self) -> Option<Head> {
-        Some(Head { log: self.log?, entries: self.entries, hash: self.last? })
+        Some(Head { log: self.log?, entries: self.entries, hash: self.last?, root: self.tree.root() })
+    }
+
+    /// Returns the tree over the lines.
+    pub(crate) fn into_tree(self) -> Tree {
+        self.tree
     }
 
     /// Returns how many bytes the good lines have.
@@ -79,6 +86,10 @@ impl Replay {
                 NotALine::Malformed => What::Malformed,
             })
         })?;
+        if let (None, Event::LogContinued { .. }) = (self.log, &line.event) {
+            self.carry_on(&line).map_err(bad)?;
+        }
+        let seq = self.entries.saturating_add(1);
         if line.seq != seq {
             return Err(bad(What::OutOfSequence { found: line.seq }));
         }
@@ -96,7 +107,23 @@ impl Replay {
         see(&line, ended.as_ref());
         self.entries = seq;
         self.last = Some(hash);
+        self.tree.push(&hash);
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    /// Takes the place of a file that begins where another ended: what that one held is not known here.
+    fn carry_on(&mut self, first: &Line) -> Result<(), What> {
+        let Event::LogContinued { format, previous, peaks } = &first.event else { return Ok(()) };
+        if format.as_str() != FORMAT {
+            return Err(What::UnknownFormat);
+        }
+        let tree = Tree::of(previous.entries, peaks.clone()).map_err(|_| What::Malformed)?;
+        if previous.entries == 0 || tree.root() != previous.root {
+            return Err(What::Malformed);
+        }
+        (self.log, self.entries, self.last, self.tree) =
+            (Some(previous.log), previous.entries, Some(previous.hash), tree);
         Ok(())
     }
 
@@ -115,21 +142,36 @@ impl Replay {
             (Event::Outcome { intent, .. }, Some(_)) => {
                 return self.open.remove(intent).map(Some).ok_or(What::OutcomeWithoutIntent { intent: *intent });
             }
-            (Event::ChannelOpened(opened), Some(log)) => {
-                if !opened.vouches_for(log, self.entries, line.prev) {
+            (Event::LogContinued { previous, peaks, .. }, Some(_)) => {
+                if self.head() != Some(*previous) || self.tree.peaks() != peaks {
                     return Err(What::OtherHead);
                 }
             }
-            (Event::PairedChannelOpened(opened), Some(log)) => {
-                if !opened.vouches_for(log, self.entries, line.prev) {
-                    return Err(What::OtherHead);
-                }
+            (Event::ChannelOpened(opened), Some(_)) => {
+                self.check_head(|head| opened.vouches_for(head))?;
+            }
+            (Event::PairedChannelOpened(opened), Some(_)) => {
+                self.check_head(|head| opened.vouches_for(head))?;
+            }
+            (Event::HeadSigned(signed), Some(_)) => {
+                self.check_head(|head| signed.vouches_for(head))?;
             }
             (
-                Event::LogOpened(_) | Event::Refusal(_) | Event::Provisioning(_) | Event::Decoy(_) | Event::Owner(_),
+                Event::LogOpened(_)
+                | Event::PolicyChanged { .. }
+                | Event::Refusal(_)
+                | Event::Provisioning(_)
+                | Event::Decoy(_)
+                | Event::Statement(_)
+                | Event::SecondWriter(_)
+                | Event::Owner(_),
                 Some(_),
             ) => {}
         }
         Ok(None)
+    }
+
+    fn check_head(&self, vouches: impl FnOnce(&Head) -> bool) -> Result<(), What> {
+        if self.head().is_some_and(|head| vouches(&head)) { Ok(()) } else { Err(What::OtherHead) }
     }
 }

@@ -3,11 +3,27 @@
 use std::fmt;
 
 use crate::entry::{Asked, Caller, Event, Outcome, SeedOrigin};
+use crate::head::SecondWriter;
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LogCreated { log, .. } => write!(f, "log {log} begins"),
+            Self::LogContinued { previous, .. } => {
+                write!(f, "log {} goes on after entry {} in another file", previous.log, previous.entries)
+            }
+            Self::PolicyChanged { from, to } => {
+                write!(f, "policy {} is in force instead of {}", short(to), short(from))
+            }
+            Self::HeadSigned(signed) => {
+                write!(f, "{} signs the head ({} authority)", signed.card, signed.signed.authority)
+            }
+            Self::Statement(statement) => {
+                write!(f, "a key of {} signs the head before entry {}, under PIN", statement.card, statement.intent)
+            }
+            Self::SecondWriter(SecondWriter { card, found }) => {
+                write!(f, "{card} remembers log {} at entry {}, which this log never had", found.log, found.entries)
+            }
             Self::LogOpened(opened) => {
                 write!(f, "key manager {} starts", opened.version)?;
                 f.write_str(if opened.test_authority { ", taking cards of the public test authority" } else { "" })
@@ -87,4 +103,8 @@ impl fmt::Display for Caller {
             (None, None) => Ok(()),
         }
     }
+}
+
+fn short(hash: &[u8; 32]) -> String {
+    hex::encode(hash.get(..8).unwrap_or(&[]))
 }

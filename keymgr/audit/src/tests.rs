@@ -74,7 +74,7 @@ fn caller() -> Caller {
 }
 
 fn done() -> Outcome {
-    Outcome::Done { fingerprint: "0001-0203-0405-06ff".parse().ok(), key_uid: Some(KeyUid::from([7; 32])) }
+    Outcome::done("0001-0203-0405-06ff".parse().ok(), Some(KeyUid::from([7; 32])))
 }
 
 fn begun(store: Memory) -> Log<Memory> {
@@ -520,4 +520,30 @@ fn only_three_words_are_a_head() {
     for text in ["", "00 1", "zz 1 00", "00 1 00", "07070707070707070707070707070707 x 00"] {
         assert_eq!(text.parse::<Head>(), Err(NotAHead), "{text}");
     }
+}
+
+#[test]
+fn a_log_goes_on_in_another_file_and_its_tree_with_it() {
+    let (old, new) = (Memory::default(), Memory::default());
+    let mut log = begun(old.clone());
+    for step in 1..6 {
+        let recorded = intent(&mut log, step, chat()).unwrap();
+        log.outcome(when(step), recorded, done()).unwrap();
+    }
+    let mut next = log.continued(new.clone(), when(7)).unwrap();
+    let recorded = intent(&mut next, 8, chat()).unwrap();
+    next.outcome(when(8), recorded, done()).unwrap();
+    let (old, new) = (old.bytes.borrow().clone(), new.bytes.borrow().clone());
+
+    let whole = verify([old.as_slice(), &new].concat().as_slice(), None).unwrap();
+    assert!(whole.is_consistent(), "{whole}");
+    let alone = verify(new.as_slice(), None).unwrap();
+    assert_eq!(alone.head, whole.head, "the second file knows of the first");
+    assert_eq!(alone.head, Some(next.head()));
+
+    let mut other = old.clone();
+    let cut = other[..other.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
+    other.truncate(cut);
+    let bad = verify([other.as_slice(), &new].concat().as_slice(), None).unwrap().bad.unwrap();
+    assert_eq!((bad.line, bad.what), (11, What::OutOfSequence { found: 12 }));
 }

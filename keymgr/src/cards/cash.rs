@@ -53,7 +53,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let request = cash.request(hash);
         let (key_uid, fingerprint) = (request.key_uid, Fingerprint::of(&cash.info().key));
         let ask = |recorded: &mut Recorded| cash.sign(hash, recorded);
-        let done = |_: &RecoverableSignature| Outcome::Done { fingerprint: Some(fingerprint), key_uid };
+        let done = |signature: &RecoverableSignature| Outcome::Done {
+            fingerprint: Some(fingerprint),
+            key_uid,
+            nonce: signature.as_bytes().first_chunk().copied(),
+        };
         self.journal.carry_out(request, why, ask, done)
     }
 }

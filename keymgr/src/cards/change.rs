@@ -75,7 +75,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 Ready::Puk(puk) => card.change_puk(puk, recorded),
                 Ready::PairingSecret(secret) => card.change_pairing_secret(secret, recorded),
             };
-            let done = |(): &()| Outcome::Done { fingerprint: None, key_uid };
+            let done = |(): &()| Outcome::done(None, key_uid);
             let ((), entry) = broker.journal.carry_out(request, why, ask, done)?;
             if let (Ready::Pin(_), Some(mut tries)) = (&ready, broker.known(card.info()).tries) {
                 tries.changed();
@@ -150,7 +150,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             tried
         };
         let done = |tried: &Tried| match tried {
-            Tried::Right => Outcome::Done { fingerprint: None, key_uid },
+            Tried::Right => Outcome::done(None, key_uid),
             Tried::Wrong { tries } => Outcome::RefusedByCard { status: 0x63c0 | u16::from(*tries & 0x0f) },
         };
         let result = self.journal.carry_out(request, why, ask, done);

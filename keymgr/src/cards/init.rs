@@ -156,7 +156,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             }
             Ok(())
         };
-        let done = |(): &()| Outcome::Done { fingerprint: None, key_uid: None };
+        let done = |(): &()| Outcome::done(None, None);
         let recorded = self.journal.carry_out(request, why, ask, done);
         match (step, recorded) {
             (Step::Initialised(card), Ok(((), entry))) => {
@@ -216,7 +216,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let request = card.request(Operation::Pair);
         let dice = &mut *self.dice;
         let ask = |recorded: &mut Recorded| card.pair(secrets, Lasting::Persistent, recorded, dice);
-        let done = |_: &Pairing| Outcome::Done { fingerprint: None, key_uid };
+        let done = |_: &Pairing| Outcome::done(None, key_uid);
         let (pairing, entry) = self.journal.carry_out(request, why, ask, done)?;
         let paired = Paired { slot: pairing.slot, well_known: pairing.well_known, entry };
         self.cards.pairings.keep(&id, Kept { pairing, vouched: false })?;

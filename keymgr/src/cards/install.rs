@@ -174,7 +174,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 }
             }
         };
-        let done = |(): &()| Outcome::Done { fingerprint: Some(fingerprint), key_uid: None };
+        let done = |(): &()| Outcome::done(Some(fingerprint), None);
         let result = self.journal.carry_out(request, why, ask, done);
         if let Some(transport) = left {
             self.put_back(transport);

@@ -124,7 +124,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.with_fresh_card(access, why, |broker, card| {
             let request = card.request(Operation::RemoveKey);
             let ask = |recorded: &mut Recorded| card.remove_key(recorded);
-            let done = |(): &()| Outcome::Done { fingerprint: None, key_uid: None };
+            let done = |(): &()| Outcome::done(None, None);
             let ((), entry) = broker.journal.carry_out(request, why, ask, done)?;
             let mut known = broker.known(card.info());
             (known.key_uid, known.chat) = (None, None);
@@ -186,7 +186,7 @@ fn load<T: CardTransport, S: LogStore>(
     why: &Why,
 ) -> Result<(KeyUid, u64), BrokerError> {
     let mut asked = false;
-    let done = |key_uid: &KeyUid| Outcome::Done { fingerprint: None, key_uid: Some(*key_uid) };
+    let done = |key_uid: &KeyUid| Outcome::done(None, Some(*key_uid));
     let request = card.request(ready.operation());
     let ask = |recorded: &mut Recorded| {
         let made = match ready {

@@ -123,7 +123,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 }
                 let request = card.request(Operation::Unpair(slot));
                 let ask = |recorded: &mut Recorded| card.unpair(slot, recorded);
-                let done = |_: &bool| Outcome::Done { fingerprint: None, key_uid };
+                let done = |_: &bool| Outcome::done(None, key_uid);
                 let (there, seq) = broker.journal.carry_out(request, why, ask, done)?;
                 entry = seq;
                 if Some(slot) == own {

@@ -65,7 +65,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                     }
                 }
             };
-            let done = |_: &CardId| Outcome::Done { fingerprint: None, key_uid: None };
+            let done = |_: &CardId| Outcome::done(None, None);
             let result = broker.journal.carry_out(request, why, ask, done);
             if let Some(card) = card {
                 broker.put_back(card.into_transport());

@@ -91,7 +91,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             let request = card.request(Operation::StoreData(slot));
             let key_uid = request.key_uid;
             let ask = |recorded: &mut Recorded| card.store_data(slot, &bytes, recorded);
-            let done = |(): &()| Outcome::Done { fingerprint: None, key_uid };
+            let done = |(): &()| Outcome::done(None, key_uid);
             let ((), entry) = broker.journal.carry_out(request, why, ask, done)?;
             Ok(Done { card: card.id(), key_uid, entry, warnings: Vec::new() })
         })

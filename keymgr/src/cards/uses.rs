@@ -72,8 +72,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 let signed = card.sign(&key, &hash, recorded)?;
                 Ok((signed.signature.as_bytes().to_vec(), signed.key))
             };
-            let done =
-                |(_, key): &(Vec<u8>, ChatKey)| Outcome::Done { fingerprint: Some(Fingerprint::of(key)), key_uid };
+            let done = |(signature, key): &(Vec<u8>, ChatKey)| Outcome::Done {
+                fingerprint: Some(Fingerprint::of(key)),
+                key_uid,
+                nonce: signature.first_chunk().copied(),
+            };
             let ((signature, key), entry) = journal.carry_out(request, why, ask, done)?;
             Ok(Signed { signature, key, entry })
         })
@@ -153,7 +156,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 Some(path) => card.set_pinless_path(path, recorded),
                 None => card.clear_pinless_path(recorded),
             };
-            let done = |(): &()| Outcome::Done { fingerprint: None, key_uid };
+            let done = |(): &()| Outcome::done(None, key_uid);
             let ((), entry) = broker.journal.carry_out(request, why, ask, done)?;
             Ok(Done { card: card.id(), key_uid, entry, warnings: Vec::new() })
         })
@@ -174,7 +177,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let (words, done) = self.with_channel(target, contact, |mut card, journal| {
             let request = card.request(Operation::GenerateMnemonic(words));
             let (id, key_uid) = (request.card, request.key_uid);
-            let done = |_: &keycard::Mnemonic| Outcome::Done { fingerprint: None, key_uid };
+            let done = |_: &keycard::Mnemonic| Outcome::done(None, key_uid);
             let ask = |recorded: &mut Recorded| card.generate_mnemonic(words, recorded);
             let (words, entry) = journal.carry_out(request, why, ask, done)?;
             Ok((words, Done { card: id, key_uid, entry, warnings: Vec::new() }))
@@ -207,7 +210,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let (secret, entry) = self.with_card(access, why, |card, journal| {
             let request = card.request(operation);
             let key_uid = request.key_uid;
-            let done = |_: &Zeroizing<Vec<u8>>| Outcome::Done { fingerprint: None, key_uid };
+            let done = |_: &Zeroizing<Vec<u8>>| Outcome::done(None, key_uid);
             journal.carry_out(request, why, |recorded| work(card, recorded), done)
         })?;
         Ok((self.seal_bytes(caller, seal::SECRET, &secret)?, entry))
