@@ -171,14 +171,14 @@ fn advice(kind: io::ErrorKind) -> &'static str {
 
 /// What the file system says that its owner can act on.
 fn disk(kind: io::ErrorKind) -> Option<Fault> {
-    matches!(
-        kind,
+    match kind {
         io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::PermissionDenied
-    )
-    .then_some(Fault::DiskFull)
+        | io::ErrorKind::QuotaExceeded
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::PermissionDenied => Some(Fault::DiskFull),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => Some(Fault::BadInput),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -218,5 +218,11 @@ mod tests {
         let error = CliError::file(Path::new("x"))(io::ErrorKind::StorageFull.into());
         assert_eq!(error.exit_code(), Fault::DiskFull.exit_code());
         assert!(error.to_string().ends_with("; free some space and try again"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_bad_input() {
+        let error = CliError::file(Path::new("x"))(io::ErrorKind::NotFound.into());
+        assert_eq!(error.exit_code(), Fault::BadInput.exit_code());
     }
 }

@@ -189,7 +189,7 @@ pub enum Untrusted {
         card: CardId,
     },
     /// The card has no certificate, and nobody asked for such cards to be taken.
-    #[error("card {card} has no certificate, so nobody vouches for it; allow such cards to use it")]
+    #[error("card {card} has no certificate, so nobody vouches for it: confirm its fingerprint to use it")]
     NoCertificate {
         /// The card.
         card: CardId,

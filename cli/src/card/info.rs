@@ -71,7 +71,7 @@ pub(crate) async fn verify_identity(out: Output, args: &TargetArgs) -> Result<()
     let proves = if identity.in_channel {
         "the channel ends in this card"
     } else {
-        "a genuine card is reachable, not that the channel ends in it"
+        "a card with this certificate is reachable, not that the channel ends in it"
     };
     out.report(vec![
         ("card", json!(identity.card)),

@@ -26,23 +26,23 @@ pub(crate) async fn recover(out: Output, args: &TargetArgs) -> Result<(), CliErr
 
 /// Returns what is wrong, and what helps.
 fn way_out(card: &CardDescription) -> (String, Vec<&'static str>) {
+    let anew = if resets(&card.applet) { [RESET, INIT, LOAD] } else { [REPLACE, INIT, LOAD] };
+    // The way that is always there comes last, as another one where there is one before it.
+    let else_anew = |steps: &[&'static str]| [steps, &anew].concat();
     if !card.initialised {
         return ("blank: it has no PIN yet".to_owned(), vec![INIT, LOAD]);
     }
     if card.pairs && card.pairing.is_empty() {
         let state = format!("this computer has no pairing with it, {} slot(s) are free", card.free_slots);
-        let mut steps = vec![RESTORE];
-        steps.push(if card.free_slots > 0 { PAIR } else { FREE });
-        steps.extend(RESET);
-        return (state, steps);
+        return (state, else_anew(&[RESTORE, if card.free_slots > 0 { PAIR } else { FREE }, ELSE]));
     }
     if !card.tries_known {
         return (format!("its PIN and PUK cannot be asked for: {}", shown(&card.trouble)), vec![LOOK]);
     }
     match (card.pin_tries, card.puk_tries) {
-        (0, 0) => ("PIN and PUK are blocked".to_owned(), RESET.to_vec()),
-        (0, 1) => ("the PIN is blocked and the PUK has one try left".to_owned(), [&[LAST_PUK][..], &RESET].concat()),
-        (0, tries) => (format!("the PIN is blocked, the PUK has {tries} tries"), [&[UNBLOCK][..], &RESET].concat()),
+        (0, 0) => ("PIN and PUK are blocked".to_owned(), anew.to_vec()),
+        (0, 1) => ("the PIN is blocked and the PUK has one try left".to_owned(), else_anew(&[LAST_PUK, ELSE])),
+        (0, tries) => (format!("the PIN is blocked, the PUK has {tries} tries"), else_anew(&[UNBLOCK, ELSE])),
         (1, _) => ("the PIN has one try left".to_owned(), vec![LAST_PIN, BLOCK]),
         (tries, _) => (format!("nothing is blocked, the PIN has {tries} tries"), vec![]),
     }
@@ -60,12 +60,15 @@ const LAST_PUK: &str =
     "`cardinal card pin unblock --last-try` spends the last try of the PUK: be sure that it is right";
 const LAST_PIN: &str = "`cardinal unlock --last-try` spends the last try of the PIN, if you are sure of it";
 const BLOCK: &str = "if you are not, `cardinal card pin unblock` sets a new one with the PUK once the PIN is blocked";
-/// The way that is always there, and its price.
-const RESET: [&str; 3] = [
-    "else `cardinal card reset` erases the card, its key included: only with the words of its mnemonic does it come back",
-    INIT,
-    LOAD,
-];
+const ELSE: &str = "if nothing of that helps, only erasing the card does, its key included:";
+const RESET: &str = "`cardinal card reset` erases the card: only with the words of its mnemonic does its key come back";
+const REPLACE: &str = "`cardinal card install --erase-owned ID` puts the applet on it anew, for this one cannot be reset: only with \
+                       the words of its mnemonic does its key come back";
+
+/// Whether an applet knows FACTORY RESET: those before 3.1 do not.
+fn resets(applet: &str) -> bool {
+    !(applet.starts_with("2.") || applet.starts_with("3.0"))
+}
 
 #[cfg(test)]
 mod tests {
@@ -92,5 +95,7 @@ mod tests {
         assert!(told(&lost).contains("pairings.json") && told(&lost).contains("unpair --others"));
         assert!(told(&CardDescription { free_slots: 2, ..lost }).contains("card pair"));
         assert!(told(&CardDescription::default()).contains("card init"));
+        let old = CardDescription { applet: "2.2".to_owned(), pin_tries: 0, puk_tries: 0, ..card };
+        assert!(told(&old).contains("card install") && !told(&old).contains("card reset"), "{}", told(&old));
     }
 }
