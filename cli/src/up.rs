@@ -140,7 +140,7 @@ async fn unlock(manager: &mut Keymgr, profile: &Profile, pins: &mut PinSource, l
     loop {
         let pin = pins.next(profile.name.as_str()).await?;
         match client::unlock(manager, &pin, last_try, 0).await {
-            Err(error) if error.fault() == Some(Fault::WrongPin) && pins.is_terminal() => {
+            Err(error) if matches!(error.fault(), Some(Fault::WrongPin | Fault::TooSoon)) && pins.is_terminal() => {
                 eprintln!("{}: {}", profile.name, shown(&error.to_string()));
             }
             done => return done.map(drop),

@@ -20,7 +20,7 @@ use crate::guard::{Guarded, GuardedCard};
 use crate::journal::{Journal, Why};
 use crate::manifest::Manifest;
 use crate::opening::Described;
-use crate::pause::Pause;
+use crate::pause::Pauses;
 use crate::pins::Pins;
 use crate::policy::Policy;
 use crate::refusals::{Refusals, TOO_MANY_TEXT, Written};
@@ -32,7 +32,7 @@ pub struct Broker<T: CardTransport, S: LogStore> {
     pub(crate) rules: Rules,
     pub(crate) enrolment: Enrolment,
     pub(crate) cards: Cards<T>,
-    pub(crate) pause: Pause,
+    pub(crate) pauses: Pauses,
     refusals: Refusals,
     pub(crate) described: Option<Described>,
     pub(crate) dice: Box<dyn CryptoRng + Send>,
@@ -117,7 +117,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             rules,
             enrolment,
             cards,
-            pause: Pause::default(),
+            pauses: Pauses::default(),
             refusals: Refusals::default(),
             described: None,
             dice,

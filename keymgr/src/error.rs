@@ -93,7 +93,7 @@ pub enum PinRefused {
         tries: u8,
     },
     /// One was wrong a moment ago.
-    #[error("the PIN was not sent, for one was wrong a moment ago; try again in {seconds} s")]
+    #[error("no try was spent: the PIN was not sent, for one was wrong a moment ago; try again in {seconds} s")]
     TooSoon {
         /// How long until the next is taken.
         seconds: u64,
@@ -243,7 +243,8 @@ impl BrokerError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Card(error) => of_card(error),
-            Self::Pin(PinRefused::Wrong { .. } | PinRefused::TooSoon { .. }) => Fault::WrongPin,
+            Self::Pin(PinRefused::Wrong { .. }) => Fault::WrongPin,
+            Self::Pin(PinRefused::TooSoon { .. }) => Fault::TooSoon,
             Self::Pin(PinRefused::LastTry) => Fault::LastTry,
             Self::Pin(PinRefused::Blocked) => Fault::PinBlocked,
             Self::Mismatch(mismatch) => mismatch.fault(),

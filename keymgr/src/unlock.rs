@@ -1,7 +1,7 @@
 //! The owner enters the PIN: it goes to the card and is wiped, and the card then proves that it is the same as last time.
 
 use audit::{Asked, LogStore, Operation, Outcome, SeedOrigin};
-use keycard::{Card, CardError, CardTransport, Secured, Selection, Unlocked, VerifyError};
+use keycard::{Card, CardError, CardTransport, Secured, Selected, Selection, Unlocked, VerifyError};
 use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, KeyUid, Pin};
 
 use crate::broker::Broker;
@@ -29,11 +29,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// [`BrokerError`]; the card is reset then. What was refused is in the log.
     pub fn unlock(&mut self, unlocking: Unlocking, why: &Why) -> Result<KeyUid, BrokerError> {
         self.lock();
-        let result = match self.pause.left(self.journal.monotonic()) {
-            Some(seconds) => Err(PinRefused::TooSoon { seconds }.into()),
-            None => self.try_unlock(unlocking, why),
-        };
-        result.map_err(|error| if error.refuses() { self.refused(Asked::Unlock, why, error) } else { error })
+        self.try_unlock(unlocking, why)
+            .map_err(|error| if error.refuses() { self.refused(Asked::Unlock, why, error) } else { error })
     }
 
     fn try_unlock(&mut self, unlocking: Unlocking, why: &Why) -> Result<KeyUid, BrokerError> {
@@ -47,7 +44,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                     self.put_back(card.into_transport());
                     return Err(Mismatch::NoKey.into());
                 }
-                Ok(named) => (card, named),
+                Ok(named) => (self.unless_paused(card)?, named),
                 Err(error) => {
                     self.put_back(card.into_transport());
                     return Err(error);
@@ -68,6 +65,20 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 self.put_back(card.into_transport());
                 Err(error)
             }
+        }
+    }
+
+    /// Puts a card back on which a PIN was wrong a moment ago. Nothing was asked of it yet but who it is.
+    pub(crate) fn unless_paused(
+        &mut self,
+        card: Card<Selected, Guarded<T>>,
+    ) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
+        match self.pauses.left(&card.id(), self.journal.monotonic()) {
+            Some(seconds) => {
+                self.put_back(card.into_transport());
+                Err(PinRefused::TooSoon { seconds }.into())
+            }
+            None => Ok(card),
         }
     }
 
@@ -97,7 +108,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
         let (transport, error) = match card.verify_pin(pin, last_try) {
             Ok(card) => {
-                self.pause.right();
+                self.pauses.right(&info.card_id());
                 return match self.remember_tries(&info, tries) {
                     Ok(()) => Ok(card),
                     Err(error) => {
@@ -129,7 +140,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         };
         self.put_back(transport);
         if matches!(error, BrokerError::Pin(PinRefused::Wrong { .. } | PinRefused::Blocked)) {
-            self.pause.wrong(self.journal.monotonic());
+            self.pauses.wrong(info.card_id(), self.journal.monotonic());
             // Of the two errors the owner needs the PIN's, and so does the log; the card itself bounds the tries.
             if let Err(unwritten) = self.remember_tries(&info, tries) {
                 tracing::error!("the tries of the card are not remembered: {unwritten}");

@@ -11,7 +11,7 @@ use crate::broker::{About, Broker};
 use crate::cards::seat::Target;
 use crate::cards::tries::{Tries, Which};
 use crate::cards::vouch::Contact;
-use crate::error::{BrokerError, Mismatch, PinRefused};
+use crate::error::{BrokerError, Mismatch};
 use crate::guard::{Guarded, GuardedCard};
 use crate::journal::{Journal, Why};
 use crate::manifest::Generation;
@@ -208,11 +208,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         why: &Why,
     ) -> Result<(GuardedCard<T>, Option<Which>), BrokerError> {
         let mut about = (None, None);
-        let result = match self.pause.left(self.journal.monotonic()) {
-            Some(seconds) => Err(PinRefused::TooSoon { seconds }.into()),
-            None => self.try_enter((target, contact), pin, last_try, why, &mut about),
-        };
-        result
+        self.try_enter((target, contact), pin, last_try, why, &mut about)
             .map_err(|error| if error.refuses() { self.refused_about(about, Asked::Unlock, why, error) } else { error })
     }
 
@@ -227,6 +223,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let card = self.initialised()?;
         *about = (Some(card.id()), card.info().key_uid);
         let card = self.enrolled_unless_named(card, target)?;
+        let card = self.unless_paused(card)?;
         let card = self.welcomed(card, contact)?;
         let card = self.open(card)?;
         let mut card = self.verify(card, pin, last_try)?;

@@ -163,7 +163,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                     tries.unblocked();
                     self.remember_tries(&info, tries)?;
                 }
-                self.pause.right();
+                self.pauses.right(&id);
                 Ok(Done { card: id, key_uid, entry, warnings: Vec::new() })
             }
             (Tried::Wrong { tries: 0 }, _) => Err(PukRefused::Blocked.into()),

@@ -203,7 +203,10 @@ fn a_wrong_pin_makes_the_next_wait_and_no_try_is_spent_meanwhile() {
     assert_eq!(tried(WRONG), Some(PinRefused::TooSoon { seconds: 2 }));
     world.clock.pass_millis(1999);
     assert_eq!(tried(PIN), Some(PinRefused::TooSoon { seconds: 1 }));
-    assert_eq!(world.reader.commands(), commands, "the card was not asked");
+    assert_eq!(world.reader.commands(), commands + 2, "the card was asked who it is, and no more");
+    let too_soon = BrokerError::from(PinRefused::TooSoon { seconds: 1 });
+    assert_eq!(too_soon.fault(), Fault::TooSoon, "not that of a PIN that was sent");
+    assert!(too_soon.to_string().contains("no try was spent"), "{too_soon}");
     world.clock.pass_millis(1);
     assert_eq!(tried(WRONG), Some(PinRefused::Wrong { tries: 1 }));
     world.clock.pass(2);

@@ -230,7 +230,9 @@ fn a_refusal_is_about_the_card_that_was_meant() {
     assert!(broker.card_remove_key(access(WRONG), &why("x")).is_err());
     assert_eq!(refused_about(), Some(card_id(&other)));
     assert!(broker.card_remove_key(access(PIN), &why("x")).is_err(), "too soon");
-    assert_eq!(refused_about(), None);
+    assert_eq!(refused_about(), Some(card_id(&other)));
+    // Which keeps nobody from the other card.
+    assert!(broker.unlock(unlocking(PIN), &why("unlock")).is_ok());
 }
 
 /// DESIGN section 9: on first contact a valid certificate is not enough.
