@@ -23,7 +23,7 @@ use crate::caller::{ourselves, own_hash};
 use crate::cards::Cards;
 use crate::cards::known::KnownCards;
 use crate::cards::pairings::Pairings;
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock, SystemClock};
 use crate::error::BrokerError;
 use crate::files::StateError;
 use crate::journal::Why;
@@ -132,39 +132,9 @@ impl Daemon {
     /// [`DaemonError`]; no file was changed then, except that a first start may have begun the log.
     pub fn assemble(config: &Config) -> Result<Self, DaemonError> {
         let profile = Profile::hold(&config.dir)?;
-        let manifest = Manifest::read(&config.manifest)?;
-        let trust = config.trusted.read()?;
-        let pins = Pins::read(&profile.pins())?;
-        let policy = policy(&profile, pins.is_some())?;
         let readers = Readers::default();
-        let card = AnyReader::open(&config.reader, profile.dir(), &readers)?;
-        let clock = SystemClock::start();
-        let (log, logged) = open_log(&profile.log(), pins.as_ref().map(|pins| pins.card), &clock)?;
-        let pins = match logged {
-            Logged::Reset => forget_pins(&profile.pins(), pins)?,
-            Logged::Enrolled | Logged::Never => pins,
-        };
+        let mut broker = broker(config, &profile, &readers, SystemClock::start())?;
         let served = socket::serve(&config.socket)?;
-        for rule in policy.dead_rules() {
-            tracing::warn!("policy.toml lists {rule}, which no policy can allow");
-        }
-        let rules = Rules {
-            trust,
-            test_authority: config.trusted.test_authority,
-            manifest,
-            policy,
-            pin_lifetime: config.pin_lifetime,
-        };
-        let logged = matches!(logged, Logged::Enrolled);
-        let enrolment = Enrolment { pins, logged, pins_path: profile.pins(), policy_path: profile.policy() };
-        let cards = Cards {
-            known: KnownCards::read(&profile.cards())?,
-            pairings: Pairings::read(&profile.pairings())?,
-            readers: Box::new(OtherReaders::new(profile.dir(), config.reader.clone(), readers.clone())),
-            own: config.reader.to_string(),
-        };
-        let outside = Outside { clock: Box::new(clock), dice: Box::new(dice()) };
-        let mut broker = Broker::new(card, log, rules, enrolment, cards, outside);
         broker.announce(own_hash())?;
         let place = Place { reader: config.reader.clone(), readers, seen: Seen::default(), log: profile.log() };
         Ok(Self { broker, profile, place, served })
@@ -191,6 +161,48 @@ impl Daemon {
         drop(profile);
         result
     }
+}
+
+/// Returns the broker of a profile: every file in it is checked, and a first start begins the log.
+///
+/// # Errors
+/// [`DaemonError`].
+pub(crate) fn broker(
+    config: &Config,
+    profile: &Profile,
+    readers: &Readers,
+    clock: impl Clock + Send + 'static,
+) -> Result<Broker<AnyReader, FileStore>, DaemonError> {
+    let manifest = Manifest::read(&config.manifest)?;
+    let trust = config.trusted.read()?;
+    let pins = Pins::read(&profile.pins())?;
+    let policy = policy(profile, pins.is_some())?;
+    let card = AnyReader::open(&config.reader, profile.dir(), readers)?;
+    let (log, logged) = open_log(&profile.log(), pins.as_ref().map(|pins| pins.card), &clock)?;
+    let pins = match logged {
+        Logged::Reset => forget_pins(&profile.pins(), pins)?,
+        Logged::Enrolled | Logged::Never => pins,
+    };
+    for rule in policy.dead_rules() {
+        tracing::warn!("policy.toml lists {rule}, which no policy can allow");
+    }
+    let rules = Rules {
+        trust,
+        test_authority: config.trusted.test_authority,
+        manifest,
+        policy,
+        pin_lifetime: config.pin_lifetime,
+    };
+    let logged = matches!(logged, Logged::Enrolled);
+    let enrolment = Enrolment { pins, logged, pins_path: profile.pins(), policy_path: profile.policy() };
+    let cards = Cards {
+        known: KnownCards::read(&profile.cards())?,
+        pairings: Pairings::read(&profile.pairings())?,
+        readers: Box::new(OtherReaders::new(profile.dir(), config.reader.clone(), readers.clone())),
+        own: config.reader.to_string(),
+    };
+    let outside = Outside { clock: Box::new(clock), dice: Box::new(dice()) };
+    Ok(Broker::new(card, log, rules, enrolment, cards, outside))
 }
 
 /// Serves a broker on a socket until `stop`, then resets the card.
@@ -290,7 +302,7 @@ fn forget_pins(path: &Path, pins: Option<Pins>) -> Result<Option<Pins>, StateErr
 }
 
 /// Continues the log, or begins it on the first start, and returns what it tells of the enrolled card.
-fn open_log(path: &Path, pinned: Option<CardId>, clock: &SystemClock) -> Result<(Log<FileStore>, Logged), DaemonError> {
+fn open_log(path: &Path, pinned: Option<CardId>, clock: &dyn Clock) -> Result<(Log<FileStore>, Logged), DaemonError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && FileStore::remembered(path).is_some() => {
