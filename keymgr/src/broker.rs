@@ -3,6 +3,7 @@
 //! The invariant: the card's validated PIN ends, by a reset of the card, at the end of its lifetime, on lock, on stop, and
 //! on every error. While no PIN is validated the card lies idle, without a channel.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use crate::journal::{Journal, Why};
 use crate::manifest::Manifest;
 use crate::opening::Described;
 use crate::pause::Pauses;
-use crate::pins::Pins;
+use crate::pins::{PinnedCards, Pins};
 use crate::policy::Policy;
 use crate::refusals::{Refusals, TOO_MANY_TEXT, Written};
 
@@ -52,13 +53,13 @@ pub struct Rules {
     pub pin_lifetime: Option<Duration>,
 }
 
-/// Which card was enrolled, and where that is written.
+/// Which cards were enrolled, and where that is written.
 #[derive(Debug, Clone)]
 pub struct Enrolment {
-    /// What was pinned, if anything.
-    pub pins: Option<Pins>,
-    /// Whether the log tells of it.
-    pub logged: bool,
+    /// What was pinned.
+    pub pinned: PinnedCards,
+    /// Of which of them the log tells.
+    pub logged: BTreeSet<CardId>,
     /// Where the pins are.
     pub pins_path: PathBuf,
     /// Where the policy is, or will be after the first enrolment.
@@ -178,7 +179,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Returns what the manager holds. The card is not asked.
     #[must_use]
     pub fn status(&self) -> KeymgrStatus {
-        let pins = self.enrolment.pins.as_ref();
+        let pins = self.pins_here().or_else(|| self.enrolment.pinned.all().next());
         let head = self.journal.head();
         let unlocked = matches!(self.slot, Slot::Unlocked { .. });
         let left = self.time_left().map_or(u64::MAX, |left| left.as_secs());
@@ -261,9 +262,18 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
-    /// Returns the enrolled card and its account.
+    /// Returns what was pinned of the unlocked card.
+    pub(crate) fn pins_here(&self) -> Option<&Pins> {
+        match &self.slot {
+            Slot::Unlocked { card, .. } => self.enrolment.pinned.find(&card.id()),
+            Slot::Empty | Slot::Idle(_) => None,
+        }
+    }
+
+    /// Returns the card that is meant where nothing says which, and its account.
     pub(crate) fn about(&self) -> About {
-        self.enrolment.pins.as_ref().map_or((None, None), |pins| (Some(pins.card), Some(pins.key_uid)))
+        let pins = self.pins_here().or_else(|| self.enrolment.pinned.only());
+        pins.map_or((None, None), |pins| (Some(pins.card), Some(pins.key_uid)))
     }
 
     /// Writes down that something was refused about the enrolled card, and returns why.
@@ -298,24 +308,32 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             let text = Policy::initial(rustix::process::geteuid().as_raw());
             files::write_whole(&self.enrolment.policy_path, text.as_bytes())?;
         }
-        pins.write(&self.enrolment.pins_path)?;
-        self.enrolment.pins = Some(pins);
-        self.tell_of_enrolment()
+        let card = pins.card;
+        let mut pinned = self.enrolment.pinned.clone();
+        pinned.pin(pins);
+        pinned.write(&self.enrolment.pins_path)?;
+        self.enrolment.pinned = pinned;
+        self.enrolment.logged.remove(&card);
+        self.tell_of_enrolment(&card)
     }
 
-    /// Forgets what was pinned, when its owner cannot keep that key.
-    pub(crate) fn unpin(&mut self) {
-        if self.enrolment.pins.take().is_some()
-            && let Err(error) = std::fs::remove_file(&self.enrolment.pins_path)
+    /// Forgets what was pinned of a card, when its owner cannot keep that key.
+    pub(crate) fn unpin(&mut self, card: &CardId) {
+        self.enrolment.logged.remove(card);
+        if self.enrolment.pinned.unpin(card).is_some()
+            && let Err(error) = self.enrolment.pinned.write(&self.enrolment.pins_path)
         {
-            tracing::error!("remove {} by hand: {error}", self.enrolment.pins_path.display());
+            tracing::error!("{card} is still pinned in {}: {error}", self.enrolment.pins_path.display());
         }
     }
 
-    /// Tells the log of the enrolment, unless it knows. The pins come first: a crash between the two is made good here,
-    /// at the next unlocking.
-    pub(crate) fn tell_of_enrolment(&mut self) -> Result<(), BrokerError> {
-        let Some(pins) = self.enrolment.pins.as_ref().filter(|_| !self.enrolment.logged) else { return Ok(()) };
+    /// Tells the log of a card's enrolment, unless it knows. The pins come first: a crash between the two is made good
+    /// here, at the next unlocking.
+    pub(crate) fn tell_of_enrolment(&mut self, card: &CardId) -> Result<(), BrokerError> {
+        if self.enrolment.logged.contains(card) {
+            return Ok(());
+        }
+        let Some(pins) = self.enrolment.pinned.find(card) else { return Ok(()) };
         self.journal.provisioned(audit::Provisioning {
             card: pins.card,
             label: Text::lossy(&pins.label),
@@ -324,7 +342,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             chat_fingerprint: pins.chat,
             seed: pins.seed,
         })?;
-        self.enrolment.logged = true;
+        self.enrolment.logged.insert(*card);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! A running manager: the files of a profile, the card in its reader, the worker, and the socket.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ use crate::error::BrokerError;
 use crate::files::StateError;
 use crate::journal::Why;
 use crate::manifest::Manifest;
-use crate::pins::Pins;
+use crate::pins::PinnedCards;
 use crate::policy::Policy;
 use crate::profile::Profile;
 use crate::reader::view::Seen;
@@ -175,14 +176,14 @@ pub(crate) fn broker(
 ) -> Result<Broker<AnyReader, FileStore>, DaemonError> {
     let manifest = Manifest::read(&config.manifest)?;
     let trust = config.trusted.read()?;
-    let pins = Pins::read(&profile.pins())?;
-    let policy = policy(profile, pins.is_some())?;
+    let mut pinned = PinnedCards::read(&profile.pins())?;
+    let policy = policy(profile, !pinned.is_empty())?;
     let card = AnyReader::open(&config.reader, profile.dir(), readers)?;
-    let (log, logged) = open_log(&profile.log(), pins.as_ref().map(|pins| pins.card), &clock)?;
-    let pins = match logged {
-        Logged::Reset => forget_pins(&profile.pins(), pins)?,
-        Logged::Enrolled | Logged::Never => pins,
-    };
+    let (log, Logged { enrolled: logged, erased }) = open_log(&profile.log(), &pinned, &clock)?;
+    // The manager was cut off before it could forget the pins of a card that was reset.
+    if erased.iter().filter_map(|card| pinned.unpin(card)).count() > 0 {
+        pinned.write(&profile.pins())?;
+    }
     for rule in policy.dead_rules() {
         tracing::warn!("policy.toml lists {rule}, which no policy can allow");
     }
@@ -193,8 +194,7 @@ pub(crate) fn broker(
         policy,
         pin_lifetime: config.pin_lifetime,
     };
-    let logged = matches!(logged, Logged::Enrolled);
-    let enrolment = Enrolment { pins, logged, pins_path: profile.pins(), policy_path: profile.policy() };
+    let enrolment = Enrolment { pinned, logged, pins_path: profile.pins(), policy_path: profile.policy() };
     let cards = Cards {
         known: KnownCards::read(&profile.cards())?,
         pairings: Pairings::read(&profile.pairings())?,
@@ -283,39 +283,30 @@ fn policy(profile: &Profile, enrolled: bool) -> Result<Policy, StateError> {
     }
 }
 
-/// What the log tells of the enrolled card.
-enum Logged {
-    /// It was enrolled.
-    Enrolled,
-    /// Nothing.
-    Never,
-    /// It was enrolled, and reset to its factory state.
-    Reset,
+/// What the log tells of enrolled cards.
+#[derive(Default)]
+struct Logged {
+    /// Those that were enrolled.
+    enrolled: BTreeSet<CardId>,
+    /// Those that were enrolled, and reset to their factory state.
+    erased: BTreeSet<CardId>,
 }
 
-/// Forgets the pins of a card that was reset: the manager was cut off before it could.
-fn forget_pins(path: &Path, pins: Option<Pins>) -> Result<Option<Pins>, StateError> {
-    if pins.is_some() {
-        std::fs::remove_file(path).map_err(|source| StateError::io(path, source))?;
-    }
-    Ok(None)
-}
-
-/// Continues the log, or begins it on the first start, and returns what it tells of the enrolled card.
-fn open_log(path: &Path, pinned: Option<CardId>, clock: &dyn Clock) -> Result<(Log<FileStore>, Logged), DaemonError> {
+/// Continues the log, or begins it on the first start, and returns what it tells of enrolled cards.
+fn open_log(path: &Path, pinned: &PinnedCards, clock: &dyn Clock) -> Result<(Log<FileStore>, Logged), DaemonError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && FileStore::remembered(path).is_some() => {
             let todo = "export.log.head says that there was one: restore it from a backup";
             return Err(StateError::Missing { path: path.to_owned(), todo }.into());
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && pinned.is_none() => {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && pinned.is_empty() => {
             let mut id = [0; 16];
             dice().fill_bytes(&mut id);
             let log = FileStore::create(path, |store| {
                 Log::create(store, LogId::from(id), clock.now()).map_err(DaemonError::from)
             })?;
-            return Ok((log, Logged::Never));
+            return Ok((log, Logged::default()));
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let todo = "a card is enrolled here, so there was one: restore it from a backup";
@@ -326,26 +317,21 @@ fn open_log(path: &Path, pinned: Option<CardId>, clock: &dyn Clock) -> Result<(L
     let bad = |source| DaemonError::LogBad { path: path.to_owned(), source };
     let report = audit::verify(BufReader::new(&file), FileStore::remembered(path))
         .map_err(|source| StateError::io(path, source))?;
-    let logged = match report.enrolled {
-        Some(_) => Logged::Enrolled,
-        None if report.provisionings > 0 => Logged::Reset,
-        None => Logged::Never,
-    };
-    if matches!(logged, Logged::Enrolled) && pinned.is_none() && report.bad.is_none() {
+    if report.enrolled.iter().any(|card| pinned.find(card).is_none()) && report.bad.is_none() {
         let path = path.with_file_name("pins.toml");
         let todo = "the export log tells of an enrolled card: restore the pins from a backup";
         return Err(StateError::Missing { path, todo }.into());
     }
     // A log that met the card and does not tell of its enrolment was cut off between the two files: that is made good when
     // the card is unlocked. One that never met it is another log.
-    let strange = pinned.is_some_and(|card| !report.met.contains(&card));
-    if strange && matches!(logged, Logged::Never) && report.bad.is_none() {
+    let told = |card: &CardId| [&report.met, &report.enrolled, &report.erased].iter().any(|set| set.contains(card));
+    if pinned.all().any(|pins| !told(&pins.card)) && report.bad.is_none() {
         let what = "pins.toml tells of an enrolled card and this log of none; restore the log from a backup";
         return Err(StateError::damaged(path, what).into());
     }
     let again = File::open(path).map_err(|source| StateError::io(path, source))?;
     let log = Log::open(FileStore::open(path)?, BufReader::new(again), FileStore::remembered(path)).map_err(bad)?;
-    Ok((log, logged))
+    Ok((log, Logged { enrolled: report.enrolled, erased: report.erased }))
 }
 
 fn what_to_do(error: &OpenError) -> String {

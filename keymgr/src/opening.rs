@@ -123,7 +123,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
-    /// Returns what the manifest says of a card that we take: trusted, named, and the one that was pinned, if one was.
+    /// Returns what the manifest says of a card that we take: trusted, named, and as it was pinned, if it was.
     pub(crate) fn recognise(&self, info: &ApplicationInfo) -> Result<Named, BrokerError> {
         if let Some(certificate) = info.certificate() {
             self.trust().judge(certificate, Generation::V2).map_err(CardError::from)?;
@@ -139,10 +139,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         if named.generation != info.generation().into() {
             return Err(Mismatch::OtherGeneration.into());
         }
-        if let Some(pins) = &self.enrolment.pins {
-            if pins.card != card {
-                return Err(Mismatch::OtherCard { card }.into());
-            }
+        if let Some(pins) = self.enrolment.pinned.find(&card) {
             if pins.generation != named.generation {
                 return Err(Mismatch::OtherGeneration.into());
             }

@@ -71,7 +71,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     fn try_provision(&mut self, enrolling: Enrolling, why: &Why) -> Result<Enrolled, BrokerError> {
         let Enrolling { pin, puk, key } = enrolling;
-        if self.enrolment.pins.is_some() {
+        if !self.enrolment.pinned.is_empty() {
             return Err(Mismatch::EnrolledAlready.into());
         }
         let (words, caller) = match key {
@@ -109,7 +109,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let pins = Pins { label: named.label, card: named.card, generation: named.generation, key_uid, chat, seed };
         if let Err(error) = self.enrol(pins.clone()) {
             if lost.is_some() {
-                self.unpin();
+                self.unpin(&pins.card);
             }
             return Err(error.leaving(lost.unwrap_or(Left::Key)));
         }

@@ -40,6 +40,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 return Err(Mismatch::Blank.into());
             }
             Selection::Initialised(card) => match self.recognise(card.info()) {
+                Ok(Named { card: found, .. })
+                    if !self.enrolment.pinned.is_empty() && self.enrolment.pinned.find(&found).is_none() =>
+                {
+                    self.put_back(card.into_transport());
+                    return Err(Mismatch::OtherCard { card: found }.into());
+                }
                 Ok(_) if card.info().key_uid.is_none() => {
                     self.put_back(card.into_transport());
                     return Err(Mismatch::NoKey.into());
@@ -158,7 +164,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     ) -> Result<(KeyUid, Fingerprint), BrokerError> {
         let (key_uid, chat) = self.identify(card, why)?;
         let mut which = None;
-        match self.enrolment.pins.clone() {
+        match self.enrolment.pinned.find(&named.card).cloned() {
             Some(pins) if pins.key_uid != key_uid => return Err(Mismatch::OtherKey.into()),
             Some(pins) if pins.chat != chat => {
                 self.under_duress(card.info(), chat, pins.chat)?;
@@ -166,7 +172,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             }
             Some(_) => {
                 which = Some(Which::Main);
-                self.tell_of_enrolment()?;
+                self.tell_of_enrolment(&named.card)?;
             }
             None => {
                 let pins = Pins {

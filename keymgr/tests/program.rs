@@ -324,7 +324,9 @@ fn a_log_that_knows_nothing_of_the_enrolled_card_is_refused() {
         chat: proto::Fingerprint::of(&key),
         seed: audit::SeedOrigin::GeneratedOnCard,
     };
-    pins.write(&dir.path().join("pins.toml")).expect("pins");
+    let mut pinned = keymgr::pins::PinnedCards::default();
+    pinned.pin(pins);
+    pinned.write(&dir.path().join("pins.toml")).expect("pins");
     let rules = keymgr::policy::Policy::initial(rustix::process::geteuid().as_raw());
     std::fs::write(dir.path().join("policy.toml"), rules).expect("the policy");
     ends_with(run(dir.path(), "soft:alice", &[]), Fault::StateDamaged, "this log of none");

@@ -45,6 +45,13 @@ pub enum Deed {
     ChangesSettings,
     /// All that was remembered of it went.
     Forgets,
+    /// Its reader was given to other programs.
+    Lends {
+        /// For how long at most.
+        seconds: u32,
+    },
+    /// Its reader was taken back, or the time was over.
+    TakesBack,
 }
 
 impl fmt::Display for Owner {
@@ -56,6 +63,8 @@ impl fmt::Display for Owner {
             Deed::ImportsPairings { count } => write!(f, "imports {count} pairing(s)")?,
             Deed::ChangesSettings => f.write_str("changes the owner's settings")?,
             Deed::Forgets => f.write_str("forgets what was remembered")?,
+            Deed::Lends { seconds } => write!(f, "lends for {seconds} s the reader")?,
+            Deed::TakesBack => f.write_str("takes back the reader")?,
         }
         if let Some(card) = card {
             write!(f, " of {card}")?;

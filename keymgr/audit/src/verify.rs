@@ -149,8 +149,10 @@ pub struct Report {
     pub refusals: u64,
     /// How many cards were enrolled.
     pub provisionings: u64,
-    /// The card that was enrolled last and not reset to its factory state since.
-    pub enrolled: Option<CardId>,
+    /// The cards that were enrolled and not reset to their factory state since.
+    pub enrolled: BTreeSet<CardId>,
+    /// The cards that were enrolled, and reset since.
+    pub erased: BTreeSet<CardId>,
     /// The cards to which a channel was opened.
     pub met: BTreeSet<CardId>,
 }
@@ -196,19 +198,20 @@ pub fn read(log: impl BufRead, mut see: impl FnMut(&Line)) -> std::io::Result<Op
 pub fn verify(log: impl BufRead, remembered: Option<Head>) -> std::io::Result<Report> {
     let mut replay = Replay::against(remembered);
     let mut left: BTreeMap<Key, Left> = BTreeMap::new();
-    let (mut refusals, mut provisionings, mut enrolled) = (0u64, 0u64, None);
-    let mut met = BTreeSet::new();
+    let (mut refusals, mut provisionings) = (0u64, 0u64);
+    let (mut enrolled, mut erased, mut met) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let bad = replay.read(log, |line, ended| match (&line.event, ended) {
         (Event::Outcome { intent, outcome }, Some(asked)) => {
             count(&mut left, *intent, asked, outcome);
-            if is_reset(asked, outcome) && enrolled == Some(asked.request.card) {
-                enrolled = None;
+            if is_reset(asked, outcome) && enrolled.remove(&asked.request.card) {
+                erased.insert(asked.request.card);
             }
         }
         (Event::Refusal(_), _) => refusals = refusals.saturating_add(1),
         (Event::Provisioning(provisioning), _) => {
             provisionings = provisionings.saturating_add(1);
-            enrolled = Some(provisioning.card);
+            enrolled.insert(provisioning.card);
+            erased.remove(&provisioning.card);
         }
         (Event::ChannelOpened(opened), _) => drop(met.insert(opened.card)),
         (Event::PairedChannelOpened(opened), _) => drop(met.insert(opened.card)),
@@ -224,7 +227,8 @@ pub fn verify(log: impl BufRead, remembered: Option<Head>) -> std::io::Result<Re
         }
     }
     let implied = closure::of(left.keys());
-    Ok(Report { head, bad, left, implied, unknown: open.into_keys().collect(), refusals, provisionings, enrolled, met })
+    let unknown = open.into_keys().collect();
+    Ok(Report { head, bad, left, implied, unknown, refusals, provisionings, enrolled, erased, met })
 }
 
 fn is_reset(asked: &Intent, outcome: &Outcome) -> bool {

@@ -164,15 +164,15 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
-    /// Whoever names no card means the enrolled one: its PIN is not tried on another that lies in the reader.
+    /// Whoever names no card means an enrolled one: its PIN is not tried on another that lies in the reader.
     fn enrolled_unless_named(
         &mut self,
         card: Card<Selected, Guarded<T>>,
         target: &Target,
     ) -> Result<Card<Selected, Guarded<T>>, BrokerError> {
-        let enrolled = self.enrolment.pins.as_ref().map(|pins| pins.card).filter(|_| *target == Target::default());
         let found = card.id();
-        if enrolled.is_some_and(|enrolled| enrolled != found) {
+        let pinned = &self.enrolment.pinned;
+        if *target == Target::default() && !pinned.is_empty() && pinned.find(&found).is_none() {
             self.put_back(card.into_transport());
             return Err(Mismatch::OtherCard { card: found }.into());
         }

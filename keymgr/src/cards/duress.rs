@@ -42,7 +42,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Returns whether the unlocked card shows other keys than the pinned ones, and its owner wants that told.
     #[must_use]
     pub fn is_decoy(&self) -> bool {
-        let Some(pins) = self.enrolment.pins.as_ref() else { return false };
+        let Some(pins) = self.pins_here() else { return false };
         let marked = self.cards.known.find(&pins.card).is_some_and(|known| known.duress == Duress::DecoyMarked);
         marked && self.chat().is_some_and(|shown| shown != pins.chat)
     }
@@ -50,7 +50,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Returns what the chat key of the unlocked card must be: the pinned one, or the one that it showed when it was
     /// unlocked, if its owner wants that used.
     pub(crate) fn chat_to_show(&self) -> Option<Fingerprint> {
-        let pins = self.enrolment.pins.as_ref()?;
+        let pins = self.pins_here()?;
         let mode = self.cards.known.find(&pins.card).map_or(Duress::Refuse, |known| known.duress);
         if mode == Duress::Refuse { Some(pins.chat) } else { self.chat() }
     }

@@ -105,11 +105,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             broker.cards.known.keep(known).map_err(|error| BrokerError::from(error).leaving(left))?;
             Ok((Done { card: card.id(), key_uid: Some(key_uid), entry, warnings: Vec::new() }, (key_uid, chat)))
         })?;
-        if let ((key_uid, Some(chat)), Some(old)) = (pins, self.enrolment.pins.clone())
-            && old.card == done.card
-        {
+        if let ((key_uid, Some(chat)), Some(old)) = (pins, self.enrolment.pinned.find(&done.card).cloned()) {
             tracing::info!(?target, "the enrolled card has another key: it is pinned anew");
-            self.enrolment.logged = false;
             let pins = Pins { key_uid, chat, seed: origin, ..old };
             self.enrol(pins).map_err(|error| error.leaving(left))?;
         }

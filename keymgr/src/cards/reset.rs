@@ -95,7 +95,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Returns the account of a card of which there is more to forget than its name.
     fn remembered(&self, card: &CardId) -> Option<Option<KeyUid>> {
-        let pins = self.enrolment.pins.as_ref().filter(|pins| pins.card == *card);
+        let pins = self.enrolment.pinned.find(card);
         let known = self.cards.known.find(card);
         let named_only = |known: &Known| known.key_uid.is_none() && known.chat.is_none() && known.tries.is_none();
         let more = pins.is_some()
@@ -121,10 +121,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Forgets all that was remembered of a card that is not there any more.
     pub(crate) fn forget(&mut self, card: &CardId) -> Result<(), BrokerError> {
-        if self.enrolment.pins.as_ref().is_some_and(|pins| pins.card == *card) {
-            self.unpin();
-            self.enrolment.logged = false;
-        }
+        self.unpin(card);
         self.cards.pairings.forget(card)?;
         // A 4.0 card keeps its name, and what its owner called it.
         match (card, self.cards.known.find(card).cloned()) {

@@ -76,7 +76,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 return Err(Mismatch::OtherChannel.into());
             }
         }
-        if let Some(pins) = self.enrolment.pins.as_ref().filter(|pins| pins.card == card) {
+        if let Some(pins) = self.enrolment.pinned.find(&card) {
             same(pins.generation)?;
         }
         if let Some(named) = self.rules.manifest.find(&card) {
@@ -153,7 +153,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         if !matches!(card, CardId::Blank(_)) {
             known.channel = info.channel_key().copied().or(known.channel);
         }
-        if let Some(pins) = self.enrolment.pins.as_ref().filter(|pins| pins.card == card) {
+        if let Some(pins) = self.enrolment.pinned.find(&card) {
             (known.key_uid, known.chat) = (Some(pins.key_uid), Some(pins.chat));
         }
         known

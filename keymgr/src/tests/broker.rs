@@ -399,7 +399,8 @@ fn a_chat_key_that_is_not_the_pinned_one_is_not_handed_on_and_locks_the_card() {
     let mut broker = world.unlocked();
     let before = world.reader.seen().resets;
     // The card gives a valid key, and another one was pinned.
-    broker.enrolment.pins.as_mut().unwrap().chat = "0001-0203-0405-06ff".parse().unwrap();
+    let other = Pins { chat: "0001-0203-0405-06ff".parse().unwrap(), ..world.pins().unwrap() };
+    broker.enrolment.pinned.pin(other);
     let (_, caller) = one_time();
     let result = broker.export_private(path(CHAT), &caller, &why(CHAT_PURPOSE));
     assert!(matches!(result, Err(BrokerError::Mismatch(Mismatch::OtherChatKey { .. }))));
@@ -416,9 +417,7 @@ fn a_chat_key_that_is_not_the_pinned_one_is_not_handed_on_and_locks_the_card() {
 fn another_chat_key_under_the_same_account_is_named() {
     let world = World::new();
     drop(world.enrolled());
-    let mut pins = Pins::read(&world.pins_path()).unwrap().unwrap();
-    pins.chat = "0001-0203-0405-06ff".parse().unwrap();
-    pins.write(&world.pins_path()).unwrap();
+    world.pin(Pins { chat: "0001-0203-0405-06ff".parse().unwrap(), ..world.pins().unwrap() });
     let mut broker = world.broker();
     let result = broker.unlock(unlocking(PIN), &why("unlock"));
     assert!(matches!(result, Err(BrokerError::Mismatch(Mismatch::OtherChatKey { .. }))));
@@ -448,9 +447,9 @@ fn an_initialised_card_that_the_manifest_names_is_pinned_at_its_first_unlocking(
     let elsewhere = World { reader: world.reader.clone(), manifest: world.manifest.clone(), ..World::new() };
     let mut broker = elsewhere.broker();
     broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
-    let pins = Pins::read(&elsewhere.pins_path()).unwrap().unwrap();
+    let pins = elsewhere.pins().unwrap();
     assert_eq!(pins.seed, SeedOrigin::BeforeEnrolment);
-    assert_eq!(pins.chat, Pins::read(&world.pins_path()).unwrap().unwrap().chat);
+    assert_eq!(pins.chat, world.pins().unwrap().chat);
     assert_eq!(elsewhere.log.report().provisionings, 1);
 }
 

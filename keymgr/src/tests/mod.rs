@@ -28,7 +28,7 @@ use crate::clock::Clock;
 use crate::error::BrokerError;
 use crate::journal::Why;
 use crate::manifest::Manifest;
-use crate::pins::Pins;
+use crate::pins::{PinnedCards, Pins};
 use crate::policy::Policy;
 use crate::provision::{Enrolled, Enrolling, KeySource};
 use crate::unlock::Unlocking;
@@ -284,6 +284,18 @@ impl World {
         self.dir.path().join("pins.toml")
     }
 
+    /// What was pinned of the only enrolled card.
+    pub(crate) fn pins(&self) -> Option<Pins> {
+        PinnedCards::read(&self.pins_path()).unwrap().only().cloned()
+    }
+
+    /// Changes what was pinned, past every manager.
+    pub(crate) fn pin(&self, pins: Pins) {
+        let mut pinned = PinnedCards::read(&self.pins_path()).unwrap();
+        pinned.pin(pins);
+        pinned.write(&self.pins_path()).unwrap();
+    }
+
     /// A manager that starts now: what an earlier one wrote is what it knows.
     pub(crate) fn broker(&self) -> Broker<Reader, Memory> {
         let bytes = self.log.bytes();
@@ -292,7 +304,7 @@ impl World {
         } else {
             Log::open(self.log.clone(), bytes.as_slice(), None).unwrap()
         };
-        let pins = Pins::read(&self.pins_path()).unwrap();
+        let pinned = PinnedCards::read(&self.pins_path()).unwrap();
         let policy_path = self.dir.path().join("policy.toml");
         let policy = Policy::read(&policy_path).unwrap();
         let uid = rustix::process::geteuid().as_raw();
@@ -302,8 +314,8 @@ impl World {
         let manifest = Manifest::parse(&self.manifest).unwrap();
         let rules =
             Rules { trust, test_authority: self.test_authority, manifest, policy, pin_lifetime: self.pin_lifetime };
-        let logged = self.log.report().enrolled.is_some();
-        let enrolment = Enrolment { pins, logged, pins_path: self.pins_path(), policy_path };
+        let logged = self.log.report().enrolled;
+        let enrolment = Enrolment { pinned, logged, pins_path: self.pins_path(), policy_path };
         let cards = Cards {
             known: KnownCards::read(&self.dir.path().join("cards.toml")).unwrap(),
             pairings: Pairings::read(&self.dir.path().join("pairings.json")).unwrap(),

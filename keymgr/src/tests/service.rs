@@ -158,10 +158,8 @@ async fn other_keys_unknown_cards_and_unknown_authorities_are_told() {
     let mut world = World::new();
     let running = Running::generated(&world).await;
     running.stop().await;
-    let mut pins = Pins::read(&world.pins_path()).unwrap().unwrap();
-    pins.key_uid = [9; 32].into();
     let good = std::fs::read(world.pins_path()).unwrap();
-    pins.write(&world.pins_path()).unwrap();
+    world.pin(Pins { key_uid: [9; 32].into(), ..world.pins().unwrap() });
     let mut running = Running::start(&world).await;
     assert_eq!(fault(&running.unlock(PIN, false).await), Some(Fault::OtherKey));
     running.stop().await;
