@@ -128,9 +128,8 @@ fn people(out: Output, path: &Path, report: &Report) -> Result<(), CliError> {
             left.last
         ))?;
     }
-    for implied in &report.implied {
-        let below = if implied.subtree { " and what lies below it" } else { "" };
-        out.line(format!("  follows from that: {} {}{below}", implied.form, implied.path))?;
+    for implied in report.closure.computable.iter().filter(|implied| implied.what.follows) {
+        out.line(format!("  follows from that: {} of {}", implied.what.extent, implied.what.path))?;
     }
     for line in &report.unknown {
         out.line(format!("  line {line}: outcome unknown, treat as exported"))?;
@@ -157,14 +156,15 @@ fn as_json(path: &Path, report: &Report) -> Value {
         })
         .collect();
     let implied: Vec<Value> = report
-        .implied
+        .closure
+        .computable
         .iter()
+        .filter(|implied| implied.what.follows)
         .map(|implied| {
             json!({
-                "key_uid": uid(&implied.key_uid),
-                "path": implied.path.to_string(),
-                "form": implied.form.to_string(),
-                "subtree": implied.subtree,
+                "wallet": implied.wallet.to_string(),
+                "path": implied.what.path.to_string(),
+                "what": implied.what.extent.to_string(),
             })
         })
         .collect();

@@ -23,6 +23,7 @@ pub mod text;
 pub mod tree;
 pub mod verify;
 
+pub use closure::{Closure, Filter, History, Implied, would_add};
 pub use entry::{
     Asked, Caller, ChannelOpened, Decoy, Event, Intent, LogOpened, Outcome, Provisioning, Refusal, SeedOrigin,
 };

@@ -6,7 +6,7 @@ use std::io::BufRead;
 
 use proto::{CardId, Fingerprint, KeyPath, KeyUid};
 
-use crate::closure::{self, Implied};
+use crate::closure::{Closure, Filter, History};
 use crate::entry::{Event, Intent, Outcome};
 use crate::line::{Head, Line};
 use crate::operation::Operation;
@@ -142,7 +142,7 @@ pub struct Report {
     /// What left, by key.
     pub left: BTreeMap<Key, Left>,
     /// What follows from what left.
-    pub implied: Vec<Implied>,
+    pub closure: Closure,
     /// The lines of intents without an outcome: outcome unknown, treat as exported.
     pub unknown: Vec<u64>,
     /// How many requests the manager refused.
@@ -200,22 +200,26 @@ pub fn verify(log: impl BufRead, remembered: Option<Head>) -> std::io::Result<Re
     let mut left: BTreeMap<Key, Left> = BTreeMap::new();
     let (mut refusals, mut provisionings) = (0u64, 0u64);
     let (mut enrolled, mut erased, mut met) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    let bad = replay.read(log, |line, ended| match (&line.event, ended) {
-        (Event::Outcome { intent, outcome }, Some(asked)) => {
-            count(&mut left, *intent, asked, outcome);
-            if is_reset(asked, outcome) && enrolled.remove(&asked.request.card) {
-                erased.insert(asked.request.card);
+    let mut history = History::default();
+    let bad = replay.read(log, |line, ended| {
+        history.see(line);
+        match (&line.event, ended) {
+            (Event::Outcome { intent, outcome }, Some(asked)) => {
+                count(&mut left, *intent, asked, outcome);
+                if is_reset(asked, outcome) && enrolled.remove(&asked.request.card) {
+                    erased.insert(asked.request.card);
+                }
             }
+            (Event::Refusal(_), _) => refusals = refusals.saturating_add(1),
+            (Event::Provisioning(provisioning), _) => {
+                provisionings = provisionings.saturating_add(1);
+                enrolled.insert(provisioning.card);
+                erased.remove(&provisioning.card);
+            }
+            (Event::ChannelOpened(opened), _) => drop(met.insert(opened.card)),
+            (Event::PairedChannelOpened(opened), _) => drop(met.insert(opened.card)),
+            _ => {}
         }
-        (Event::Refusal(_), _) => refusals = refusals.saturating_add(1),
-        (Event::Provisioning(provisioning), _) => {
-            provisionings = provisionings.saturating_add(1);
-            enrolled.insert(provisioning.card);
-            erased.remove(&provisioning.card);
-        }
-        (Event::ChannelOpened(opened), _) => drop(met.insert(opened.card)),
-        (Event::PairedChannelOpened(opened), _) => drop(met.insert(opened.card)),
-        _ => {}
     })?;
     let head = replay.head();
     let open = replay.into_open();
@@ -226,9 +230,9 @@ pub fn verify(log: impl BufRead, remembered: Option<Head>) -> std::io::Result<Re
             remember(entry, *line, intent);
         }
     }
-    let implied = closure::of(left.keys());
+    let closure = Closure::of(&history, &Filter::default());
     let unknown = open.into_keys().collect();
-    Ok(Report { head, bad, left, implied, unknown, refusals, provisionings, enrolled, erased, met })
+    Ok(Report { head, bad, left, closure, unknown, refusals, provisionings, enrolled, erased, met })
 }
 
 fn is_reset(asked: &Intent, outcome: &Outcome) -> bool {

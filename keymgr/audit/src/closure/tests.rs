@@ -1,0 +1,499 @@
+//! The closure against somebody who computes: real trees, real numbers, real subtraction.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use k256::elliptic_curve::PrimeField as _;
+use k256::elliptic_curve::sec1::ToSec1Point as _;
+use k256::{ProjectivePoint, PublicKey, Scalar};
+use proto::{CardId, ExportPath, KeyPath};
+use sha2::Sha512;
+
+use super::*;
+use crate::entry::{Caller, Event, Intent, Outcome};
+use crate::line::{Line, LineHash};
+use crate::operation::{Operation, Scheme, Signing};
+
+const HARDENED: u32 = 0x8000_0000;
+const STEPS: [u32; 3] = [HARDENED, 0, 1];
+const DEPTH: usize = 3;
+
+type Number = [u8; 32];
+type Point = [u8; 33];
+
+/// What somebody knows of one node, in numbers.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct Numbers {
+    private: Option<Number>,
+    public: Option<Point>,
+    chain: Option<Number>,
+}
+
+/// A calculator that remembers what it computed before: the same trees are asked for many times.
+#[derive(Default)]
+struct Algebra {
+    points: BTreeMap<Number, Point>,
+    sums: BTreeMap<(Number, Point), Point>,
+    digests: BTreeMap<(Number, Vec<u8>), (Number, Number)>,
+}
+
+fn scalar(number: &Number) -> Scalar {
+    Scalar::from_repr((*number).into()).unwrap()
+}
+
+fn compressed(point: ProjectivePoint) -> Point {
+    PublicKey::try_from(point.to_affine()).unwrap().to_sec1_point(true).as_bytes().try_into().unwrap()
+}
+
+impl Algebra {
+    fn point(&mut self, private: &Number) -> Point {
+        *self.points.entry(*private).or_insert_with(|| compressed(ProjectivePoint::GENERATOR * scalar(private)))
+    }
+
+    fn sum(&mut self, left: &Number, public: &Point) -> Point {
+        *self.sums.entry((*left, *public)).or_insert_with(|| {
+            let public = PublicKey::from_sec1_bytes(public).unwrap().to_projective();
+            compressed(ProjectivePoint::GENERATOR * scalar(left) + public)
+        })
+    }
+
+    /// `HMAC-SHA512(chain, data || step)` in its two halves.
+    fn digest(&mut self, chain: &Number, data: &[u8], step: u32) -> (Number, Number) {
+        let data = [data, &step.to_be_bytes()].concat();
+        *self.digests.entry((*chain, data.clone())).or_insert_with(|| halves(chain, &data))
+    }
+
+    /// What a child is, of a parent of which at least the chain code is known.
+    fn child(&mut self, parent: &Numbers, step: u32) -> Numbers {
+        let Some(chain) = parent.chain else { return Numbers::default() };
+        let (left, right) = match (parent.private, parent.public) {
+            (Some(private), _) if step & HARDENED != 0 => self.digest(&chain, &[&[0][..], &private].concat(), step),
+            (_, Some(public)) if step & HARDENED == 0 => self.digest(&chain, &public, step),
+            _ => return Numbers::default(),
+        };
+        let private = parent.private.map(|private| (scalar(&left) + scalar(&private)).to_repr().into());
+        let public = match (private, parent.public) {
+            (Some(private), _) => Some(self.point(&private)),
+            (None, Some(public)) => Some(self.sum(&left, &public)),
+            _ => None,
+        };
+        Numbers { private, public, chain: Some(right) }
+    }
+
+    /// What the private key of a child that is not hardened tells of an extended public key.
+    fn subtract(&mut self, parent: &Numbers, step: u32, child: &Number) -> Option<Number> {
+        let (left, _) = self.digest(&parent.chain?, &parent.public?, step);
+        let private: Number = (scalar(child) - scalar(&left)).to_repr().into();
+        (self.point(&private) == parent.public?).then_some(private)
+    }
+}
+
+fn halves(key: &[u8], data: &[u8]) -> (Number, Number) {
+    let mut mac = Hmac::<Sha512>::new_from_slice(key).unwrap();
+    mac.update(data);
+    let digest = mac.finalize().into_bytes();
+    (digest[..32].try_into().unwrap(), digest[32..].try_into().unwrap())
+}
+
+fn universe() -> Vec<KeyPath> {
+    let mut all = vec![KeyPath::master()];
+    let mut level = all.clone();
+    for _ in 0..DEPTH {
+        level = level.iter().flat_map(|path| STEPS.map(|step| below(path, step))).collect();
+        all.extend(level.clone());
+    }
+    all
+}
+
+fn below(path: &KeyPath, step: u32) -> KeyPath {
+    KeyPath::new(&[path.components(), &[step]].concat()).unwrap()
+}
+
+/// The whole tree of a seed, as BIP-32 has it.
+fn tree(algebra: &mut Algebra, seed: u8) -> BTreeMap<KeyPath, Numbers> {
+    let (private, chain) = halves(b"Bitcoin seed", &[seed; 16]);
+    let public = algebra.point(&private);
+    let master = Numbers { private: Some(private), public: Some(public), chain: Some(chain) };
+    let mut tree = BTreeMap::from([(KeyPath::master(), master)]);
+    for path in universe().into_iter().skip(1) {
+        let (step, above) = path.components().split_last().unwrap();
+        let parent = tree[&KeyPath::new(above).unwrap()];
+        tree.insert(path.clone(), algebra.child(&parent, *step));
+    }
+    tree
+}
+
+/// Computes all that follows, number by number, until nothing more comes.
+fn brute(algebra: &mut Algebra, mut known: BTreeMap<KeyPath, Numbers>, all: &[KeyPath]) -> BTreeMap<KeyPath, Numbers> {
+    loop {
+        let before = known.clone();
+        for path in all {
+            let mut node = known.get(path).copied().unwrap_or_default();
+            if let (Some(private), None) = (node.private, node.public) {
+                node.public = Some(algebra.point(&private));
+            }
+            if path.components().len() < DEPTH {
+                for step in STEPS {
+                    let child = known.entry(below(path, step)).or_default();
+                    if let (None, Some(private), 0) = (node.private, child.private, step & HARDENED) {
+                        node.private = algebra.subtract(&node, step, &private);
+                    }
+                    let computed = algebra.child(&node, step);
+                    child.private = child.private.or(computed.private);
+                    child.public = child.public.or(computed.public);
+                    child.chain = child.chain.or(computed.chain);
+                }
+            }
+            known.insert(path.clone(), node);
+        }
+        if known == before {
+            return known;
+        }
+    }
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % sides
+    }
+}
+
+/// Both directions: what the closure says can be computed, is computed; what it does not name, is not.
+#[test]
+fn ten_thousand_random_histories_give_exactly_what_subtraction_gives() {
+    let mut algebra = Algebra::default();
+    let all = universe();
+    let trees: Vec<_> = (1..5).map(|seed| tree(&mut algebra, seed)).collect();
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let (mut betrayed, mut leaked) = (0, 0);
+    for round in 0..10_000 {
+        let real = &trees[round % trees.len()];
+        let mut known: BTreeMap<KeyPath, Numbers> = BTreeMap::new();
+        let (mut list, mut left_over) = (String::new(), None::<KeyPath>);
+        for _ in 0..1 + dice.below(6) {
+            // The master key is asked for more often: it is the one that leaks.
+            let path = if dice.below(4) == 0 { KeyPath::master() } else { all[dice.below(all.len())].clone() };
+            let form = ["private", "public", "signature", "extended-public"][dice.below(4)];
+            let version = ["3.1", "3.2", "4.0"][dice.below(3)];
+            list.push_str(&format!("{path} {form} {version}\n"));
+            let (from, to) = (real[&path], known.entry(path.clone()).or_default());
+            match form {
+                "private" => to.private = from.private,
+                "extended-public" if !path.is_master() => (to.public, to.chain) = (from.public, from.chain),
+                _ => to.public = from.public,
+            }
+            if version == "4.0" {
+                continue;
+            }
+            if path.is_master() {
+                if let (Some(used), "extended-public") = (&left_over, form) {
+                    known.entry(used.clone()).or_default().chain = real[used].chain;
+                    leaked += 1;
+                }
+            } else {
+                left_over = Some(path);
+            }
+        }
+        let handed = known.clone();
+        let known = brute(&mut algebra, known, &all);
+        let mut history = History::default();
+        history.take_written(&list).unwrap();
+        let wallet = Wallet { account: Account::Unnamed, decoy: false };
+        let closed = history.facts_of(&wallet, None).close();
+        for path in &all {
+            let computed = known.get(path).copied().unwrap_or_default();
+            let truth = real[path];
+            assert!(computed.private.is_none_or(|it| Some(it) == truth.private), "{path} of\n{list}");
+            assert!(computed.chain.is_none_or(|it| Some(it) == truth.chain), "{path} of\n{list}");
+            assert!(computed.public.is_none_or(|it| Some(it) == truth.public), "{path} of\n{list}");
+            let said = [Part::Private, Part::Public, Part::Chain].map(|part| closed.knows(path, part));
+            let had = [computed.private.is_some(), computed.public.is_some(), computed.chain.is_some()];
+            assert_eq!(said, had, "{path} of\n{list}");
+            if computed.private.is_some() && handed.get(path).is_none_or(|it| it.private.is_none()) {
+                betrayed += 1;
+            }
+        }
+        // The short description says the same: learned anew, it closes to the same set, and nothing in it is idle.
+        let short = closed.computable();
+        let again = relearned(&short).close();
+        for path in &all {
+            for part in [Part::Private, Part::Public, Part::Chain] {
+                assert_eq!(again.knows(path, part), closed.knows(path, part), "{path} of\n{list}");
+            }
+        }
+        for idle in 0..short.len() {
+            let mut fewer = short.clone();
+            let gone = fewer.remove(idle);
+            let part = if gone.extent.is_private() { Part::Private } else { Part::Public };
+            let part = if gone.extent == Extent::ChainCode { Part::Chain } else { part };
+            let fewer = Short(&fewer);
+            assert!(!fewer.says(&gone.path, part), "{gone:?} is said twice in\n{list}");
+        }
+    }
+    assert!(betrayed > 1_000 && leaked > 500, "{betrayed} keys betrayed, {leaked} chain codes leaked");
+}
+
+fn relearned(short: &[Computable]) -> facts::Facts {
+    let mut facts = facts::Facts::default();
+    for it in short {
+        let parts: &[Part] = match it.extent {
+            Extent::PrivateSubtree => &[Part::Private, Part::Chain],
+            Extent::PrivateKey => &[Part::Private],
+            Extent::PublicSubtree => &[Part::Public, Part::Chain],
+            Extent::PublicKey => &[Part::Public],
+            Extent::ChainCode => &[Part::Chain],
+        };
+        for part in parts {
+            facts.learn(&it.path, *part, Source::Line(1));
+        }
+    }
+    facts
+}
+
+/// A description read by its words alone, without any rule.
+struct Short<'a>(&'a [Computable]);
+
+impl Short<'_> {
+    fn says(&self, path: &KeyPath, part: Part) -> bool {
+        self.0.iter().any(|it| {
+            let Some(below) = path.components().strip_prefix(it.path.components()) else { return false };
+            match it.extent {
+                Extent::PrivateSubtree => true,
+                Extent::PrivateKey => below.is_empty() && part != Part::Chain,
+                Extent::PublicSubtree => part != Part::Private && below.iter().all(|step| step & HARDENED == 0),
+                Extent::PublicKey => below.is_empty() && part == Part::Public,
+                Extent::ChainCode => below.is_empty() && part == Part::Chain,
+            }
+        })
+    }
+}
+
+/// Lines as a log has them, without the chain, which the closure does not look at.
+#[derive(Default)]
+struct Story {
+    history: History,
+    seq: u64,
+}
+
+impl Story {
+    fn line(&mut self, event: Event) -> u64 {
+        self.seq += 1;
+        self.history.see(&Line { seq: self.seq, unix_ms: 0, mono_ms: 0, prev: LineHash::ZERO, event });
+        self.seq
+    }
+
+    fn intent(&mut self, uid: u32, request: &Request) -> u64 {
+        let caller = Caller { uid, pid: None, binary: None, binary_hash: None, one_time_key: None };
+        let purpose = "test".parse().unwrap();
+        self.line(Event::Intent(Intent { request: request.clone(), purpose, caller, policy: [0; 32] }))
+    }
+
+    fn outcome(&mut self, intent: u64, outcome: Outcome) {
+        self.line(Event::Outcome { intent, outcome });
+    }
+
+    fn done(&mut self, uid: u32, request: &Request) -> u64 {
+        let intent = self.intent(uid, request);
+        self.outcome(intent, Outcome::done(None, request.key_uid));
+        intent
+    }
+
+    fn closure(&self) -> Vec<(String, Extent)> {
+        said(&Closure::of(&self.history, &Filter::default()).computable)
+    }
+}
+
+fn said(implied: &[Implied]) -> Vec<(String, Extent)> {
+    implied.iter().map(|it| (it.what.path.to_string(), it.what.extent)).collect()
+}
+
+fn path(text: &str) -> KeyPath {
+    text.parse().unwrap()
+}
+
+fn on(card: CardId, operation: Operation) -> Request {
+    Request { card, key_uid: Some(KeyUid::from([7; 32])), operation }
+}
+
+const OLD: CardId = CardId::Instance([3; 16]);
+const NEW: CardId = CardId::Identity([2; 33]);
+
+fn extended(card: CardId, at: &str) -> Request {
+    on(card, Operation::ExportExtendedPublic(path(at)))
+}
+
+fn chat(card: CardId) -> Request {
+    on(card, Operation::ExportPrivate(ExportPath::chat()))
+}
+
+fn sign(card: CardId, at: &str) -> Request {
+    let key = at.parse().unwrap();
+    on(card, Operation::Sign(Signing { key, makes_current: false, scheme: Scheme::Ecdsa, digest: [1; 32].into() }))
+}
+
+/// The hole of the applet's own rule: two extended public keys and one private child give the whole subtree.
+#[test]
+fn attack_three_commands_give_the_whole_subtree_and_the_policy_is_told_before_the_last() {
+    let mut story = Story::default();
+    story.done(1, &extended(NEW, "m/43'/60'/1581'/0'"));
+    let last = chat(NEW);
+    let added = would_add(&story.history, &last);
+    assert_eq!(said(&added), [("m/43'/60'/1581'/0'".to_owned(), Extent::PrivateSubtree)]);
+    let line = story.done(1, &last);
+    assert_eq!(story.closure(), [("m/43'/60'/1581'/0'".to_owned(), Extent::PrivateSubtree)]);
+    let closure = Closure::of(&story.history, &Filter::default());
+    assert_eq!(closure.computable[0].what.from, BTreeSet::from([Source::Line(1), Source::Line(line)]));
+    assert!(closure.computable[0].what.follows);
+    assert_eq!((closure.count().exported, closure.count().private_subtrees), (2, 1));
+    assert!(would_add(&story.history, &last).is_empty(), "it left already");
+}
+
+#[test]
+fn an_export_of_one_key_adds_that_key_alone() {
+    let story = Story::default();
+    assert_eq!(said(&would_add(&story.history, &chat(NEW))), [("m/43'/60'/1581'/0'/0".to_owned(), Extent::PrivateKey)]);
+    assert!(would_add(&story.history, &extended(NEW, "m/44'/60'/0'/0")).is_empty());
+}
+
+/// On 3.x whatever was used at X, then the extended public key of `m`, gives the chain code of X.
+#[test]
+fn attack_the_extended_public_key_of_the_master_leaks_the_chain_code_of_the_node_used_last() {
+    let parent = "m/43'/60'/1581'/0'";
+    for used in [sign(OLD, parent), on(OLD, Operation::ExportPublic(path(parent)))] {
+        let mut story = Story::default();
+        story.done(1, &chat(OLD));
+        story.done(1, &used);
+        let leak = extended(OLD, "m");
+        let subtree = [(parent.to_owned(), Extent::PrivateSubtree)];
+        assert_eq!(said(&would_add(&story.history, &leak)), subtree);
+        story.done(1, &leak);
+        assert!(story.closure().contains(&subtree[0]));
+    }
+    let mut story = Story::default();
+    story.done(1, &chat(NEW));
+    story.done(1, &sign(NEW, parent));
+    story.done(1, &extended(NEW, "m"));
+    assert!(story.closure().iter().all(|(_, extent)| *extent != Extent::PrivateSubtree), "4.0 does not leak");
+}
+
+#[test]
+fn the_master_key_uses_nothing_and_removal_forgets_what_was_used() {
+    let mut story = Story::default();
+    story.done(1, &sign(OLD, "m/44'"));
+    story.done(1, &on(OLD, Operation::ExportPublic(KeyPath::master())));
+    assert_eq!(story.history.clone().leaks_for_test(&OLD), ["m/44'"]);
+    story.done(1, &on(OLD, Operation::RemoveKey));
+    assert!(story.history.leaks_for_test(&OLD).is_empty());
+}
+
+#[test]
+fn a_relative_place_is_followed_and_an_unknown_one_is_not_guessed() {
+    let mut story = Story::default();
+    story.done(1, &sign(OLD, "current/1"));
+    assert!(story.closure().is_empty(), "nobody knows where the card stood");
+    story.done(1, &on(OLD, Operation::DeriveKey("m/44'/60'".parse().unwrap())));
+    story.done(1, &sign(OLD, "current/1"));
+    story.done(1, &sign(OLD, "parent/2"));
+    let keys: Vec<String> = story.closure().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(keys, ["m/44'/2", "m/44'/60'/1"]);
+    let lost = story.intent(1, &on(OLD, Operation::DeriveKey("m/1".parse().unwrap())));
+    story.outcome(lost, Outcome::Failed { reason: crate::Text::lossy("pulled") });
+    story.done(1, &sign(OLD, "current"));
+    assert_eq!(story.closure().len(), 2);
+}
+
+#[test]
+fn an_unknown_outcome_counts_as_exported_and_a_refusal_does_not() {
+    let mut story = Story::default();
+    let refused = story.intent(1, &chat(NEW));
+    story.outcome(refused, Outcome::RefusedByCard { status: 0x6985 });
+    let unsent = story.intent(1, &chat(NEW));
+    story.outcome(unsent, Outcome::NotSent { reason: crate::Text::lossy("") });
+    assert!(story.closure().is_empty());
+    let open = story.intent(1, &chat(NEW));
+    assert_eq!(story.closure().len(), 1);
+    story.outcome(open, Outcome::Failed { reason: crate::Text::lossy("") });
+    assert_eq!(story.closure().len(), 1);
+}
+
+#[test]
+fn what_one_user_holds_is_not_what_all_hold_together() {
+    let mut story = Story::default();
+    story.done(1, &extended(NEW, "m/43'/60'/1581'/0'"));
+    story.done(2, &chat(NEW));
+    let of = |holder| said(&Closure::of(&story.history, &Filter { holder: Some(holder), account: None }).computable);
+    assert_eq!(of(1), [("m/43'/60'/1581'/0'".to_owned(), Extent::PublicSubtree)]);
+    assert_eq!(of(2), [("m/43'/60'/1581'/0'/0".to_owned(), Extent::PrivateKey)]);
+    assert!(of(3).is_empty());
+    assert_eq!(story.closure(), [("m/43'/60'/1581'/0'".to_owned(), Extent::PrivateSubtree)]);
+    let other = Filter { holder: None, account: Some(KeyUid::from([8; 32])) };
+    assert!(Closure::of(&story.history, &other).computable.is_empty());
+}
+
+#[test]
+fn another_account_and_the_decoy_tree_complete_nothing() {
+    let parent = extended(NEW, "m/43'/60'/1581'/0'");
+    let mut story = Story::default();
+    story.done(1, &parent);
+    story.done(1, &Request { key_uid: Some(KeyUid::from([8; 32])), ..chat(NEW) });
+    let decoy = crate::Decoy {
+        card: NEW,
+        key_uid: Some(KeyUid::from([7; 32])),
+        chat_fingerprint: "0001-0203-0405-06ff".parse().unwrap(),
+    };
+    story.line(Event::Decoy(decoy));
+    story.done(1, &chat(NEW));
+    assert!(story.closure().iter().all(|(_, extent)| *extent != Extent::PrivateSubtree));
+}
+
+/// A LEE seed's children hang on private keys only, and the key that leaves is shifted by its own hash.
+#[test]
+fn nothing_follows_in_the_tree_of_a_lee_seed() {
+    let mut story = Story::default();
+    story.done(1, &on(NEW, Operation::LoadLeeSeed));
+    story.done(1, &extended(NEW, "m/43'/60'/1581'/0'"));
+    story.done(1, &chat(NEW));
+    assert!(story.closure().iter().all(|(_, extent)| matches!(extent, Extent::PrivateKey | Extent::PublicKey)));
+    let closure = Closure::of(&story.history, &Filter::default());
+    assert_eq!(closure.seen_by_host.len(), 1);
+    assert_eq!((closure.seen_by_host[0].sight, closure.seen_by_host[0].source), (Sight::LeeSeed, Source::Line(1)));
+}
+
+/// BIP-85 and LEE exports are told, and give no key.
+#[test]
+fn attack_side_doors_are_told_with_their_lines() {
+    let mut story = Story::default();
+    let bip85 = path("m/83696968'/39'");
+    story.done(1, &on(NEW, Operation::ExportBip85(crate::Bip85 { path: bip85, bytes: 32 })));
+    story.done(1, &on(NEW, Operation::ExportLee(path("m/1"))));
+    assert!(story.closure().is_empty());
+    let doors = Closure::of(&story.history, &Filter::default()).side_doors;
+    assert_eq!(doors.iter().map(|door| door.way).collect::<Vec<_>>(), [Way::Lee, Way::Bip85]);
+    assert_eq!(doors[0].lines, [Source::Line(3)]);
+}
+
+#[test]
+fn a_list_by_hand_counts_to_every_account_unless_it_names_one() {
+    let mut story = Story::default();
+    story.done(1, &chat(NEW));
+    let uid = KeyUid::from([7; 32]);
+    let list = format!("# before\n\nm/43'/60'/1581'/0' extended-public - laptop\naccount {uid}\nm seed - on paper\n");
+    story.history.take_written(&list).unwrap();
+    assert_eq!(story.closure(), [("m/43'/60'/1581'/0'".to_owned(), Extent::PrivateSubtree)]);
+    let closure = Closure::of(&story.history, &Filter::default());
+    assert!(closure.computable[0].what.from.contains(&Source::Written(3)));
+    assert_eq!((closure.seen_by_host[0].key_uid, closure.seen_by_host[0].source), (Some(uid), Source::Written(5)));
+}
+
+#[test]
+fn a_list_by_hand_that_cannot_be_read_names_the_line() {
+    for bad in ["x", "m", "m private", "m private four", "m/1 seed -", "account 12", "m all 4.0", "m/1 private 4"] {
+        let refused = History::default().take_written(&format!("m public 4.0\n{bad}\n")).unwrap_err();
+        assert_eq!(refused.line, 2, "{bad}");
+    }
+}

@@ -1,0 +1,103 @@
+//! History from before the log, written down by hand: nobody verified it.
+//!
+//! ```text
+//! account 16f5b9c7657df5e0b45016292d852a36622fb39b63c28017ccf21633270858f1
+//! m/43'/60'/1581'/0'/0  private          3.1  Status on the old phone
+//! m/44'/60'/0'          extended-public  4.0
+//! m                     seed             -    on paper
+//! ```
+//! Each line is a path, a form (`private`, `public`, `extended-public`, `signature`, `ecdh`, `lee`, `bip85`, `seed`), the
+//! version of the applet (`-` when it is not known) and a note. An account counts for the lines below it; lines above count
+//! to every account. Empty lines and those that begin with `#` do not count. The order is that of the events: before 4.0 the
+//! extended public key of `m` carries the chain code of what the line before it used.
+
+use proto::{KeyPath, KeyUid};
+
+use super::facts::{Part, Source};
+use super::history::{Account, History, Wallet, Written};
+use super::side::{SeenByHost, Sight, Way};
+
+/// A line that is none of the above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct NotAHistory {
+    /// Its number, from 1.
+    pub line: u64,
+    /// What is wrong, and what would be right.
+    pub what: &'static str,
+}
+
+impl History {
+    /// Takes a whole list, in which lines are numbered from 1.
+    ///
+    /// # Errors
+    /// [`NotAHistory`], which names the first line that cannot be read; what is before it was taken.
+    pub fn take_written(&mut self, list: &str) -> Result<(), NotAHistory> {
+        let mut account = None;
+        for (line, text) in (1..).zip(list.lines()) {
+            let bad = |what| NotAHistory { line, what };
+            let mut words = text.split_whitespace();
+            match words.next() {
+                None => {}
+                Some(note) if note.starts_with('#') => {}
+                Some("account") => account = Some(key_uid(words.next()).ok_or(bad(NO_ACCOUNT))?),
+                Some(path) => {
+                    let path =
+                        path.parse::<KeyPath>().map_err(|_| bad("a line begins with a path, like m/44'/60'/0'"))?;
+                    let form = words.next().ok_or(bad(NO_FORM))?;
+                    let leaks = before_v4(words.next()).ok_or(bad("the third word is the applet's version, or -"))?;
+                    self.take_key(line, account, path, form, leaks).map_err(bad)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_key(
+        &mut self,
+        line: u64,
+        account: Option<KeyUid>,
+        path: KeyPath,
+        form: &str,
+        leaks: bool,
+    ) -> Result<(), &'static str> {
+        let (parts, side_door): (&[Part], _) = match form {
+            "private" => (&[Part::Private], None),
+            "public" | "signature" => (&[Part::Public], None),
+            "extended-public" => (&[Part::Public, Part::Chain], None),
+            "ecdh" => (&[Part::Public], Some(Way::Ecdh)),
+            "lee" => (&[], Some(Way::Lee)),
+            "bip85" => (&[], Some(Way::Bip85)),
+            "seed" if path.is_master() => {
+                let source = Source::Written(line);
+                let seen = SeenByHost { card: None, key_uid: account, sight: Sight::Seed, holder: None, source };
+                self.write_down_sight(seen);
+                return Ok(());
+            }
+            "seed" => return Err("a seed stands at m"),
+            _ => return Err(NO_FORM),
+        };
+        let wallet = Wallet { account: account.map_or(Account::Unnamed, Account::KeyUid), decoy: false };
+        self.write_down(line, &Written { wallet, path, parts, side_door, leaks });
+        Ok(())
+    }
+}
+
+fn key_uid(digits: Option<&str>) -> Option<KeyUid> {
+    KeyUid::try_from(hex::decode(digits?).ok()?.as_slice()).ok()
+}
+
+/// Returns whether the applet may be older than 4.0.
+fn before_v4(version: Option<&str>) -> Option<bool> {
+    match version? {
+        "-" => Some(true),
+        version => {
+            let (major, minor) = version.split_once('.')?;
+            minor.parse::<u8>().ok()?;
+            Some(major.parse::<u8>().ok()? < 4)
+        }
+    }
+}
+
+const NO_ACCOUNT: &str = "an account is the 64 hexadecimal digits of a key UID";
+const NO_FORM: &str = "the second word is private, public, extended-public, signature, ecdh, lee, bip85 or seed";
