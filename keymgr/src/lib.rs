@@ -4,6 +4,7 @@
 //! - [`broker`] owns the card: [`opening`], [`unlock`], [`provision`], [`export`] are what it does with it, and `journal`
 //!   is the order of record, command and outcome that all of them keep;
 //! - [`cards`] is what its owner does with any card in any reader;
+//! - [`drill`] performs histories with software cards, to see whether a verifier finds what is wrong with them;
 //! - [`worker`] is the one thread on which a broker lives, [`service`] the local API in front of it, [`daemon`] puts both
 //!   together from the files of a [`profile`].
 
@@ -12,6 +13,7 @@ pub mod caller;
 pub mod cards;
 pub mod clock;
 pub mod daemon;
+pub mod drill;
 pub mod error;
 pub mod export;
 pub mod files;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use keymgr::daemon::{Config, Daemon, DaemonError};
+use keymgr::drill::DrillError;
 use keymgr::files::StateError;
 use keymgr::reader::{NotAReader, ReaderName, SoftName, SoftReader, view};
 use keymgr::trusted::Trusted;
@@ -34,6 +35,9 @@ enum Verb {
     Probe,
     /// Make a blank software card. Anybody who reads its file has its keys: it is no secure element.
     SoftCreate(SoftCreateArgs),
+    /// Perform the histories of `cardinal audit drill` in a folder, with software cards.
+    #[command(hide = true)]
+    Drill(DrillArgs),
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +87,13 @@ struct SoftCreateArgs {
     name: SoftName,
 }
 
+#[derive(Debug, Args)]
+struct DrillArgs {
+    /// An empty folder, made with mode 0700 if it is missing.
+    #[arg(long)]
+    dir: PathBuf,
+}
+
 /// Why the program ends with an error.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
@@ -90,6 +101,8 @@ enum Failure {
     Daemon(#[from] DaemonError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(transparent)]
+    Drill(#[from] DrillError),
     #[error(transparent)]
     Reader(#[from] NotAReader),
     #[error("{0}")]
@@ -103,6 +116,7 @@ impl Failure {
         let fault = match self {
             Self::Daemon(error) => error.fault(),
             Self::State(error) => Some(error.fault()),
+            Self::Drill(error) => error.fault(),
             Self::Reader(NotAReader::Unknown) => Some(Fault::NoReader),
             Self::Reader(_) | Self::BadInput(_) => Some(Fault::BadInput),
             Self::System(_) => None,
@@ -123,6 +137,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run(args),
         Verb::Probe => probe(),
         Verb::SoftCreate(args) => soft_create(&args),
+        Verb::Drill(args) => drill(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -142,6 +157,11 @@ fn soft_create(args: &SoftCreateArgs) -> Result<(), Failure> {
         "path": path,
     }))?;
     Ok(())
+}
+
+fn drill(args: &DrillArgs) -> Result<(), Failure> {
+    let histories = keymgr::drill::perform(&args.dir)?;
+    Ok(print_line(&serde_json::json!({ "dir": args.dir, "histories": histories }))?)
 }
 
 fn probe() -> Result<(), Failure> {
