@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its part of what they share")]
 
 mod programs;
+mod terminal;
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -14,6 +15,7 @@ use proto::rpc::Fault;
 use serde_json::Value;
 
 use programs::cardinal;
+use terminal::Terminal;
 
 const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
 const SIGNED: &str = "m/44'/60'/0'/0/0";
@@ -119,6 +121,11 @@ impl Owner {
         let error: Value = serde_json::from_str(&error).unwrap();
         assert_eq!(error["error"], fault.name());
         error["message"].as_str().unwrap().to_owned()
+    }
+
+    /// Runs `cardinal` at a terminal.
+    fn at_a_terminal(&self, words: &str) -> Terminal {
+        Terminal::run(self.command(Path::new("script")), &format!("\"$CARDINAL\" {words}"))
     }
 
     /// Initialises the card in the own reader.
@@ -308,4 +315,53 @@ fn fresh_words_that_nobody_has_do_not_replace_a_key() {
         owner.done("key load --words-fd 9 --pin-fd 3 3<pin 9<backup");
         assert_eq!(account(), after, "they are the words of that key");
     }
+}
+
+/// The dialogues: what is typed is not shown, a mistake is asked again before anything is sent, and the words are wiped.
+#[test]
+fn a_person_at_a_terminal_takes_a_card_into_use() {
+    let (pin, puk) = ("493817", "201938475601");
+    let owner = Owner::of("4.0");
+
+    let mut dialogue = owner.at_a_terminal("card init");
+    for (prompt, secret) in [("New PIN (6 digits)", pin), ("New PUK (12 digits", puk)] {
+        dialogue.sees(prompt);
+        dialogue.types(secret);
+        dialogue.sees("again");
+        dialogue.types(secret);
+    }
+    let question = dialogue.sees("Type the fingerprint");
+    let fingerprint = question.split("--confirm ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    dialogue.types(&fingerprint);
+    let (code, screen) = dialogue.ends();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(!screen.contains(pin) && !screen.contains(puk), "{screen}");
+
+    let mut dialogue = owner.at_a_terminal("card key load --fresh 12 --read-back");
+    dialogue.sees("Write these words down");
+    let shown = dialogue.sees("Press Enter");
+    let words: Vec<&str> =
+        shown.lines().filter_map(|line| line.split_once(". ")?.1.split_whitespace().next()).collect();
+    // The heading has a full stop too.
+    assert_eq!(words.len(), 13, "{shown}");
+    dialogue.types("");
+    dialogue.sees("Word 1: ");
+    dialogue.types("nonsense");
+    dialogue.sees("That is not word 1");
+    for (n, word) in words[1..].iter().enumerate() {
+        dialogue.sees(&format!("Word {}: ", n + 1));
+        dialogue.types(word);
+    }
+    dialogue.sees("PIN of ");
+    dialogue.types(pin);
+    let (code, screen) = dialogue.ends();
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(screen.contains("\u{1b}[J"), "the words are wiped from the screen");
+
+    let mut dialogue = owner.at_a_terminal("unlock");
+    dialogue.sees("PIN of ");
+    dialogue.types("111111");
+    let (code, screen) = dialogue.ends();
+    assert_eq!(code, Some(i32::from(Fault::WrongPin.exit_code())), "{screen}");
+    assert!(screen.contains("2 tries") && !screen.contains("111111"), "{screen}");
 }
