@@ -63,6 +63,7 @@ pub use certificate::{Authority, Certificate};
 pub use command::cash::{Cash, CashInfo};
 pub use command::export_key::ExtendedPublic;
 pub use command::export_lee::LeeKeys;
+pub use command::reopen::SignedAgain;
 pub use command::select::select;
 pub use command::sign::Signed;
 pub use command::status::Status;

@@ -20,6 +20,7 @@ pub(crate) mod open_paired;
 pub(crate) mod pair;
 pub(crate) mod read_ndef;
 pub(crate) mod remove_key;
+pub(crate) mod reopen;
 pub(crate) mod select;
 pub(crate) mod set_pinless_path;
 pub(crate) mod sign;

@@ -80,6 +80,16 @@ pub(crate) fn handshake<T: CardTransport>(
     rng: &mut dyn CryptoRng,
 ) -> Result<Session, CardError> {
     trust.judge(certificate, Generation::V2)?;
+    agree(transport, certificate, salt, rng).map(|(session, _)| session)
+}
+
+/// Opens a channel to the card of this certificate, which somebody vouches for, and returns it with its evidence.
+pub(crate) fn agree<T: CardTransport>(
+    transport: &mut T,
+    certificate: &Certificate,
+    salt: [u8; 32],
+    rng: &mut dyn CryptoRng,
+) -> Result<(Session, SignedOpening), CardError> {
     let ours = k256::SecretKey::generate_from_rng(rng);
     let client_ephemeral = ChatKey::from(ours.public_key());
     let command = Command::with_body([0x80, 0x10, 0x00, 0x00], &[&salt, &client_ephemeral.to_bytes()])?;
@@ -94,11 +104,9 @@ pub(crate) fn handshake<T: CardTransport>(
     };
     opening.verify()?;
     let shared = k256::ecdh::diffie_hellman(ours.to_nonzero_scalar(), card_ephemeral.as_point().as_affine());
-    Ok(Session {
-        spoken: false,
-        channel: Channel::V2(Box::new(ChannelV2::derive(&shared, &salt))),
-        opening: Opening::V2(Box::new(opening)),
-    })
+    let channel = Channel::V2(Box::new(ChannelV2::derive(&shared, &salt)));
+    let session = Session { spoken: false, channel, opening: Opening::V2(Box::new(opening.clone())) };
+    Ok((session, opening))
 }
 
 fn split(data: &[u8]) -> Result<(ChatKey, &[u8]), CardError> {
