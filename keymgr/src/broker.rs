@@ -139,11 +139,19 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.journal.opened(opened).map(drop)
     }
 
-    /// Ends the PIN's lifetime: the card is reset.
+    /// Ends the PIN's lifetime: what came of it is signed, and the card is reset.
     pub fn lock(&mut self) {
+        if matches!(self.slot, Slot::Unlocked { .. }) {
+            self.settle();
+        }
+        self.end_session();
+    }
+
+    /// Ends the PIN's lifetime without asking the card for anything more: it is reset.
+    pub(crate) fn end_session(&mut self) {
         match std::mem::replace(&mut self.slot, Slot::Empty) {
             Slot::Unlocked { card, .. } => {
-                self.finish(card);
+                self.dismiss(card);
                 tracing::info!("the card is locked");
             }
             other => self.slot = other,
@@ -163,7 +171,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             && !card.is_there()
         {
             tracing::warn!("the card has gone");
-            self.lock();
+            self.end_session();
         }
     }
 
@@ -241,6 +249,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Resets the card of the other reader, and puts the own one back.
     pub(crate) fn leave(&mut self, own: Visited<T>) {
         self.lock();
+        self.settle();
         let Visited { slot, quiet, described } = own;
         (self.slot, self.described) = (slot, described);
         drop(self.journal.hush(quiet));
@@ -251,6 +260,16 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         match &mut self.slot {
             Slot::Unlocked { card, .. } => Ok((card, &mut self.journal)),
             Slot::Empty | Slot::Idle(_) => Err(BrokerError::Locked),
+        }
+    }
+
+    /// Returns the unlocked card, the journal, and what draws.
+    pub(crate) fn unlocked_with_dice(
+        &mut self,
+    ) -> Option<(&mut GuardedCard<T>, &mut Journal<S>, &mut (dyn CryptoRng + Send))> {
+        match &mut self.slot {
+            Slot::Unlocked { card, .. } => Some((card, &mut self.journal, &mut *self.dice)),
+            Slot::Empty | Slot::Idle(_) => None,
         }
     }
 
@@ -349,6 +368,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
 impl<T: CardTransport, S: LogStore> Drop for Broker<T, S> {
     fn drop(&mut self) {
-        self.lock();
+        // A step that panicked left who knows what behind.
+        if std::thread::panicking() { self.end_session() } else { self.lock() }
     }
 }

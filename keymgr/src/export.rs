@@ -124,10 +124,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             .map_err(|error| BrokerError::bad_input(error.to_string()))
     }
 
-    /// Ends the PIN's lifetime after an error with the card or the log.
+    /// Ends the PIN's lifetime after an error with the card or the log. When the log cannot be written, the card is asked for
+    /// nothing more.
     pub(crate) fn after(&mut self, error: &BrokerError) {
-        if !matches!(error, BrokerError::Locked) {
-            self.lock();
+        match error {
+            BrokerError::Locked => {}
+            BrokerError::Log(_) => self.end_session(),
+            _ => self.lock(),
         }
     }
 }

@@ -1,14 +1,15 @@
 //! The order that every key operation keeps: intent synced, card asked, outcome synced, and only then the value is seen.
 
 use audit::{
-    Asked, Caller, ChannelOpened, Decoy, Deed, Head, Log, LogOpened, LogStore, Outcome, Owner, PairedChannelOpened,
-    Provisioning, Purpose, Recorded, Refusal, Request, Text, When,
+    Asked, Caller, ChannelOpened, Decoy, Deed, Head, HeadSigned, Log, LogOpened, LogStore, Outcome, Owner,
+    PairedChannelOpened, Provisioning, Purpose, Recorded, Refusal, Request, Text, When,
 };
 use keycard::CardError;
 use proto::{CardId, Instant, KeyUid, Secret};
 
 use crate::clock::Clock;
 use crate::error::BrokerError;
+use crate::tail::Tail;
 
 /// The log, the clocks that stamp it, and the policy that every intent names.
 pub(crate) struct Journal<S> {
@@ -17,6 +18,8 @@ pub(crate) struct Journal<S> {
     policy: [u8; 32],
     /// The key of the fingerprints, when they must not tell one key from another.
     quiet: Option<Secret<32>>,
+    /// The outcomes that no card has signed.
+    tail: Tail,
 }
 
 /// Who asks, and what for.
@@ -29,8 +32,8 @@ pub struct Why {
 }
 
 impl<S: LogStore> Journal<S> {
-    pub(crate) const fn new(log: Log<S>, clock: Box<dyn Clock + Send>, policy: [u8; 32]) -> Self {
-        Self { log, clock, policy, quiet: None }
+    pub(crate) fn new(log: Log<S>, clock: Box<dyn Clock + Send>, policy: [u8; 32]) -> Self {
+        Self { log, clock, policy, quiet: None, tail: Tail::default() }
     }
 
     /// Carries out one operation between its intent and its outcome, and returns what it gave with the intent's number.
@@ -46,7 +49,7 @@ impl<S: LogStore> Journal<S> {
         ask: impl FnOnce(&mut Recorded) -> Result<V, CardError>,
         done: impl FnOnce(&V) -> Outcome,
     ) -> Result<(V, u64), BrokerError> {
-        let only_reads = request.operation.only_reads();
+        let (only_reads, card) = (request.operation.only_reads(), request.card);
         let now = self.now();
         let mut recorded = self.log.intent(now, request, why.purpose.clone(), why.caller.clone(), self.policy)?;
         let entry = recorded.seq();
@@ -56,6 +59,7 @@ impl<S: LogStore> Journal<S> {
             Ok(value) => {
                 let outcome = self.hushed(entry, done(&value));
                 self.log.outcome(now, recorded, outcome)?;
+                self.tail.grow(card, now.monotonic);
                 Ok((value, entry))
             }
             Err(error) => {
@@ -70,9 +74,14 @@ impl<S: LogStore> Journal<S> {
                     }
                     _ => Outcome::Failed { reason },
                 };
-                if let Err(unwritten) = self.log.outcome(now, recorded, outcome) {
+                let was_sent = !matches!(outcome, Outcome::NotSent { .. });
+                match self.log.outcome(now, recorded, outcome) {
+                    Ok(_) if was_sent => self.tail.grow(card, now.monotonic),
+                    Ok(_) => {}
                     // The intent stands alone then, which reads as "exported".
-                    tracing::error!(entry, "the outcome of a failed operation is not in the log: {unwritten}");
+                    Err(unwritten) => {
+                        tracing::error!(entry, "the outcome of a failed operation is not in the log: {unwritten}");
+                    }
                 }
                 Err(error.into())
             }
@@ -108,10 +117,12 @@ impl<S: LogStore> Journal<S> {
                 Some(reason) => Outcome::NotSent { reason: reason.clone() },
             };
             let now = self.now();
+            let card = recorded.request().card;
             let written = self.log.outcome(now, recorded, outcome);
             if answer.is_ok() {
                 written?;
             }
+            self.tail.grow(card, now.monotonic);
         }
         Ok((answer.map_err(Into::into)?, entry))
     }
@@ -164,13 +175,38 @@ impl<S: LogStore> Journal<S> {
     }
 
     pub(crate) fn channel_opened(&mut self, opened: ChannelOpened) -> Result<u64, BrokerError> {
-        let now = self.now();
-        Ok(self.log.channel_opened(now, opened)?)
+        let (now, card) = (self.now(), opened.card);
+        let entry = self.log.channel_opened(now, opened)?;
+        self.tail.signed(card);
+        Ok(entry)
     }
 
     pub(crate) fn paired_channel_opened(&mut self, opened: PairedChannelOpened) -> Result<u64, BrokerError> {
-        let now = self.now();
-        Ok(self.log.paired_channel_opened(now, opened)?)
+        let (now, card, is_signed) = (self.now(), opened.card, opened.signed.is_some());
+        let entry = self.log.paired_channel_opened(now, opened)?;
+        if is_signed {
+            self.tail.signed(card)
+        } else {
+            self.tail.is_mute(card)
+        }
+        Ok(entry)
+    }
+
+    pub(crate) fn head_signed(&mut self, signed: HeadSigned) -> Result<u64, BrokerError> {
+        let (now, card) = (self.now(), signed.card);
+        let entry = self.log.head_signed(now, signed)?;
+        self.tail.signed(card);
+        Ok(entry)
+    }
+
+    /// Returns the outcomes that no card has signed.
+    pub(crate) const fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Gives up on having the outcomes signed that are there: the next opening of a channel signs them.
+    pub(crate) fn give_up(&mut self) {
+        self.tail.give_up();
     }
 
     pub(crate) fn provisioned(&mut self, provisioning: Provisioning) -> Result<u64, BrokerError> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use audit::{Blob, ChannelOpened, LogStore, PairedChannelOpened, SignedHead, Text};
 use keycard::{
-    Access, ApplicationInfo, Card, CardError, CardTransport, Certificate, Failed, Generation, Opening, PairedOpening,
-    Secured, Selected, Selection, SignedOpening,
+    Access, ApplicationInfo, Card, CardError, CardTransport, Certificate, Failed, Generation, Identification, Opening,
+    PairedOpening, Secured, Selected, Selection, SignedOpening,
 };
 use proto::rpc::api::CardInfo;
 use proto::{Fingerprint, Instant};
@@ -175,7 +175,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 }
 
-fn signed_evidence(
+pub(crate) fn signed_evidence(
     info: &ApplicationInfo,
     opening: &SignedOpening,
     random: [u8; 32],
@@ -199,15 +199,6 @@ fn paired_evidence(
     opening: &PairedOpening,
     random: [u8; 32],
 ) -> Result<PairedChannelOpened, CardError> {
-    let signed = |proof: &keycard::Identification| -> Result<SignedHead, CardError> {
-        Ok(SignedHead {
-            authority: Text::lossy(&authority(&proof.certificate)),
-            certificate: blob(proof.certificate.as_bytes())?,
-            random,
-            salt: proof.challenge,
-            signature: blob(&proof.signature)?,
-        })
-    };
     Ok(PairedChannelOpened {
         card: info.card_id(),
         key_uid: info.key_uid,
@@ -215,7 +206,18 @@ fn paired_evidence(
         slot: opening.slot,
         well_known: opening.well_known,
         channel_key: blob(&opening.channel_key.to_bytes())?,
-        signed: opening.identity.certified().map(signed).transpose()?,
+        signed: opening.identity.certified().map(|proof| signed_head(proof, random)).transpose()?,
+    })
+}
+
+/// Returns the evidence of an answer to IDENTIFY CARD.
+pub(crate) fn signed_head(proof: &Identification, random: [u8; 32]) -> Result<SignedHead, CardError> {
+    Ok(SignedHead {
+        authority: Text::lossy(&authority(&proof.certificate)),
+        certificate: blob(proof.certificate.as_bytes())?,
+        random,
+        salt: proof.challenge,
+        signature: blob(&proof.signature)?,
     })
 }
 
@@ -228,7 +230,7 @@ fn authority(certificate: &Certificate) -> String {
 }
 
 /// Returns the version, or nothing for a blank card of 2.x or 3.x, which does not say.
-fn applet(info: &ApplicationInfo) -> String {
+pub(crate) fn applet(info: &ApplicationInfo) -> String {
     info.version.map(|version| version.to_string()).unwrap_or_default()
 }
 

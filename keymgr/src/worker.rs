@@ -106,18 +106,41 @@ impl Ended {
 
 fn work<T: CardTransport, S: LogStore>(mut broker: Broker<T, S>, jobs: &Receiver<Job<T, S>>) {
     loop {
-        let job = match broker.time_left() {
-            Some(left) => jobs.recv_timeout(left.min(LOOK_AGAIN)),
-            None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
+        let job = next(&mut broker, jobs);
         broker.expire();
         match job {
             Ok(Job::Ask(ask)) => ask(&mut broker),
             Err(RecvTimeoutError::Timeout) => {}
-            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return broker.lock(),
+            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                broker.settle();
+                return broker.lock();
+            }
         }
     }
 }
+
+/// Waits for the next request. In a lull a card signs what came of the ones before; in a burst it does when that is overdue.
+fn next<T: CardTransport, S: LogStore>(
+    broker: &mut Broker<T, S>,
+    jobs: &Receiver<Job<T, S>>,
+) -> Result<Job<T, S>, RecvTimeoutError> {
+    if broker.is_overdue() {
+        broker.settle();
+    }
+    if broker.owes_signature() {
+        match jobs.recv_timeout(LULL) {
+            Err(RecvTimeoutError::Timeout) => broker.settle(),
+            other => return other,
+        }
+    }
+    match broker.time_left() {
+        Some(left) => jobs.recv_timeout(left.min(LOOK_AGAIN)),
+        None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    }
+}
+
+/// When no request comes for so long, whoever asks several things in a row has their answers.
+const LULL: Duration = Duration::from_millis(20);
 
 /// The wait does not count the time that the computer sleeps, the PIN's lifetime does: it is looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);

@@ -24,8 +24,14 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         card.expect_keys(keys);
     }
 
-    /// Ends a session: the card is reset, and then what it showed is remembered.
-    pub(crate) fn finish(&mut self, card: GuardedCard<T>) {
+    /// Ends a session: what came of it is signed, the card is reset, and then what it showed is remembered.
+    pub(crate) fn finish(&mut self, mut card: GuardedCard<T>) {
+        self.take_leave(&mut card);
+        self.dismiss(card);
+    }
+
+    /// Ends a session without asking the card for anything more.
+    pub(crate) fn dismiss(&mut self, card: GuardedCard<T>) {
         let (info, keys) = (card.info().clone(), card.known_keys().clone());
         self.put_back(card.into_transport());
         self.remember_keys(&info, keys);

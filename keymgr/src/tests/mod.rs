@@ -5,6 +5,7 @@ mod canary;
 mod cards;
 mod install;
 mod service;
+mod signing;
 mod worker;
 
 use std::collections::VecDeque;
@@ -196,6 +197,26 @@ impl Memory {
 
     pub(crate) fn report(&self) -> Report {
         audit::verify(self.bytes().as_slice(), None).unwrap()
+    }
+
+    /// Waits until a card has signed all outcomes.
+    pub(crate) async fn signed(&self) {
+        let is_signed = || {
+            let mut signed = false;
+            let bad = audit::read(self.bytes().as_slice(), |line| match &line.event {
+                audit::Event::Outcome { .. } => signed = false,
+                audit::Event::ChannelOpened(_) | audit::Event::HeadSigned(_) => signed = true,
+                _ => {}
+            });
+            bad.unwrap().is_none() && signed
+        };
+        for _ in 0..2000 {
+            if is_signed() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("no card signed the log's head");
     }
 
     /// What the log tells, one sentence an entry.

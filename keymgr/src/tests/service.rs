@@ -184,6 +184,7 @@ async fn a_truncated_answer_and_a_full_disk_are_told_and_export_nothing() {
     assert_eq!(fault(&running.export(CHAT, CHAT_PURPOSE).await), Some(Fault::BadCardAnswer));
     assert_eq!(fault(&running.export(CHAT, CHAT_PURPOSE).await), Some(Fault::Locked));
     running.unlock(PIN, false).await.unwrap();
+    world.log.signed().await;
     let commands = world.reader.commands();
     world.log.full_after(0);
     let result = running.export(CHAT, CHAT_PURPOSE).await;
