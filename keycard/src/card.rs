@@ -213,6 +213,8 @@ impl Session {
     /// [`CardError::Transport`], [`CardError::ChannelLost`], [`CardError::Answer`]: the channel is closed after each.
     pub(crate) fn call<T: CardTransport>(&mut self, transport: &mut T, command: &Command) -> Result<Answer, CardError> {
         let sealed = self.channel.seal(command)?;
+        let [_, instruction, ..] = command.header();
+        transport.announce(instruction);
         // Whether the card saw the command is unknown after a failure, so its counter is too.
         let answer = exchange(transport, sealed).inspect_err(|_| self.channel.close())?;
         let answer = self.channel.open(answer).inspect_err(|_| self.channel.close())?;

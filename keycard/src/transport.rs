@@ -16,6 +16,9 @@ pub trait CardTransport {
     /// [`TransportError`] when there is no answer. The card may have carried the command out all the same.
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError>;
 
+    /// Hears the instruction of the command that follows, which a secure channel may hide. It is for statistics alone.
+    fn announce(&mut self, _instruction: u8) {}
+
     /// Resets the card (`SCARD_RESET_CARD`, a power cycle): its channel and its validated PIN end.
     ///
     /// # Errors

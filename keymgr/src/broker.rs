@@ -14,12 +14,14 @@ use proto::{CardId, Fingerprint, Instant, KeyUid, Secret};
 use rand_core::CryptoRng;
 
 use crate::cards::Cards;
+use crate::cards::known::Known;
 use crate::clock::Clock;
 use crate::error::{BrokerError, PinRefused, PukRefused};
 use crate::files;
 use crate::guard::{Guarded, GuardedCard};
 use crate::journal::{Journal, Why};
 use crate::manifest::Manifest;
+use crate::metrics::{Held, HeldCard, Metrics};
 use crate::opening::Described;
 use crate::pause::Pauses;
 use crate::pins::{PinnedCards, Pins};
@@ -37,6 +39,7 @@ pub struct Broker<T: CardTransport, S: LogStore> {
     refusals: Refusals,
     pub(crate) described: Option<Described>,
     pub(crate) dice: Box<dyn CryptoRng + Send>,
+    pub(crate) metrics: Metrics,
 }
 
 /// What decides whether a card is taken and what may leave it.
@@ -72,6 +75,8 @@ pub struct Outside {
     pub clock: Box<dyn Clock + Send>,
     /// Draws what must be fresh.
     pub dice: Box<dyn CryptoRng + Send>,
+    /// Counts what is done.
+    pub metrics: Metrics,
 }
 
 /// The card and the account that a refusal is about, as far as they are known.
@@ -110,10 +115,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         cards: Cards<T>,
         outside: Outside,
     ) -> Self {
-        let Outside { clock, dice } = outside;
-        let journal = Journal::new(log, clock, rules.policy.hash());
+        let Outside { clock, dice, metrics } = outside;
+        let journal = Journal::new(log, clock, rules.policy.hash(), metrics.clone());
         Self {
-            slot: Slot::Idle(Guarded::new(transport)),
+            slot: Slot::Idle(Guarded::new(transport, metrics.clone())),
             journal,
             rules,
             enrolment,
@@ -122,6 +127,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             refusals: Refusals::default(),
             described: None,
             dice,
+            metrics,
         }
     }
 
@@ -206,6 +212,23 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             decoy: self.is_decoy(),
             ..KeymgrStatus::default()
         }
+    }
+
+    /// Returns what is worth a gauge. No card is asked.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        let here = self.pins_here().map(|pins| pins.card).filter(|_| matches!(self.slot, Slot::Unlocked { .. }));
+        let held = |pins: &Pins| {
+            let known = self.cards.known.find(&pins.card);
+            HeldCard {
+                card: pins.card.to_string(),
+                label: pins.label.clone(),
+                unlocked: here == Some(pins.card),
+                pin_tries: known.and_then(Known::told_tries).map(|tries| tries.fewest()),
+                puk_tries: self.metrics.puk_tries_of(&pins.card),
+            }
+        };
+        Held { cards: self.enrolment.pinned.all().map(held).collect(), log_entries: self.journal.head().entries }
     }
 
     /// Returns the transport of the locked card.
@@ -303,6 +326,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Writes down that something was refused about a card, and returns why. A PIN try that was spent is always written: the card
     /// bounds how many there are.
     pub(crate) fn refused_about(&mut self, about: About, asked: Asked, why: &Why, error: BrokerError) -> BrokerError {
+        self.metrics.refused(error.fault().name());
         let spent = matches!(
             error,
             BrokerError::Pin(PinRefused::Wrong { .. } | PinRefused::Blocked)

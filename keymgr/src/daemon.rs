@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::BufReader;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,6 @@ use proto::shell::dice;
 use proto::{CardId, Pin};
 use rand_core::Rng as _;
 use readers::{Readers, Watch};
-use tokio_stream::wrappers::UnixListenerStream;
 
 use crate::broker::{Broker, Enrolment, Outside, Rules};
 use crate::caller::{ourselves, own_hash};
@@ -27,8 +27,12 @@ use crate::cards::pairings::Pairings;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BrokerError;
 use crate::files::StateError;
+use crate::front::{self, Front};
+use crate::incoming::Incoming;
 use crate::journal::Why;
 use crate::manifest::Manifest;
+use crate::metrics::Metrics;
+use crate::metrics::requests::Counted;
 use crate::pins::PinnedCards;
 use crate::policy::Policy;
 use crate::profile::Profile;
@@ -45,7 +49,7 @@ use crate::worker::Worker;
 pub struct Config {
     /// Its directory.
     pub dir: PathBuf,
-    /// Its socket.
+    /// Its socket, unless one was handed over.
     pub socket: PathBuf,
     /// Its reader.
     pub reader: ReaderName,
@@ -55,6 +59,8 @@ pub struct Config {
     pub trusted: Trusted,
     /// How long a PIN stays valid at most.
     pub pin_lifetime: Option<Duration>,
+    /// Counts what it does.
+    pub metrics: Metrics,
 }
 
 /// Why a manager does not run.
@@ -127,15 +133,18 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Takes the profile, checks every file in it, and binds the socket.
+    /// Takes the profile, checks every file in it, and binds the socket, unless one was handed over.
     ///
     /// # Errors
     /// [`DaemonError`]; no file was changed then, except that a first start may have begun the log.
-    pub fn assemble(config: &Config) -> Result<Self, DaemonError> {
+    pub fn assemble(config: &Config, activated: Option<UnixListener>) -> Result<Self, DaemonError> {
         let profile = Profile::hold(&config.dir)?;
         let readers = Readers::default();
         let mut broker = broker(config, &profile, &readers, SystemClock::start())?;
-        let served = socket::serve(&config.socket)?;
+        let served = match activated {
+            Some(listener) => socket::adopt(listener, &config.socket)?,
+            None => socket::serve(&config.socket)?,
+        };
         broker.announce(own_hash())?;
         let place = Place { reader: config.reader.clone(), readers, seen: Seen::default(), log: profile.log() };
         Ok(Self { broker, profile, place, served })
@@ -156,9 +165,9 @@ impl Daemon {
     ///
     /// # Errors
     /// [`DaemonError::Serve`], [`DaemonError::Worker`].
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
+    pub async fn serve(self, front: Front, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
         let Self { broker, profile, place, served } = self;
-        let result = serve(broker, place, served, stop).await;
+        let result = serve(broker, place, served, front, stop).await;
         drop(profile);
         result
     }
@@ -179,7 +188,7 @@ pub(crate) fn broker(
     let mut pinned = PinnedCards::read(&profile.pins())?;
     let policy = policy(profile, !pinned.is_empty())?;
     let card = AnyReader::open(&config.reader, profile.dir(), readers)?;
-    let (log, Logged { enrolled: logged, erased }) = open_log(&profile.log(), &pinned, &clock)?;
+    let (log, Logged { enrolled: logged, erased }) = open_log(&profile.log(), &pinned, &clock, &config.metrics)?;
     // The manager was cut off before it could forget the pins of a card that was reset.
     if erased.iter().filter_map(|card| pinned.unpin(card)).count() > 0 {
         pinned.write(&profile.pins())?;
@@ -201,7 +210,7 @@ pub(crate) fn broker(
         readers: Box::new(OtherReaders::new(profile.dir(), config.reader.clone(), readers.clone())),
         own: config.reader.to_string(),
     };
-    let outside = Outside { clock: Box::new(clock), dice: Box::new(dice()) };
+    let outside = Outside { clock: Box::new(clock), dice: Box::new(dice()), metrics: config.metrics.clone() };
     Ok(Broker::new(card, log, rules, enrolment, cards, outside))
 }
 
@@ -213,6 +222,7 @@ pub async fn serve<T, S>(
     broker: Broker<T, S>,
     place: Place,
     served: Served,
+    mut front: Front,
     stop: impl Future<Output = ()>,
 ) -> Result<(), DaemonError>
 where
@@ -221,22 +231,36 @@ where
 {
     let (worker, mut ended) = Worker::start(broker).map_err(|_| DaemonError::Worker { what: "did not start" })?;
     let _watch = watch(&worker, &place)?;
-    let service = Arc::new(Service::new(worker.clone(), place));
+    let (metrics, hardening) = (front.metrics.clone(), front.hardening.clone());
+    let (notifier, textfile) = (std::mem::take(&mut front.notifier), front.textfile.take());
+    let incoming = Incoming::new(served.listener, front.limits, metrics.clone());
+    let service = Arc::new(Service::new(worker.clone(), place, front));
     let cards = CardsServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_INSTALLATION);
     let service = KeymgrServer::from_arc(service).max_decoding_message_size(MAX_REQUEST);
     let (shut, shutting) = tokio::sync::oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
-        .add_service(service)
-        .add_service(cards)
-        .serve_with_incoming_shutdown(UnixListenerStream::new(served.listener), async {
+        .max_concurrent_streams(MAX_CALLS)
+        .concurrency_limit_per_connection(MAX_CALLS as usize)
+        .initial_stream_window_size(MAX_WINDOW)
+        .initial_connection_window_size(MAX_WINDOW)
+        .http2_max_header_list_size(MAX_HEADERS)
+        .http2_keepalive_interval(Some(PING))
+        .http2_keepalive_timeout(Some(PING))
+        .add_service(Counted::new(service, metrics.clone()))
+        .add_service(Counted::new(cards, metrics.clone()))
+        .serve_with_incoming_shutdown(incoming, async {
             drop(shutting.await);
         });
     tokio::pin!(server);
+    notifier.ready();
     let by_itself = tokio::select! {
         result = &mut server => Some(result.map_err(DaemonError::from)),
         () = ended.wait() => Some(Err(DaemonError::Worker { what: "ended by itself" })),
         () = stop => None,
+        () = front::feed_watchdog(&notifier, &worker) => None,
+        () = front::write_textfile(textfile, &metrics, &hardening, &worker) => None,
     };
+    notifier.stopping();
     drop(shut);
     if by_itself.is_none() {
         // Calls that are under way get their answer, but nobody can hold us up.
@@ -293,7 +317,12 @@ struct Logged {
 }
 
 /// Continues the log, or begins it on the first start, and returns what it tells of enrolled cards.
-fn open_log(path: &Path, pinned: &PinnedCards, clock: &dyn Clock) -> Result<(Log<FileStore>, Logged), DaemonError> {
+fn open_log(
+    path: &Path,
+    pinned: &PinnedCards,
+    clock: &dyn Clock,
+    metrics: &Metrics,
+) -> Result<(Log<FileStore>, Logged), DaemonError> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && FileStore::remembered(path).is_some() => {
@@ -303,8 +332,8 @@ fn open_log(path: &Path, pinned: &PinnedCards, clock: &dyn Clock) -> Result<(Log
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && pinned.is_empty() => {
             let mut id = [0; 16];
             dice().fill_bytes(&mut id);
-            let log = FileStore::create(path, |store| {
-                Log::create(store, LogId::from(id), clock.now()).map_err(DaemonError::from)
+            let log = FileStore::create(path, |store: FileStore| {
+                Log::create(store.counting(metrics.clone()), LogId::from(id), clock.now()).map_err(DaemonError::from)
             })?;
             return Ok((log, Logged::default()));
         }
@@ -330,7 +359,9 @@ fn open_log(path: &Path, pinned: &PinnedCards, clock: &dyn Clock) -> Result<(Log
         return Err(StateError::damaged(path, what).into());
     }
     let again = File::open(path).map_err(|source| StateError::io(path, source))?;
-    let log = Log::open(FileStore::open(path)?, BufReader::new(again), FileStore::remembered(path)).map_err(bad)?;
+    let log =
+        Log::open(FileStore::open(path)?.counting(metrics.clone()), BufReader::new(again), FileStore::remembered(path))
+            .map_err(bad)?;
     Ok((log, Logged { enrolled: report.enrolled, erased: report.erased }))
 }
 
@@ -363,5 +394,12 @@ fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::
 const MAX_REQUEST: usize = 64 * 1024;
 /// The CAP files of a Keycard are a tenth of it.
 const MAX_INSTALLATION: usize = 2 * 1024 * 1024;
+/// How many calls of one connection are under way at most.
+const MAX_CALLS: u32 = 32;
+/// What one connection may send before it is read: the largest request fits.
+const MAX_WINDOW: u32 = 256 * 1024;
+const MAX_HEADERS: u32 = 16 * 1024;
+/// A client that is silent for so long is asked whether it lives, and has as long to answer.
+const PING: Duration = Duration::from_secs(30);
 /// How long a stop waits for calls that are under way.
 const GRACE: Duration = Duration::from_secs(5);

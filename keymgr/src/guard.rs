@@ -3,7 +3,11 @@
 //! The invariant: a card that has heard a command since its last reset is reset before its transport is gone, whoever
 //! drops it: a step that panics has the card on its stack, and its unwinding ends here.
 
+use std::time::Instant;
+
 use keycard::{Card, CardTransport, TransportError, Unlocked};
+
+use crate::metrics::{Metrics, instruction};
 
 /// A card with a validated PIN.
 pub(crate) type GuardedCard<T> = Card<Unlocked, Guarded<T>>;
@@ -13,18 +17,30 @@ pub(crate) struct Guarded<T: CardTransport> {
     transport: T,
     /// Whether the card has heard a command since its last reset.
     spoken: bool,
+    /// The instruction inside the next secured command, if its sender said so.
+    inside: Option<u8>,
+    metrics: Metrics,
 }
 
 impl<T: CardTransport> Guarded<T> {
-    pub(crate) const fn new(transport: T) -> Self {
-        Self { transport, spoken: false }
+    pub(crate) const fn new(transport: T, metrics: Metrics) -> Self {
+        Self { transport, spoken: false, inside: None, metrics }
     }
 }
 
 impl<T: CardTransport> CardTransport for Guarded<T> {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
         self.spoken = true;
-        self.transport.transmit(command)
+        let outside = instruction::of(command);
+        let inside = self.inside.take().filter(|_| outside == instruction::SECURED);
+        let began = Instant::now();
+        let answer = self.transport.transmit(command);
+        self.metrics.command(inside.unwrap_or(outside), began.elapsed());
+        answer
+    }
+
+    fn announce(&mut self, instruction: u8) {
+        self.inside = Some(instruction);
     }
 
     fn reset(&mut self) -> Result<(), TransportError> {

@@ -9,6 +9,7 @@ use proto::{CardId, Instant, KeyUid, Secret};
 
 use crate::clock::Clock;
 use crate::error::BrokerError;
+use crate::metrics::Metrics;
 use crate::tail::Tail;
 
 /// The log, the clocks that stamp it, and the policy that every intent names.
@@ -20,6 +21,7 @@ pub(crate) struct Journal<S> {
     quiet: Option<Secret<32>>,
     /// The outcomes that no card has signed.
     tail: Tail,
+    metrics: Metrics,
 }
 
 /// Who asks, and what for.
@@ -32,8 +34,8 @@ pub struct Why {
 }
 
 impl<S: LogStore> Journal<S> {
-    pub(crate) fn new(log: Log<S>, clock: Box<dyn Clock + Send>, policy: [u8; 32]) -> Self {
-        Self { log, clock, policy, quiet: None, tail: Tail::default() }
+    pub(crate) fn new(log: Log<S>, clock: Box<dyn Clock + Send>, policy: [u8; 32], metrics: Metrics) -> Self {
+        Self { log, clock, policy, quiet: None, tail: Tail::default(), metrics }
     }
 
     /// Carries out one operation between its intent and its outcome, and returns what it gave with the intent's number.
@@ -53,6 +55,7 @@ impl<S: LogStore> Journal<S> {
         let now = self.now();
         let mut recorded = self.log.intent(now, request, why.purpose.clone(), why.caller.clone(), self.policy)?;
         let entry = recorded.seq();
+        let began = self.monotonic();
         let answer = ask(&mut recorded);
         let now = self.now();
         match answer {
@@ -60,6 +63,7 @@ impl<S: LogStore> Journal<S> {
                 let outcome = self.hushed(entry, done(&value));
                 self.log.outcome(now, recorded, outcome)?;
                 self.tail.grow(card, now.monotonic);
+                self.metrics.lag(self.monotonic().since(began));
                 Ok((value, entry))
             }
             Err(error) => {

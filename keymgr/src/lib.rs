@@ -6,8 +6,11 @@
 //! - [`cards`] is what its owner does with any card in any reader;
 //! - [`drill`] performs histories with software cards, to see whether a verifier finds what is wrong with them;
 //! - [`worker`] is the one thread on which a broker lives, [`service`] the local API in front of it, [`daemon`] puts both
-//!   together from the files of a [`profile`].
+//!   together from the files of a [`profile`];
+//! - [`activation`] and [`notify`] are what a service manager says and hears, [`hardening`] what this process takes from
+//!   itself.
 
+pub mod activation;
 pub mod broker;
 pub mod caller;
 pub mod cards;
@@ -17,9 +20,14 @@ pub mod drill;
 pub mod error;
 pub mod export;
 pub mod files;
+pub mod front;
 mod guard;
+pub mod hardening;
+pub mod incoming;
 mod journal;
 pub mod manifest;
+pub mod metrics;
+pub mod notify;
 pub mod opening;
 mod pause;
 pub mod pins;
@@ -35,6 +43,7 @@ pub mod store;
 mod tail;
 pub mod trusted;
 pub mod unlock;
+pub mod witness;
 pub mod worker;
 
 pub use broker::{Broker, Enrolment, Rules};

@@ -7,14 +7,22 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use keymgr::activation::{self, Activated, Announced, NotActivated};
+use keymgr::caller::Programs;
 use keymgr::daemon::{Config, Daemon, DaemonError};
 use keymgr::drill::DrillError;
 use keymgr::files::StateError;
+use keymgr::front::Front;
+use keymgr::hardening::{self, Hardening, Places};
+use keymgr::incoming::Limits;
+use keymgr::metrics::Metrics;
+use keymgr::notify::Notifier;
 use keymgr::reader::{NotAReader, ReaderName, SoftName, SoftReader, view};
 use keymgr::trusted::Trusted;
+use keymgr::witness::{self, Witness};
 use proto::Pin;
 use proto::rpc::Fault;
-use proto::shell::{Stop, memory};
+use proto::shell::{Stop, folder, memory};
 use readers::Readers;
 use tracing_subscriber::EnvFilter;
 use zeroize::Zeroizing;
@@ -38,6 +46,18 @@ enum Verb {
     /// Perform the histories of `cardinal audit drill` in a folder, with software cards.
     #[command(hide = true)]
     Drill(DrillArgs),
+    /// Look at callers' programs for a key manager that shut itself in. It starts this itself.
+    #[command(name = witness::VERB, hide = true)]
+    Witness,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// A line for people.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 #[derive(Debug, Args)]
@@ -45,9 +65,9 @@ struct RunArgs {
     /// The directory with the log, the pins, the policy and the software cards (mode 0700).
     #[arg(long)]
     dir: PathBuf,
-    /// The Unix socket to serve, in a directory of mode 0700.
+    /// The Unix socket to serve, in a directory of mode 0700; not needed when systemd hands one over.
     #[arg(long)]
-    socket: PathBuf,
+    socket: Option<PathBuf>,
     /// The reader: auto (the only one with a card), pcsc:NAME (or a part of it) or soft:NAME. There is no other in its
     /// place when it is missing. A card may be inserted later.
     #[arg(long)]
@@ -70,6 +90,15 @@ struct RunArgs {
     /// Lock the card after so many minutes at the latest; 0: an unlocking may last until the manager stops.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pin_minutes: u32,
+    /// Do not start unless every measure of hardening is in force: locked memory, seccomp, landlock.
+    #[arg(long)]
+    require_hardening: bool,
+    /// Write what is counted into this file every 15 s, for the textfile collector of node_exporter.
+    #[arg(long, value_name = "FILE")]
+    metrics_file: Option<PathBuf>,
+    /// How the log on stderr is written.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
     /// Stop when stdin is closed, that is, when the parent is gone.
     #[arg(long)]
     until_stdin_closes: bool,
@@ -107,6 +136,10 @@ enum Failure {
     Reader(#[from] NotAReader),
     #[error("{0}")]
     BadInput(String),
+    #[error("--require-hardening: not in force: {0}")]
+    NotHardened(String),
+    #[error(transparent)]
+    Activation(#[from] NotActivated),
     #[error("{0}")]
     System(#[from] std::io::Error),
 }
@@ -118,7 +151,8 @@ impl Failure {
             Self::State(error) => Some(error.fault()),
             Self::Drill(error) => error.fault(),
             Self::Reader(NotAReader::Unknown) => Some(Fault::NoReader),
-            Self::Reader(_) | Self::BadInput(_) => Some(Fault::BadInput),
+            Self::Reader(_) | Self::BadInput(_) | Self::Activation(_) => Some(Fault::BadInput),
+            Self::NotHardened(_) => Some(Fault::NotHardened),
             Self::System(_) => None,
         };
         fault.map_or(1, Fault::exit_code)
@@ -128,8 +162,10 @@ impl Failure {
 fn main() -> ExitCode {
     let matches = documented().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let filter = EnvFilter::try_from_env("CARDINAL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    log(match &cli.verb {
+        Verb::Run(args) => args.log_format,
+        _ => LogFormat::Text,
+    });
     if let Err(error) = memory::keep_private() {
         tracing::warn!("the memory of this process is not private: {error}");
     }
@@ -138,6 +174,7 @@ fn main() -> ExitCode {
         Verb::Probe => probe(),
         Verb::SoftCreate(args) => soft_create(&args),
         Verb::Drill(args) => drill(&args),
+        Verb::Witness => witness_callers(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -146,6 +183,21 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Writes what happens to stderr.
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("CARDINAL_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
+    }
+}
+
+fn witness_callers() -> Result<(), Failure> {
+    hardening::restrict_witness();
+    Ok(witness::serve(std::io::stdin().lock(), std::io::stdout().lock())?)
 }
 
 fn soft_create(args: &SoftCreateArgs) -> Result<(), Failure> {
@@ -179,17 +231,41 @@ fn run(args: RunArgs) -> Result<(), Failure> {
         card_keys,
         pin_fd,
         pin_minutes,
+        require_hardening,
+        metrics_file,
+        log_format: _,
         until_stdin_closes,
     } = args;
     let reader: ReaderName = reader.parse()?;
+    let activated = activation::take(&Announced::from_env())?;
+    let socket = socket_of(activated.as_ref(), socket)?;
     let pin = pin_fd.map(read_pin).transpose()?;
     let pin_lifetime = (pin_minutes > 0).then(|| Duration::from_secs(u64::from(pin_minutes) * 60));
     let trusted = Trusted { test_authority: allow_test_ca, authorities: ca_keys, cards: card_keys };
-    let config = Config { dir, socket, reader, manifest, trusted, pin_lifetime };
+    // What needs more than a manager that shut itself in may do comes before that.
+    let notifier = Notifier::from_env()?;
+    let programs = Programs::Witness(Witness::start()?);
+    let read = [Some(&manifest), trusted.authorities.as_ref(), trusted.cards.as_ref()];
+    let mut places = Places::of(&dir, read.into_iter().flatten());
+    if activated.is_none() {
+        // A folder that cannot be made is told by whoever serves the socket.
+        drop(socket.parent().map(folder::make_private));
+        places.write_beside(&socket);
+    }
+    if let Some(file) = &metrics_file {
+        places.write_beside(file);
+    }
+    let hardening = Hardening::apply(&places);
+    if let Some(missing) = hardening.missing().filter(|_| require_hardening) {
+        return Err(Failure::NotHardened(missing));
+    }
+    let metrics = Metrics::default();
+    let config = Config { dir, socket, reader, manifest, trusted, pin_lifetime, metrics: metrics.clone() };
+    let front = Front { limits: Limits::default(), metrics, textfile: metrics_file, hardening, programs, notifier };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
         let mut stop = Stop::listen(until_stdin_closes)?;
-        let mut daemon = Daemon::assemble(&config)?;
+        let mut daemon = Daemon::assemble(&config, activated.map(|it| it.listener))?;
         if let Some(pin) = pin {
             daemon.unlock(pin)?;
         }
@@ -197,12 +273,26 @@ fn run(args: RunArgs) -> Result<(), Failure> {
         print_line(&ready)?;
         tracing::info!(socket = %config.socket.display(), "serving");
         let stopped = async { tracing::info!(why = stop.heard().await, "stopping") };
-        daemon.serve(stopped).await?;
+        daemon.serve(front, stopped).await?;
         tracing::info!("stopped");
         Ok(())
     });
     runtime.shutdown_background();
     result
+}
+
+/// Returns where the socket is that is served.
+fn socket_of(activated: Option<&Activated>, asked: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    match (activated, asked) {
+        (Some(activated), Some(asked)) if activated.path != asked => Err(Failure::BadInput(format!(
+            "the socket that was handed over is {}, not {}",
+            activated.path.display(),
+            asked.display()
+        ))),
+        (Some(activated), _) => Ok(activated.path.clone()),
+        (None, Some(asked)) => Ok(asked),
+        (None, None) => Err(Failure::BadInput("say which socket to serve with --socket".to_owned())),
+    }
 }
 
 /// Reads a line with a PIN, byte by byte into memory that is wiped, so that no buffer keeps it.

@@ -34,7 +34,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         if let Ok((card, _)) = self.unlocked() {
             let (info, status) = (card.info().clone(), card.status());
             return match status {
-                Ok(status) => Ok(describe(&info, Some(status))),
+                Ok(status) => {
+                    self.metrics.puk_tries(info.card_id(), status.puk_tries);
+                    Ok(describe(&info, Some(status)))
+                }
                 Err(error) => {
                     self.lock();
                     Err(error.into())
@@ -55,7 +58,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 let mut card = self.open(card)?;
                 let (info, status) = (card.info().clone(), card.status());
                 self.put_back(card.into_transport());
-                describe(&info, Some(status?))
+                let status = status?;
+                self.metrics.puk_tries(info.card_id(), status.puk_tries);
+                describe(&info, Some(status))
             }
         };
         self.described = Some(Described { info: info.clone(), at: now });

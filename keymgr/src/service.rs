@@ -10,8 +10,9 @@ use keycard::{CardTransport, Mnemonic};
 use proto::rpc::api::keymgr_server::Keymgr;
 use proto::rpc::api::{
     CardInfo, CardRequest, ExportPrivateReply, ExportPrivateRequest, ExportPublicReply, ExportPublicRequest,
-    KeymgrStatus, KeymgrStatusRequest, LockReply, LockRequest, ProvisionReply, ProvisionRequest, ReadersReply,
-    ReadersRequest, Sealed, SealingKeyReply, SealingKeyRequest, UnlockReply, UnlockRequest, provision_request,
+    KeymgrStatus, KeymgrStatusRequest, LockReply, LockRequest, MetricsReply, MetricsRequest, ProvisionReply,
+    ProvisionRequest, ReadersReply, ReadersRequest, Sealed, SealingKeyReply, SealingKeyRequest, UnlockReply,
+    UnlockRequest, provision_request,
 };
 use proto::rpc::socket::Peer;
 use proto::rpc::{Fault, seal};
@@ -24,7 +25,10 @@ use zeroize::Zeroizing;
 use crate::broker::Broker;
 use crate::caller::Programs;
 use crate::error::BrokerError;
+use crate::front::Front;
+use crate::hardening::{Hardening, Measure};
 use crate::journal::Why;
+use crate::metrics::Metrics;
 use crate::provision::{Enrolling, KeySource};
 use crate::reader::ReaderName;
 use crate::reader::view::{self, Seen};
@@ -38,6 +42,8 @@ pub struct Service<T: CardTransport, S: LogStore> {
     place: Place,
     keys: Mutex<SealingKeys>,
     programs: Arc<Mutex<Programs>>,
+    metrics: Metrics,
+    hardening: Hardening,
 }
 
 /// Where the manager's card and log are.
@@ -60,14 +66,17 @@ where
 {
     /// Returns the service in front of `worker`.
     #[must_use]
-    pub fn new(worker: Worker<T, S>, place: Place) -> Self {
-        Self { worker, place, keys: Mutex::default(), programs: Arc::default() }
+    pub fn new(worker: Worker<T, S>, place: Place, front: Front) -> Self {
+        let Front { programs, metrics, hardening, .. } = front;
+        Self { worker, place, keys: Mutex::default(), programs: Arc::new(Mutex::new(programs)), metrics, hardening }
     }
 
     pub(crate) async fn ask<R: Send + 'static>(
         &self,
         ask: impl FnOnce(&mut Broker<T, S>) -> Result<R, BrokerError> + Send + 'static,
     ) -> Result<R, Status> {
+        let span = tracing::Span::current();
+        let ask = move |broker: &mut Broker<T, S>| span.in_scope(|| ask(broker));
         self.worker.ask(ask).await.map_err(unanswered)?.map_err(|error| status(&error))
     }
 
@@ -105,7 +114,15 @@ where
         reply.reader = self.place.reader.to_string();
         self.place.seen.state_of(&self.place.reader).clone_into(&mut reply.reader_state);
         reply.log_path = self.place.log.display().to_string();
+        reply.hardening = self.hardening.measures().iter().map(Measure::shown).collect();
+        reply.health = Some(self.metrics.health());
         Ok(Response::new(reply))
+    }
+
+    async fn metrics(&self, request: Request<MetricsRequest>) -> Result<Response<MetricsReply>, Status> {
+        Peer::of_same_user(&request)?;
+        let held = self.ask(|broker| Ok(broker.held())).await?;
+        Ok(Response::new(MetricsReply { text: self.metrics.text(&held, &self.hardening) }))
     }
 
     async fn card(&self, request: Request<CardRequest>) -> Result<Response<CardInfo>, Status> {

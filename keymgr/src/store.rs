@@ -7,11 +7,13 @@ use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use audit::{Head, LogStore, StoreError};
 use proto::shell::file;
 
 use crate::files::StateError;
+use crate::metrics::Metrics;
 
 /// An append-only file.
 #[derive(Debug)]
@@ -19,9 +21,16 @@ pub struct FileStore {
     file: File,
     length: u64,
     path: PathBuf,
+    metrics: Metrics,
 }
 
 impl FileStore {
+    /// Returns the same store, which tells from here on how long its lines take.
+    #[must_use]
+    pub fn counting(self, metrics: Metrics) -> Self {
+        Self { metrics, ..self }
+    }
+
     /// Makes a log at `path` whose first lines `begin` writes; the file appears there whole, with those lines, or not.
     ///
     /// # Errors
@@ -35,7 +44,7 @@ impl FileStore {
         // What a crash left behind never became a log.
         file::remove_stale(&temporary).map_err(failed)?;
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&temporary).map_err(failed)?;
-        let log = begin(Self { file, length: 0, path: path.to_owned() })?;
+        let log = begin(Self { file, length: 0, path: path.to_owned(), metrics: Metrics::default() })?;
         std::fs::rename(&temporary, path).and_then(|()| file::sync_folder_of(path)).map_err(failed)?;
         Ok(log)
     }
@@ -50,7 +59,7 @@ impl FileStore {
             _ => StateError::io(path, source),
         })?;
         let length = file.metadata().map_err(|source| StateError::io(path, source))?.len();
-        Ok(Self { file, length, path: path.to_owned() })
+        Ok(Self { file, length, path: path.to_owned(), metrics: Metrics::default() })
     }
 
     /// Returns how far the log at `path` went when it was last written, if that was kept.
@@ -84,11 +93,13 @@ impl LogStore for FileStore {
         if !self.is_in_place() {
             return Err(StoreError::Displaced);
         }
+        let began = Instant::now();
         let mut rest = line;
         let error = loop {
             if rest.is_empty() {
                 match self.file.sync_data() {
                     Ok(()) => {
+                        self.metrics.append(began.elapsed());
                         self.length = self.length.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
                         return Ok(());
                     }
@@ -182,7 +193,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_named_and_leaves_nothing_behind() {
         let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
-        let mut store = FileStore { file, length: 0, path: PathBuf::from("/dev/full") };
+        let mut store = FileStore { file, length: 0, path: PathBuf::from("/dev/full"), metrics: Metrics::default() };
         assert!(matches!(store.append_synced(b"line\n"), Err(StoreError::Full)));
     }
 
@@ -191,7 +202,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("export.log");
         std::fs::write(&path, b"one\n").unwrap();
-        let mut store = FileStore { file: File::open(&path).unwrap(), length: 4, path: path.clone() };
+        let mut store =
+            FileStore { file: File::open(&path).unwrap(), length: 4, path: path.clone(), metrics: Metrics::default() };
         assert!(matches!(store.append_synced(b"two\n"), Err(StoreError::Failed { .. })));
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
     }
@@ -290,7 +302,7 @@ mod tests {
         rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::open(&path, flags, Mode::empty()).unwrap());
-        let mut store = FileStore { file, length: 0, path };
+        let mut store = FileStore { file, length: 0, path, metrics: Metrics::default() };
         let line = vec![b'x'; 4 << 20];
         assert!(matches!(store.append_synced(&line), Err(StoreError::Torn { .. })));
     }

@@ -11,10 +11,10 @@ use proto::rpc::api::node_server::{Node, NodeServer};
 use proto::rpc::api::{
     AddPeerReply, AddPeerRequest, CardInfo, CardRequest, ChatEvent, ChatLine, Counter, ExportPrivateReply,
     ExportPrivateRequest, ExportPublicReply, ExportPublicRequest, HistoryReply, HistoryRequest, JoinRequest,
-    KeymgrStatus, KeymgrStatusRequest, LeaveReply, LeaveRequest, LockReply, LockRequest, NodeEvent, NodeStatus,
-    NodeStatusRequest, PeerStatus, PostReply, PostRequest, ProvisionReply, ProvisionRequest, ReadersReply,
-    ReadersRequest, RemovePeerReply, RemovePeerRequest, SealingKeyReply, SealingKeyRequest, SetReply, SetRequest,
-    UnlockReply, UnlockRequest, WakuStatus, WatchRequest, chat_event, node_event,
+    KeymgrStatus, KeymgrStatusRequest, LeaveReply, LeaveRequest, LockReply, LockRequest, MetricsReply, MetricsRequest,
+    NodeEvent, NodeStatus, NodeStatusRequest, PeerStatus, PostReply, PostRequest, ProvisionReply, ProvisionRequest,
+    ReadersReply, ReadersRequest, RemovePeerReply, RemovePeerRequest, SealingKeyReply, SealingKeyRequest, SetReply,
+    SetRequest, UnlockReply, UnlockRequest, WakuStatus, WatchRequest, chat_event, node_event,
 };
 use proto::rpc::{Fault, SealingKey, seal, socket};
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
@@ -266,6 +266,9 @@ impl Keymgr for FakeKeymgr {
     async fn status(&self, _: Request<KeymgrStatusRequest>) -> Result<Response<KeymgrStatus>, Status> {
         let status = KeymgrStatus { unlocked: true, pin_seconds_left: u64::MAX, ..Default::default() };
         Ok(Response::new(status))
+    }
+    async fn metrics(&self, _: Request<MetricsRequest>) -> Result<Response<MetricsReply>, Status> {
+        Ok(Response::new(MetricsReply { text: "cardinal_keymgr_log_entries 7\n".to_owned() }))
     }
     async fn card(&self, _: Request<CardRequest>) -> Result<Response<CardInfo>, Status> {
         Ok(Response::new(CardInfo { applet: "4.0".to_owned(), pin_tries: 3, ..Default::default() }))

@@ -100,6 +100,12 @@ impl Known {
             keys: KnownKeys::none(),
         }
     }
+
+    /// Returns the tries that may be told: in quiet mode a counter that differs from the card's own would tell which PIN
+    /// was used.
+    pub(crate) fn told_tries(&self) -> Option<Tries> {
+        self.tries.filter(|_| self.duress != Duress::DecoyQuiet)
+    }
 }
 
 /// All of them, and the file that they are in.
@@ -213,7 +219,8 @@ struct Entry {
 
 impl Entry {
     fn of(known: &Known) -> Self {
-        let Known { card, generation, label, identity, channel, key_uid, chat, confirmed, duress, tries, keys } = known;
+        let Known { card, generation, label, identity, channel, key_uid, chat, confirmed, duress, tries: _, keys } =
+            known;
         let current = keys.iter().filter(|_| keys.key_uid() == *key_uid).take(MAX_KEYS);
         Self {
             id: card.to_string(),
@@ -225,8 +232,7 @@ impl Entry {
             chat: chat.map(|chat| chat.to_string()),
             confirmed: *confirmed,
             duress: *duress,
-            // In quiet mode a counter that differs from the card's own would tell which PIN was used.
-            tries: tries.filter(|_| *duress != Duress::DecoyQuiet),
+            tries: known.told_tries(),
             keys: current.map(|(path, key)| (path.to_string(), key.to_string())).collect(),
         }
     }

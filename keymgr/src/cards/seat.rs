@@ -159,7 +159,7 @@ impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
             readers.insert(0, self.cards.own.clone());
             return Err(TargetError::NoSuchReader { wanted: reader.to_owned(), readers }.into());
         }
-        Ok(Seat::Other(Guarded::new(self.cards.readers.connect(reader)?)))
+        Ok(Seat::Other(Guarded::new(self.cards.readers.connect(reader)?, self.metrics.clone())))
     }
 
     /// Looks at every card, or at that of one reader, for the one that is called so.
@@ -178,7 +178,9 @@ impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
             }
             // A reader that is empty or in use by another program has no card for us.
             let Ok(transport) = self.cards.readers.connect(&name) else { continue };
-            let Ok((transport, candidate)) = self.look(Guarded::new(transport), &name) else { continue };
+            let Ok((transport, candidate)) = self.look(Guarded::new(transport, self.metrics.clone()), &name) else {
+                continue;
+            };
             if candidate.fits(wanted) {
                 found.push((candidate, Seat::Other(transport)));
             } else {

@@ -25,6 +25,7 @@ use crate::daemon::{self, Config};
 use crate::error::BrokerError;
 use crate::files;
 use crate::journal::Why;
+use crate::metrics::Metrics;
 use crate::profile::Profile;
 use crate::reader::{AnyReader, ReaderName, SoftName, SoftReader};
 use crate::store::FileStore;
@@ -85,6 +86,7 @@ impl Site {
             manifest: self.dir.join("manifest.toml"),
             trusted: Trusted { test_authority: true, ..Trusted::default() },
             pin_lifetime: None,
+            metrics: Metrics::default(),
         };
         let profile = Profile::hold(&self.dir)?;
         let mut manager = daemon::broker(&config, &profile, &Readers::default(), self.clock.started())?;

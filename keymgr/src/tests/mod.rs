@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::error::BrokerError;
 use crate::journal::Why;
 use crate::manifest::Manifest;
+use crate::metrics::Metrics;
 use crate::pins::{PinnedCards, Pins};
 use crate::policy::Policy;
 use crate::provision::{Enrolled, Enrolling, KeySource};
@@ -343,7 +344,8 @@ impl World {
             readers: Box::new(Shelf(self.others.clone())),
             own: OWN.to_owned(),
         };
-        let outside = Outside { clock: Box::new(self.clock.clone()), dice: Box::new(dice()) };
+        let outside =
+            Outside { clock: Box::new(self.clock.clone()), dice: Box::new(dice()), metrics: Metrics::default() };
         let mut broker = Broker::new(self.reader.clone(), log, rules, enrolment, cards, outside);
         broker.announce(None).unwrap();
         broker

@@ -13,6 +13,7 @@ use tonic::transport::Channel;
 
 use super::*;
 use crate::daemon::{DaemonError, serve};
+use crate::front::Front;
 use crate::policy::{CHAT_PURPOSE, DATABASE_PURPOSE};
 use crate::reader::view::Seen;
 use crate::service::Place;
@@ -41,7 +42,7 @@ impl Running {
         let (stop, stopped) = oneshot::channel();
         let broker = world.broker();
         let server = tokio::spawn(async move {
-            serve(broker, place, served, async { drop(stopped.await) }).await.unwrap();
+            serve(broker, place, served, Front::default(), async { drop(stopped.await) }).await.unwrap();
         });
         Self { client: KeymgrClient::new(socket::connect(&path).await.unwrap()), stop, server }
     }
@@ -259,7 +260,7 @@ async fn a_manager_whose_card_thread_dies_ends_with_an_error_that_says_so() {
     let path = world.dir.path().join("run").join("keymgr.sock");
     let served = socket::serve(&path).unwrap();
     let place = place(&world);
-    let server = tokio::spawn(serve(world.broker(), place, served, std::future::pending()));
+    let server = tokio::spawn(serve(world.broker(), place, served, Front::default(), std::future::pending()));
     let mut client = KeymgrClient::new(socket::connect(&path).await.unwrap());
     world.reader.tamper(0, Tamper::Panic);
     assert!(client.card(CardRequest {}).await.is_err());

@@ -17,9 +17,9 @@ use proto::rpc::api::node_client::NodeClient;
 use proto::rpc::api::{
     AddPeerRequest, CardInfo, CardRequest, ChatLine, ExportPrivateReply, ExportPrivateRequest, ExportPublicReply,
     ExportPublicRequest, HistoryRequest, JoinRequest, KeymgrStatus, KeymgrStatusRequest, LockReply, LockRequest,
-    NodeEvent, NodeStatus, NodeStatusRequest, PostReply, PostRequest, ProvisionReply, ProvisionRequest, ReadersReply,
-    ReadersRequest, RemovePeerRequest, SealingKeyReply, SealingKeyRequest, UnlockReply, UnlockRequest, WatchRequest,
-    chat_event, node_event,
+    MetricsReply, MetricsRequest, NodeEvent, NodeStatus, NodeStatusRequest, PostReply, PostRequest, ProvisionReply,
+    ProvisionRequest, ReadersReply, ReadersRequest, RemovePeerRequest, SealingKeyReply, SealingKeyRequest, UnlockReply,
+    UnlockRequest, WatchRequest, chat_event, node_event,
 };
 use proto::rpc::socket::{self, SocketFile};
 use proto::rpc::{Fault, seal};
@@ -73,6 +73,10 @@ impl Keymgr for FakeKeymgr {
         let fingerprint = Fingerprint::of(&ChatKey::from(shown.public_key())).to_string();
         let sealed = seal::seal(&caller, seal::KEY, &key.to_bytes(), &mut proto::shell::dice()).unwrap();
         Ok(Response::new(ExportPrivateReply { key: Some(sealed), fingerprint, log_entry: 1 }))
+    }
+
+    async fn metrics(&self, _: Request<MetricsRequest>) -> Result<Response<MetricsReply>, Status> {
+        Err(Status::unimplemented("not in this test"))
     }
 
     async fn card(&self, _: Request<CardRequest>) -> Reply<CardInfo> {

@@ -70,6 +70,8 @@ faults! {
     NoKey = 38, "no-key", FailedPrecondition, "there is no key on the card; run `cardinal card key`";
     NotAcknowledged = 40, "not-acknowledged", DeadlineExceeded, "no peer acknowledged the message in time";
     BadInput = 41, "bad-input", InvalidArgument, "the input is malformed";
+    NotHardened = 46, "not-hardened", FailedPrecondition, "a measure of hardening that was required is not in force";
+    Leak = 47, "leak", DataLoss, "a secret was found where none may be";
     NoPcscd = 50, "no-pcscd", Unavailable, "pcscd, which speaks to card readers, is not installed";
     PcscdStopped = 51, "pcscd-stopped", Unavailable, "pcscd, which speaks to card readers, does not answer";
     ReaderDenied = 52, "reader-denied", PermissionDenied, "this user may not use card readers";

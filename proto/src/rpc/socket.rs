@@ -46,11 +46,13 @@ pub struct Served {
 
 /// The file of a served socket; dropping it removes the file.
 #[derive(Debug)]
-pub struct SocketFile(PathBuf);
+pub struct SocketFile(Option<PathBuf>);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.0));
+        if let Some(path) = &self.0 {
+            drop(std::fs::remove_file(path));
+        }
     }
 }
 
@@ -69,9 +71,19 @@ pub fn serve(path: &Path) -> Result<Served, SocketError> {
         Err(_) => {}
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
-    let guard = SocketFile(path.to_owned());
+    let guard = SocketFile(Some(path.to_owned()));
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
     Ok(Served { listener, guard })
+}
+
+/// Serves a listening socket that was handed over; whoever made its file keeps it.
+///
+/// # Errors
+/// [`SocketError::Io`]. In a tokio runtime.
+pub fn adopt(listener: std::os::unix::net::UnixListener, path: &Path) -> Result<Served, SocketError> {
+    let failed = |source| SocketError::Io { path: path.to_owned(), source };
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(Served { listener: UnixListener::from_std(listener).map_err(failed)?, guard: SocketFile(None) })
 }
 
 /// Connects to `path` after checking that only we may have put a socket there.
@@ -118,12 +130,6 @@ impl Peer {
     /// Returns whether this is the user with that number: the user alone decides.
     const fn is(&self, uid: u32) -> bool {
         self.uid == uid
-    }
-
-    /// Returns the path of the peer's program, evidence only.
-    #[must_use]
-    pub fn binary(&self) -> Option<PathBuf> {
-        std::fs::read_link(format!("/proc/{}/exe", self.pid?)).ok()
     }
 }
 

@@ -1,0 +1,75 @@
+//! What stands around the service: its limits, what it counts, what it is hardened with, and who watches it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use audit::LogStore;
+use keycard::CardTransport;
+
+use crate::caller::Programs;
+use crate::hardening::Hardening;
+use crate::incoming::Limits;
+use crate::metrics::{Metrics, textfile};
+use crate::notify::Notifier;
+use crate::worker::Worker;
+
+/// The front of a manager. The default is one that nobody watches, as tests have it.
+#[derive(Debug, Default)]
+pub struct Front {
+    /// How many connections are taken.
+    pub limits: Limits,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// A file for the textfile collector of node_exporter.
+    pub textfile: Option<PathBuf>,
+    /// What is in force.
+    pub hardening: Hardening,
+    /// The eye for callers' programs.
+    pub programs: Programs,
+    /// The service manager.
+    pub notifier: Notifier,
+}
+
+/// Tells the service manager, again and again, that the thread with the cards answers. It never ends.
+pub(crate) async fn feed_watchdog<T, S>(notifier: &Notifier, worker: &Worker<T, S>)
+where
+    T: CardTransport + Send + 'static,
+    S: LogStore + Send + 'static,
+{
+    let Some(period) = notifier.watchdog() else { return std::future::pending().await };
+    loop {
+        if worker.ask(|_| ()).await.is_ok() {
+            notifier.alive();
+        }
+        tokio::time::sleep(period).await;
+    }
+}
+
+/// Writes the textfile, again and again. It never ends.
+pub(crate) async fn write_textfile<T, S>(
+    path: Option<PathBuf>,
+    metrics: &Metrics,
+    hardening: &Hardening,
+    worker: &Worker<T, S>,
+) where
+    T: CardTransport + Send + 'static,
+    S: LogStore + Send + 'static,
+{
+    let Some(path) = path else { return std::future::pending().await };
+    let mut told: Option<String> = None;
+    loop {
+        if let Ok(held) = worker.ask(|broker| broker.held()).await {
+            let trouble = textfile::write(&path, &metrics.text(&held, hardening)).err().map(|error| error.to_string());
+            if trouble != told
+                && let Some(error) = &trouble
+            {
+                tracing::warn!("{} is not written: {error}; mend its rights", path.display());
+            }
+            told = trouble;
+        }
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+/// As often as most scrape.
+const PERIOD: Duration = textfile::PERIOD;

@@ -1,0 +1,87 @@
+//! Counts the requests of a service, and gives what is traced about one of them its caller and its operation.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use proto::rpc::Fault;
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service, http};
+use tonic::server::NamedService;
+use tonic::transport::server::UdsConnectInfo;
+use tonic::{Code, Status};
+use tracing::Instrument as _;
+
+use super::Metrics;
+
+/// A service whose requests are counted.
+#[derive(Debug, Clone)]
+pub(crate) struct Counted<S> {
+    service: S,
+    metrics: Metrics,
+}
+
+impl<S> Counted<S> {
+    pub(crate) const fn new(service: S, metrics: Metrics) -> Self {
+        Self { service, metrics }
+    }
+}
+
+impl<S: NamedService> NamedService for Counted<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<http::Request<Body>> for Counted<S>
+where
+    S: Service<http::Request<Body>, Response = http::Response<Body>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<S::Response, S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let began = Instant::now();
+        let operation = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let uid = request.extensions().get::<UdsConnectInfo>().and_then(|info| Some(info.peer_cred?.uid()));
+        let span = tracing::info_span!("request", operation, uid);
+        let metrics = self.metrics.clone();
+        let answer = self.service.call(request);
+        let counted = async move {
+            let response = answer.await?;
+            let (operation, result) = match result(response.headers()) {
+                Some(result) => (operation.as_str(), result),
+                None => ("unknown", "error"),
+            };
+            let took = began.elapsed();
+            metrics.request(operation, result, took);
+            let ms = took.as_secs_f64() * 1e3;
+            if result == OK {
+                tracing::debug!(result, ms, "answered");
+            } else {
+                tracing::info!(fault = result, ms, "not done");
+            }
+            Ok(response)
+        };
+        Box::pin(counted.instrument(span))
+    }
+}
+
+/// Returns what came of a request: the name of a fault, `ok`, or `error`; nothing when there is no such operation.
+fn result(headers: &http::HeaderMap) -> Option<&'static str> {
+    let Some(status) = Status::from_header_map(headers) else { return Some(OK) };
+    match (Fault::of(&status), status.code()) {
+        (Some(fault), _) => Some(fault.name()),
+        (None, Code::Ok) => Some(OK),
+        (None, Code::Unimplemented) => None,
+        (None, Code::PermissionDenied) => Some("denied"),
+        (None, Code::ResourceExhausted) => Some("busy"),
+        (None, _) => Some("error"),
+    }
+}
+
+const OK: &str = "ok";

@@ -1,0 +1,42 @@
+//! A file for the textfile collector of node_exporter: written whole, so that it is never read in parts.
+//!
+//! The manager has no network, so nobody can scrape it. It writes what a scrape would read.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// Writes `text` in the place of the file, for everybody to read: it tells no secret.
+///
+/// It is renamed into place and not synced: after a power cut the next one is written.
+///
+/// # Errors
+/// The file system's.
+pub fn write(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = proto::shell::file::beside(path, ".new");
+    std::fs::write(&temporary, text)?;
+    std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o644))?;
+    std::fs::rename(&temporary, path)
+}
+
+/// How often it is written: as often as most are scraped.
+pub const PERIOD: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_textfile_is_replaced_whole_and_readable_by_the_collector() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cardinal.prom");
+        for text in ["a 1\n", "a 2\n"] {
+            write(&path, text).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(write(&dir.path().join("none/x"), "a 1\n").is_err());
+    }
+}
