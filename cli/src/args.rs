@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use proto::rpc::Fault;
 
+use crate::audit::args::AuditVerb;
 use crate::card::args::CardVerb;
 
 /// A card-backed public chat on a private network.
@@ -42,7 +43,7 @@ pub(crate) enum Verb {
     Card(Box<CardVerb>),
     /// The export log: what left the card, and whether the record is whole.
     #[command(subcommand)]
-    Audit(AuditVerb),
+    Audit(Box<AuditVerb>),
     /// A profile's node, or the relay.
     #[command(subcommand)]
     Node(NodeVerb),
@@ -126,25 +127,6 @@ pub(crate) struct UnlockArgs {
     /// How long the key manager may use the PIN; without it, until it stops.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) minutes: Option<u32>,
-}
-
-/// Verbs about the export log. They read the file and need no running service.
-#[derive(Debug, Subcommand)]
-pub(crate) enum AuditVerb {
-    /// Print every entry.
-    Show(AuditArgs),
-    /// Check the hash chain and name the first bad line.
-    Verify(AuditArgs),
-}
-
-/// Which log.
-#[derive(Debug, Args)]
-pub(crate) struct AuditArgs {
-    #[command(flatten)]
-    pub(crate) profile: ProfileArg,
-    /// The log file; without it, the profile's own.
-    #[arg(value_name = "FILE", conflicts_with = "profile")]
-    pub(crate) file: Option<PathBuf>,
 }
 
 /// Verbs about the node.

@@ -14,6 +14,35 @@ impl Moment {
         Self { millis: if millis > LAST { LAST } else { millis } }
     }
 
+    /// Returns the milliseconds since 1970 of `2026-11-21` or `2026-11-21T12:03:45`, and how many it covers.
+    pub(crate) fn parse(text: &str) -> Option<(u64, u64)> {
+        let (date, time) = text.split_once('T').map_or((text, None), |(date, time)| (date, Some(time)));
+        let parts: Vec<u64> = date.split('-').map(digits).collect::<Option<_>>()?;
+        let [year, month, day] = *parts.as_slice() else { return None };
+        if date.len() != 10 || !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day)
+        {
+            return None;
+        }
+        // The inverse of `date`, from the same source: days_from_civil.
+        let year = if month <= 2 { year - 1 } else { year };
+        let (era, of_era) = (year / 400, year % 400);
+        let from_march = if month > 2 { month - 3 } else { month + 9 };
+        let day_of_year = (153 * from_march + 2) / 5 + day - 1;
+        let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year;
+        let midnight = days.checked_sub(719_468)? * 86_400_000;
+        if Self::from_millis(midnight).date() != date {
+            return None;
+        }
+        let Some(time) = time else { return Some((midnight, 86_400_000)) };
+        let parts: Vec<u64> = time.split(':').map(digits).collect::<Option<_>>()?;
+        match *parts.as_slice() {
+            [h @ 0..=23, m @ 0..=59, s @ 0..=59] if time.len() == 8 => {
+                Some((midnight + (h * 3600 + m * 60 + s) * 1000, 1000))
+            }
+            _ => None,
+        }
+    }
+
     /// Returns `12:03:45`.
     pub(crate) fn time(self) -> String {
         let seconds = self.millis / 1000;
@@ -36,6 +65,11 @@ impl Moment {
     }
 }
 
+/// Returns a number that is nothing but digits.
+fn digits(text: &str) -> Option<u64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Moment;
@@ -51,6 +85,9 @@ mod tests {
         ] {
             let moment = Moment::from_millis(millis);
             assert_eq!((moment.date().as_str(), moment.time().as_str()), (date, time));
+            let seconds = millis / 1000 * 1000;
+            assert_eq!(Moment::parse(&format!("{date}T{time}")), Some((seconds, 1000)));
+            assert_eq!(Moment::parse(date), Some((millis / 86_400_000 * 86_400_000, 86_400_000)));
         }
     }
 

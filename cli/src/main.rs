@@ -83,7 +83,7 @@ fn run(out: Output, verb: Verb) -> Result<(), CliError> {
             Verb::Unlock(args) => unlock::run(out, args).await,
             Verb::Lock(args) => lock::run(out, args).await,
             Verb::Card(verb) => card::run(out, *verb).await,
-            Verb::Audit(verb) => audit::run(out, &verb),
+            Verb::Audit(verb) => audit::run(out, *verb).await,
             Verb::Node(verb) => node::run(out, verb).await,
             Verb::Keymgr(verb) => keymgr::run(out, verb).await,
             Verb::Readers => doctor::list(out).await,

@@ -95,6 +95,11 @@ impl Profile {
     pub(crate) fn log(&self) -> PathBuf {
         self.keymgr_dir().join("export.log")
     }
+
+    /// Returns the spool of the heads that cards have signed.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.keymgr_dir().join("export.log.spool")
+    }
 }
 
 impl Layout {

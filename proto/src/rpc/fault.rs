@@ -82,6 +82,7 @@ faults! {
     ForeignCard = 57, "foreign-card", FailedPrecondition, "the card in the reader is no Keycard";
     NoApplet = 58, "no-applet", FailedPrecondition, "the Keycard applet is not on the card, or not ready for use";
     Ambiguous = 59, "ambiguous", FailedPrecondition, "several readers or cards fit; name one of them";
+    Unreachable = 69, "unreachable", Unavailable, "a place to which heads are sent does not take them";
 }
 
 impl Fault {

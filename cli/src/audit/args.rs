@@ -1,0 +1,181 @@
+//! The verbs about the export log and their options.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::args::ProfileArg;
+
+/// Verbs about the export log. They read files, and need neither a key manager nor a card, but where they say so.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Print the entries, one a line; with --json the lines of the log themselves.
+    Show(ShowArgs),
+    /// Find out whether the record is whole, and who vouches for it. Each verdict has an exit code of its own, 60 to 68.
+    #[command(long_about = VERIFY)]
+    Verify(VerifyArgs),
+    /// Which keys can be computed from all that left, and from which lines each follows.
+    #[command(long_about = CLOSURE)]
+    Closure(ClosureArgs),
+    /// A report for people: a page to print, a table, or JSON.
+    Report(ReportArgs),
+    /// Send the heads that cards have signed away from this computer.
+    #[command(long_about = PUSH)]
+    Push(PushArgs),
+}
+
+/// Which log.
+#[derive(Debug, Args)]
+pub(crate) struct LogArgs {
+    #[command(flatten)]
+    pub(crate) profile: ProfileArg,
+    /// The log file; without it, the profile's own. Older files of the same log that lie beside it, named
+    /// export.log.FIRST-LAST, are found by themselves; others can be named after it.
+    #[arg(value_name = "LOG", conflicts_with = "profile", num_args = 0..)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Which entries.
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    /// From this line (a number) or this time on (2026-11-21, or 2026-11-21T12:30:00, UTC).
+    #[arg(long, value_name = "LINE|TIME")]
+    pub(crate) from: Option<super::select::Edge>,
+    /// Up to this line or before this time; a day without a time is included.
+    #[arg(long, value_name = "LINE|TIME")]
+    pub(crate) to: Option<super::select::Edge>,
+    /// What this user asked for.
+    #[arg(long, value_name = "N")]
+    pub(crate) uid: Option<u32>,
+    /// What was asked of this card: its id, or a part of it.
+    #[arg(long, value_name = "ID")]
+    pub(crate) card: Option<String>,
+    /// What concerns the key at this path; with a final /* also those below it.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) path: Option<String>,
+    /// Operations by their name in the log, for example export_private or sign.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operation: Option<String>,
+    /// What ended so: done, failed, refused-by-card, not-sent or unknown.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) outcome: Option<super::select::Ending>,
+    /// What the key manager refused.
+    #[arg(long)]
+    pub(crate) refusals: bool,
+    /// What was asked for this purpose.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) purpose: Option<String>,
+}
+
+/// Whose word is taken for a card, and what was kept elsewhere.
+#[derive(Debug, Args)]
+pub(crate) struct TrustArgs {
+    /// Whose certificates make a card genuine: production (the cards on sale), test (software cards, which anybody can
+    /// make), or a file with the keys of authorities, compressed and hexadecimal, one a line.
+    #[arg(long, value_name = "production|test|FILE", default_value = "production")]
+    pub(crate) ca: String,
+    /// Heads that were kept elsewhere: what `audit push` sent, or a line of `audit anchor`. Several times for several files.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) anchor: Vec<PathBuf>,
+}
+
+/// Options of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+}
+
+/// Options of `closure`.
+#[derive(Debug, Args)]
+pub(crate) struct ClosureArgs {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    /// What left before the log, written by hand; nobody verified it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) history: Option<PathBuf>,
+    /// What this user can compute alone.
+    #[arg(long, value_name = "N")]
+    pub(crate) uid: Option<u32>,
+}
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// What left before the log, written by hand (see `audit closure --help`).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) history: Option<PathBuf>,
+    /// Write a page for a browser and a printer: one file, without scripts and without the network.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Write a table for a spreadsheet: a row for each thing that was asked.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+}
+
+/// Options of `push`.
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    #[command(flatten)]
+    pub(crate) profile: ProfileArg,
+    /// The spool; without it, the profile's own.
+    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    pub(crate) spool: Option<PathBuf>,
+    /// Where to send them. Several times for several places.
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) to: Vec<String>,
+    /// Take places, spool and memory from this TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder that remembers what was sent; without it, the spool's name and `.sent`.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) memory: Option<PathBuf>,
+    /// Go on until stopped, and try again what was not taken.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+const VERIFY: &str = "\
+Find out whether the record is whole, and who vouches for it.
+
+Every line is chained to the one before, and a Keycard signs the head of the chain at each opening of a channel and after
+each outcome. So lines that were changed, removed, swapped or inserted show without any help. That the last lines are
+missing shows only against a head that was kept elsewhere (--anchor). Each verdict has an exit code of its own, 60 to 68;
+all findings are listed, and the exit code is the worst one's.";
+
+const CLOSURE: &str = "\
+Which keys can be computed from all that left, and from which lines each follows.
+
+What left a card is not the list of what was exported: one extended public key and one child's private key give the parent's
+private key and everything below it. This is the exact set under BIP-32.
+
+What left before the log can be written down in a file, a line for each key, oldest first:
+
+  account KEY-UID                            counts for the lines below it
+  PATH FORM APPLET NOTE                      m/43'/60'/1581'/0'/0 private 3.1 Status on the old phone
+
+FORM is private, public, extended-public, signature, ecdh, lee, bip85, or seed at m. APPLET is the version of the card's
+applet, or - when it is not known. Lines that begin with # do not count. What follows from such lines is marked unverified.";
+
+const PUSH: &str = "\
+Send the heads that cards have signed away from this computer, where nobody who owns it can change them.
+
+A PLACE is one of
+  file:DIR                      a line appended to DIR/cardinal.heads
+  syslog                        this computer's log daemon; also syslog:unix:PATH
+  syslog:udp:HOST:PORT          RFC 5424 in datagrams
+  syslog:tcp:HOST:PORT          RFC 5424 over TCP, with octet counts
+  http://127.0.0.1:PORT/PATH    POST to a service, or a proxy that speaks TLS, on this computer
+  https://HOST/PATH             POST by the program curl
+  git:DIR                       a commit of cardinal.heads in a work tree, and a push if it has a remote
+
+A line is sent again until its place took it, so it may arrive twice. What arrived is an anchor for `audit verify`. The
+configuration file has: to = [\"PLACE\", ...], and if need be spool = \"FILE\" and memory = \"DIR\".";

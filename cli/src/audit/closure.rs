@@ -1,0 +1,156 @@
+//! `cardinal audit closure`: the keys that follow from what left.
+
+use std::path::Path;
+
+use audit::closure::{Closure, Filter, History, Implied, Source};
+use proto::rpc::Fault;
+use proto::shell::file;
+use serde_json::{Value, json};
+
+use super::args::ClosureArgs;
+use super::file::LogFiles;
+use crate::error::CliError;
+use crate::output::{Output, Tone, shown};
+
+/// Prints the closure of a log and of what was written down before it.
+///
+/// # Errors
+/// [`Fault::LogBad`] at a line that is none; [`Fault::BadInput`] for a list that is none.
+pub(super) fn run(out: Output, args: &ClosureArgs) -> Result<(), CliError> {
+    let files = LogFiles::of(&args.log)?;
+    let mut history = written(args.history.as_deref())?;
+    files.each(|line, _| {
+        history.see(line);
+        Ok(())
+    })?;
+    let closure = Closure::of(&history, &Filter { holder: args.uid, account: None });
+    if out.is_json() { out.object(&to_json(&closure)) } else { people(out, &closure) }
+}
+
+/// Returns the history of a list that was written by hand; an empty one without a list.
+///
+/// # Errors
+/// [`Fault::BadInput`] with the line that cannot be read.
+pub(super) fn written(list: Option<&Path>) -> Result<History, CliError> {
+    let mut history = History::default();
+    if let Some(path) = list {
+        let bytes = file::read_bounded(path, MAX_LIST).map_err(CliError::file(path))?;
+        let bad = |why: String| CliError::found(Fault::BadInput, format!("{}: {why}", path.display()));
+        let text = std::str::from_utf8(&bytes).map_err(|_| bad("it is no text".to_owned()))?;
+        let help = "`cardinal audit closure --help` shows the form";
+        history.take_written(text).map_err(|why| bad(format!("{why}; {help}")))?;
+    }
+    Ok(history)
+}
+
+fn people(out: Output, closure: &Closure) -> Result<(), CliError> {
+    out.line(out.tone(Tone::Strong, &format!("{}.", closure.count())))?;
+    let mut wallet = None;
+    for implied in &closure.computable {
+        if wallet != Some(implied.wallet) {
+            wallet = Some(implied.wallet);
+            out.line(format!("{}:", implied.wallet))?;
+        }
+        let tone = if implied.what.extent.is_private() { Tone::Bad } else { Tone::Faint };
+        out.line(out.tone(tone, &format!("  {}", in_words(implied))))?;
+    }
+    for door in &closure.side_doors {
+        out.line(format!("  {} of {} {} ({})", door.way, door.wallet, door.path, sources(door.lines.iter().copied())))?;
+    }
+    for seen in &closure.seen_by_host {
+        let whose = seen.key_uid.map_or_else(|| "an account not named".to_owned(), |uid| format!("account {uid}"));
+        let from = source(seen.source);
+        out.line(out.tone(Tone::Bad, &format!("  a host has seen the {} of {whose} ({from})", seen.sight)))?;
+    }
+    Ok(())
+}
+
+/// Returns one key and where it comes from: `private key of m/... (line 7), follows from line 7 and line 9`.
+pub(super) fn in_words(implied: &Implied) -> String {
+    let Implied { what, .. } = implied;
+    let how = if what.follows { "follows from" } else { "left in" };
+    shown(&format!("{} {}: {how} {}", what.path, what.extent, sources(what.from.iter().copied())))
+}
+
+/// Returns lines as a person reads them.
+fn sources(lines: impl Iterator<Item = Source>) -> String {
+    let all: Vec<String> = lines.map(source).collect();
+    match all.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => "no line".to_owned(),
+    }
+}
+
+fn source(source: Source) -> String {
+    match source {
+        Source::Line(line) => format!("line {line}"),
+        Source::Written(line) => format!("line {line} of the list, unverified"),
+    }
+}
+
+/// Returns a closure for programs.
+pub(super) fn to_json(closure: &Closure) -> Value {
+    let from = |sources: &mut dyn Iterator<Item = Source>| -> Vec<Value> {
+        sources
+            .map(|source| match source {
+                Source::Line(line) => json!({ "line": line }),
+                Source::Written(line) => json!({ "history_line": line, "unverified": true }),
+            })
+            .collect()
+    };
+    let computable: Vec<Value> = closure
+        .computable
+        .iter()
+        .map(|Implied { wallet, what }| {
+            json!({
+                "wallet": wallet.to_string(),
+                "path": what.path.to_string(),
+                "what": what.extent.to_string(),
+                "private": what.extent.is_private(),
+                "follows": what.follows,
+                "from": from(&mut what.from.iter().copied()),
+            })
+        })
+        .collect();
+    let side_doors: Vec<Value> = closure
+        .side_doors
+        .iter()
+        .map(|door| {
+            json!({
+                "wallet": door.wallet.to_string(),
+                "path": door.path.to_string(),
+                "what": door.way.to_string(),
+                "from": from(&mut door.lines.iter().copied()),
+            })
+        })
+        .collect();
+    let seen: Vec<Value> = closure
+        .seen_by_host
+        .iter()
+        .map(|seen| {
+            json!({
+                "card": seen.card.map(|card| card.to_string()),
+                "key_uid": seen.key_uid.map(|uid| uid.to_string()),
+                "what": seen.sight.to_string(),
+                "uid": seen.holder,
+                "from": from(&mut std::iter::once(seen.source)),
+            })
+        })
+        .collect();
+    let count = closure.count();
+    json!({
+        "summary": count.to_string(),
+        "exported": count.exported,
+        "private_keys": count.private_keys,
+        "private_subtrees": count.private_subtrees,
+        "public_keys": count.public_keys,
+        "public_subtrees": count.public_subtrees,
+        "implied_private": count.implied_private,
+        "computable": computable,
+        "side_doors": side_doors,
+        "seen_by_host": seen,
+    })
+}
+
+const MAX_LIST: usize = 1 << 20;

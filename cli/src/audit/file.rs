@@ -1,0 +1,238 @@
+//! The files of one log: the newest, and the older ones that were rotated away, read one after the other as what they are,
+//! one log.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use audit::line::{Line, MAX_LINE};
+use audit::{HEAD_SUFFIX, Head};
+use proto::rpc::Fault;
+
+use super::args::LogArgs;
+use crate::error::CliError;
+use crate::paths::Layout;
+
+/// The files of one log, oldest first.
+#[derive(Debug, Clone)]
+pub(crate) struct LogFiles {
+    newest: PathBuf,
+    all: Vec<PathBuf>,
+}
+
+impl LogFiles {
+    /// Returns the files that a command line means.
+    ///
+    /// # Errors
+    /// [`Fault::StateMissing`] and [`Fault::BadInput`] for what is no log's file.
+    pub(crate) fn of(args: &LogArgs) -> Result<Self, CliError> {
+        match args.files.split_first() {
+            Some((newest, others)) => Self::with(newest, others),
+            None => Self::with(&Layout::of_user()?.choose(args.profile.profile.as_deref())?.log(), &[]),
+        }
+    }
+
+    /// Returns the files of the log whose newest is this.
+    ///
+    /// # Errors
+    /// [`Fault::StateMissing`] and [`Fault::BadInput`] for what is no log's file.
+    pub(crate) fn beside(newest: &Path) -> Result<Self, CliError> {
+        Self::with(newest, &[])
+    }
+
+    fn with(newest: &Path, named: &[PathBuf]) -> Result<Self, CliError> {
+        let mut older: BTreeSet<(u64, PathBuf)> = BTreeSet::new();
+        for path in named {
+            older.insert((first_line(path)?, path.clone()));
+        }
+        for (first, path) in rotated(newest) {
+            // The same file may be named and lie beside.
+            if !older.iter().any(|(known, _)| *known == first) {
+                older.insert((first, path));
+            }
+        }
+        open(newest)?;
+        let all = older.into_iter().map(|(_, path)| path).chain([newest.to_owned()]).collect();
+        Ok(Self { newest: newest.to_owned(), all })
+    }
+
+    /// Returns the newest file, which people call the log.
+    pub(crate) fn newest(&self) -> &Path {
+        &self.newest
+    }
+
+    /// Returns all files, oldest first.
+    pub(crate) fn all(&self) -> &[PathBuf] {
+        &self.all
+    }
+
+    /// Returns the lines of all files.
+    ///
+    /// # Errors
+    /// [`Fault::StateMissing`] and [`Fault::BadInput`] for what is no log's file.
+    pub(crate) fn lines(&self) -> Result<impl BufRead + use<>, CliError> {
+        let files = self.all.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Joined { files: files.into_iter().rev().collect() })
+    }
+
+    /// Returns how far the log went when its manager last wrote it, if that stands beside it.
+    pub(crate) fn remembered(&self) -> Option<Head> {
+        let mut name = self.newest.as_os_str().to_owned();
+        name.push(HEAD_SUFFIX);
+        let mut text = String::new();
+        File::open(name).ok()?.take(MAX_HEAD).read_to_string(&mut text).ok()?;
+        text.trim_end().parse().ok()
+    }
+
+    /// Shows each line to `see`, up to the first that is none, and returns how many there are.
+    ///
+    /// # Errors
+    /// [`Fault::LogBad`] at that line; what `see` says.
+    pub(crate) fn each(&self, mut see: impl FnMut(&Line, &[u8]) -> Result<(), CliError>) -> Result<u64, CliError> {
+        let mut lines = self.lines()?;
+        let mut bytes = Vec::new();
+        for number in 1u64.. {
+            bytes.clear();
+            let room = u64::try_from(MAX_LINE).unwrap_or(u64::MAX).saturating_add(1);
+            lines.by_ref().take(room).read_until(b'\n', &mut bytes).map_err(CliError::file(&self.newest))?;
+            if bytes.is_empty() {
+                return Ok(number - 1);
+            }
+            let line = Line::decode(&bytes).map_err(|why| {
+                let log = self.newest.display();
+                let message = format!("{log}: line {number}: {why}; `cardinal audit verify` says more");
+                CliError::found(Fault::LogBad, message)
+            })?;
+            see(&line, &bytes)?;
+        }
+        Ok(u64::MAX)
+    }
+}
+
+/// Several files as one.
+struct Joined {
+    /// The next one last.
+    files: Vec<BufReader<File>>,
+}
+
+impl Read for Joined {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let have = self.fill_buf()?;
+        let taken = have.len().min(room.len());
+        for (to, from) in room.iter_mut().zip(have) {
+            *to = *from;
+        }
+        self.consume(taken);
+        Ok(taken)
+    }
+}
+
+impl BufRead for Joined {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while let Some(file) = self.files.last_mut() {
+            if !file.fill_buf()?.is_empty() {
+                break;
+            }
+            self.files.pop();
+        }
+        self.files.last_mut().map_or(Ok(&[]), BufReader::fill_buf)
+    }
+
+    fn consume(&mut self, taken: usize) {
+        if let Some(file) = self.files.last_mut() {
+            file.consume(taken);
+        }
+    }
+}
+
+/// Opens one file of a log.
+fn open(path: &Path) -> Result<BufReader<File>, CliError> {
+    let refused = |message: String| Err(CliError::found(Fault::BadInput, message));
+    let found = path.metadata().map_err(|error| {
+        if error.kind() != io::ErrorKind::NotFound {
+            return CliError::file(path)(error);
+        }
+        let message = format!("there is no export log at {}; name the file, or choose a --profile", path.display());
+        CliError::found(Fault::StateMissing, message)
+    })?;
+    if found.is_dir() {
+        let log = path.join("export.log");
+        return refused(format!("{} is a folder; name the log itself, for example {}", path.display(), log.display()));
+    }
+    if !found.is_file() {
+        // It might never end, or never begin.
+        return refused(format!("{} is no file; copy what it holds into one, and name that", path.display()));
+    }
+    let file = File::open(path).map_err(CliError::file(path))?;
+    Ok(BufReader::with_capacity(BUFFER, file))
+}
+
+/// Returns the number of a file's first line, by which files are put in order. One that has none comes last.
+fn first_line(path: &Path) -> Result<u64, CliError> {
+    let mut bytes = Vec::new();
+    let room = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
+    open(path)?.take(room).read_until(b'\n', &mut bytes).map_err(CliError::file(path))?;
+    Ok(Line::decode(&bytes).map_or(u64::MAX, |line| line.seq))
+}
+
+/// Returns the files beside a log that are named like its older ones, with the number of their first line.
+fn rotated(newest: &Path) -> Vec<(u64, PathBuf)> {
+    let (Some(folder), Some(name)) = (newest.parent(), newest.file_name().and_then(|name| name.to_str())) else {
+        return Vec::new();
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let range = |entry: std::fs::DirEntry| {
+        let found = entry.file_name();
+        let (first, last) = found.to_str()?.strip_prefix(name)?.strip_prefix('.')?.split_once('-')?;
+        let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+        (first <= last).then(|| (first, folder.join(found)))
+    };
+    entries.flatten().filter_map(range).collect()
+}
+
+/// Hashing is faster than many small reads.
+const BUFFER: usize = 256 * 1024;
+/// A head is shorter.
+const MAX_HEAD: u64 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_files_beside_a_log_are_read_before_it_in_their_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        for (name, text) in [
+            ("export.log", "c"),
+            ("export.log.1-9", "a"),
+            ("export.log.10-11", "b"),
+            ("export.log.head", "x"),
+            ("export.log.9-1", "x"),
+            ("export.log.1-9.bak", "x"),
+            ("other.log.1-2", "x"),
+        ] {
+            std::fs::write(at(name), text).unwrap();
+        }
+        let files = LogFiles::beside(&at("export.log")).unwrap();
+        let mut text = String::new();
+        files.lines().unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abc");
+    }
+
+    #[test]
+    fn what_is_no_file_is_named_and_never_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let fault = |path: &Path| LogFiles::beside(path).err().and_then(|error| error.fault());
+        assert_eq!(fault(dir.path()), Some(Fault::BadInput));
+        assert_eq!(fault(&dir.path().join("none")), Some(Fault::StateMissing));
+        let pipe = dir.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let held = File::options().read(true).write(true).open(&pipe).unwrap();
+        assert_eq!(fault(&pipe), Some(Fault::BadInput));
+        drop(held);
+    }
+}

@@ -1,0 +1,34 @@
+//! `cardinal audit`: reads an export log offline. No service, card or PIN is needed, and none is asked.
+
+pub(crate) mod args;
+mod closure;
+mod file;
+mod judgement;
+mod push;
+mod report;
+mod row;
+mod select;
+mod show;
+mod verify;
+
+use crate::error::CliError;
+use crate::output::Output;
+
+use self::args::AuditVerb;
+
+pub(crate) use self::file::LogFiles;
+pub(crate) use self::verify::check;
+
+/// Does what the verb says.
+///
+/// # Errors
+/// What was found wrong: a fault for each verdict, and for each kind of input that is none.
+pub(crate) async fn run(out: Output, verb: AuditVerb) -> Result<(), CliError> {
+    match verb {
+        AuditVerb::Show(args) => show::run(out, &args),
+        AuditVerb::Verify(args) => verify::run(out, &args),
+        AuditVerb::Closure(args) => closure::run(out, &args),
+        AuditVerb::Report(args) => report::run(out, &args),
+        AuditVerb::Push(args) => push::run(out, args).await,
+    }
+}

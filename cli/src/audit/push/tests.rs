@@ -1,0 +1,212 @@
+//! Places that are there, that are not, and that come back.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::*;
+use crate::folder::Folder;
+
+const HEADS: &str = "first head\nsecond head\n";
+
+struct Box {
+    dir: Folder,
+}
+
+impl Box {
+    fn new() -> Self {
+        let here = Self { dir: Folder::make().unwrap() };
+        std::fs::write(here.spool(), HEADS).unwrap();
+        here
+    }
+
+    fn spool(&self) -> PathBuf {
+        self.dir.path().join("spool")
+    }
+
+    fn send(&self, to: &str) -> Result<usize, CliError> {
+        let memory = Memory::in_folder(&self.dir.path().join("memory")).unwrap();
+        empty(&self.spool(), &memory, &to.parse().unwrap())
+    }
+
+    fn add(&self, line: &str) {
+        std::fs::OpenOptions::new().append(true).open(self.spool()).unwrap().write_all(line.as_bytes()).unwrap();
+    }
+}
+
+fn fault(result: Result<usize, CliError>) -> Option<Fault> {
+    result.unwrap_err().fault()
+}
+
+fn git(dir: &Path, args: &[&str]) -> String {
+    let output = Command::new("git").arg("-C").arg(dir).args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_folder_gets_each_head_once_and_one_that_is_missing_gets_all_later() {
+    let here = Box::new();
+    let there = here.dir.path().join("there");
+    let to = format!("file:{}", there.display());
+    assert_eq!(fault(here.send(&to)), Some(Fault::StateMissing));
+    std::fs::create_dir(&there).unwrap();
+    assert_eq!(here.send(&to).unwrap(), 2);
+    assert_eq!(here.send(&to).unwrap(), 0);
+    here.add("third head\n");
+    assert_eq!(here.send(&to).unwrap(), 1);
+    assert_eq!(std::fs::read_to_string(there.join(send::RECEIVED)).unwrap(), format!("{HEADS}third head\n"));
+    assert_eq!(
+        std::fs::read_to_string(here.spool()).unwrap(),
+        format!("{HEADS}third head\n"),
+        "the spool is only read"
+    );
+}
+
+#[test]
+fn a_log_daemon_gets_a_message_for_each_head() {
+    let here = Box::new();
+    let path = here.dir.path().join("log");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let is_message = |bytes: &[u8], line: &str| {
+        let text = std::str::from_utf8(bytes).unwrap();
+        assert!(text.starts_with("<85>1 20") && text.contains(" cardinal "), "{text}");
+        assert!(text.ends_with(&format!(" head - {line}")), "{text}");
+    };
+    assert_eq!(here.send(&format!("syslog:unix:{}", path.display())).unwrap(), 2);
+    assert_eq!(here.send(&format!("syslog:udp:{}", udp.local_addr().unwrap())).unwrap(), 2);
+    for line in HEADS.lines() {
+        let mut room = [0; 2048];
+        let n = socket.recv(&mut room).unwrap();
+        is_message(&room[..n], line);
+        let n = udp.recv(&mut room).unwrap();
+        is_message(&room[..n], line);
+    }
+    drop(socket);
+    here.add("third head\n");
+    assert_eq!(fault(here.send(&format!("syslog:unix:{}", path.display()))), Some(Fault::Unreachable));
+
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    assert_eq!(here.send(&format!("syslog:tcp:{}", tcp.local_addr().unwrap())).unwrap(), 3);
+    let mut stream = BufReader::new(tcp.accept().unwrap().0);
+    for line in ["first head", "second head", "third head"] {
+        let mut count = Vec::new();
+        stream.read_until(b' ', &mut count).unwrap();
+        let count: usize = std::str::from_utf8(&count).unwrap().trim().parse().unwrap();
+        let mut message = vec![0; count];
+        stream.read_exact(&mut message).unwrap();
+        is_message(&message, line);
+    }
+}
+
+/// Answers one request, and returns its body.
+fn serve(listener: TcpListener, answer: &'static str) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if let Some(value) = line.strip_prefix("Content-Length: ") {
+                length = value.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        reader.get_mut().write_all(answer.as_bytes()).unwrap();
+        String::from_utf8(body).unwrap()
+    })
+}
+
+#[test]
+fn a_service_that_refuses_gets_the_same_heads_again() {
+    let here = Box::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = format!("http://{}/heads", listener.local_addr().unwrap());
+    for (answer, result) in [
+        ("HTTP/1.1 503 Service Unavailable\r\n\r\n", Err(Some(Fault::Unreachable))),
+        ("SSH-2.0-x\r\n", Err(Some(Fault::Unreachable))),
+        ("HTTP/1.1 204 No Content\r\n\r\n", Ok(2)),
+    ] {
+        let served = serve(listener.try_clone().unwrap(), answer);
+        assert_eq!(here.send(&to).map_err(|error| error.fault()), result, "{answer}");
+        assert_eq!(served.join().unwrap(), HEADS);
+    }
+    drop(listener);
+    here.add("third head\n");
+    assert_eq!(fault(here.send(&to)), Some(Fault::Unreachable), "nobody is there");
+}
+
+#[test]
+fn a_work_tree_gets_commits_and_pushes_them_to_its_remote() {
+    let here = Box::new();
+    let (far, tree) = (here.dir.path().join("far.git"), here.dir.path().join("tree"));
+    for dir in [&far, &tree] {
+        std::fs::create_dir(dir).unwrap();
+    }
+    let to = format!("git:{}", tree.display());
+    assert_eq!(fault(here.send(&to)), Some(Fault::Unreachable), "not a work tree");
+    git(&far, &["init", "--quiet", "--bare", "--initial-branch=main"]);
+    git(&tree, &["init", "--quiet", "--initial-branch=main"]);
+    assert_eq!(here.send(&to).unwrap(), 2);
+    git(&tree, &["remote", "add", "origin", far.to_str().unwrap()]);
+    git(&tree, &["config", "push.autoSetupRemote", "true"]);
+    here.add("third head\n");
+    assert_eq!(here.send(&to).unwrap(), 1);
+    assert_eq!(git(&far, &["show", "main:cardinal.heads"]), format!("{HEADS}third head\n"));
+    assert_eq!(git(&tree, &["rev-list", "--count", "HEAD"]).trim(), "2");
+    std::fs::remove_dir_all(&far).unwrap();
+    here.add("fourth head\n");
+    assert_eq!(fault(here.send(&to)), Some(Fault::Unreachable), "the remote is gone");
+}
+
+#[test]
+fn the_program_that_speaks_tls_says_why_it_failed() {
+    // Nobody serves port 9 here; without the program the cause is the same.
+    assert_eq!(fault(Box::new().send("https://127.0.0.1:9/heads")), Some(Fault::Unreachable));
+}
+
+#[test]
+fn a_place_that_fails_is_tried_ever_more_seldom_and_keeps_no_other_waiting() {
+    let here = Box::new();
+    let (good, bad) = (here.dir.path().join("good"), here.dir.path().join("bad"));
+    std::fs::create_dir(&good).unwrap();
+    let place = |dir: &Path| Place {
+        target: format!("file:{}", dir.display()).parse().unwrap(),
+        failures: 0,
+        not_before: None,
+    };
+    let memory = Memory::in_folder(&here.dir.path().join("memory")).unwrap();
+    let mut job = Job { spool: here.spool(), memory, places: vec![place(&bad), place(&good)] };
+    let result = job.pass(Output::new(false), false);
+    assert_eq!(result.unwrap_err().fault(), Some(Fault::StateMissing));
+    assert!(good.join(send::RECEIVED).exists());
+    let mut pauses = Vec::new();
+    for _ in 0..12 {
+        pauses.push(job.places[0].pause());
+        job.places[0].fail();
+    }
+    assert!(pauses.is_sorted() && pauses.last() == Some(&LONGEST_PAUSE), "{pauses:?}");
+    std::fs::create_dir(&bad).unwrap();
+    job.pass(Output::new(false), false).unwrap();
+    assert!(!bad.join(send::RECEIVED).exists(), "its time has not come");
+}
+
+#[test]
+fn a_configuration_with_an_unknown_key_is_refused() {
+    let here = Box::new();
+    let path = here.dir.path().join("push.toml");
+    std::fs::write(&path, "to = [\"syslog\"]\nspool = \"/x\"\n").unwrap();
+    assert_eq!(Config::read(&path).unwrap().to, ["syslog"]);
+    for bad in ["too = []", "to = \"syslog\"", "\u{0}", "to = ["] {
+        std::fs::write(&path, bad).unwrap();
+        assert_eq!(Config::read(&path).unwrap_err().fault(), Some(Fault::BadInput), "{bad:?}");
+    }
+}

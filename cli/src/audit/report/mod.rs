@@ -1,0 +1,176 @@
+//! `cardinal audit report`: the verdict and everything behind it, as a page, a table, or JSON.
+//!
+//! The log is read twice, and no more of it is kept than the verifier keeps. Its text was chosen by others: on the page it
+//! is only ever text, in the table no cell is a formula.
+
+mod csv;
+mod html;
+mod page;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use audit::Report;
+use audit::closure::{Closure, Filter};
+use proto::rpc::Fault;
+use proto::shell::file::{beside, remove_stale, sync_folder_of};
+
+use super::args::ReportArgs;
+use super::closure::{to_json, written};
+use super::file::LogFiles;
+use super::judgement::Judgement;
+use super::row::{Row, Rows, What};
+use super::verify::{Examined, as_json};
+use crate::error::CliError;
+use crate::output::{Output, read_or_not};
+use html::Page;
+use page::Cover;
+
+/// Writes the report that was asked for. What is wrong with the log is in it, so only what keeps it from being written is an
+/// error.
+///
+/// # Errors
+/// [`Fault::StateMissing`], [`Fault::BadInput`]; [`Fault::DiskFull`].
+pub(super) fn run(out: Output, args: &ReportArgs) -> Result<(), CliError> {
+    if args.html.is_none() && args.csv.is_none() && !out.is_json() {
+        let message = "choose a form: --html FILE, --csv FILE, or --json";
+        return Err(CliError::found(Fault::BadInput, message));
+    }
+    let examined = Examined::of(&args.log, &args.trust)?;
+    let mut history = written(args.history.as_deref())?;
+    examined.each(|line| history.see(line))?;
+    let closure = Closure::of(&history, &Filter::default());
+    let Examined { files, report, judgement, against } = &examined;
+    if let Some(path) = &args.html {
+        let facts = facts(files, report, against);
+        let cover = Cover { facts: &facts, judgement, report, closure: &closure };
+        whole(path, |to| {
+            let mut page = Page::new(to);
+            page::begin(&mut page, &cover)?;
+            rows(&examined, |row| if is_told(row) { page::row(&mut page, row) } else { Ok(()) })?;
+            page::end(page)
+        })?;
+    }
+    if let Some(path) = &args.csv {
+        whole(path, |to| table(&examined, to))?;
+    }
+    let printed = if out.is_json() {
+        let mut object = as_json(&examined);
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("closure".to_owned(), to_json(&closure));
+        }
+        out.object(&object)
+    } else {
+        told(out, args, judgement)
+    };
+    read_or_not(printed)
+}
+
+fn told(out: Output, args: &ReportArgs, judgement: &Judgement) -> Result<(), CliError> {
+    for path in [&args.html, &args.csv].into_iter().flatten() {
+        out.line(format!("{}: {}", path.display(), judgement.headline))?;
+    }
+    Ok(())
+}
+
+fn facts(files: &LogFiles, report: &Report, against: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+    let names = |paths: &[std::path::PathBuf]| {
+        paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let head = |tell: fn(&audit::Head) -> String| report.head.as_ref().map_or_else(|| "none".to_owned(), tell);
+    let mut facts = vec![
+        ("Files", names(files.all())),
+        ("Log", head(|head| head.log.to_string())),
+        ("Entries", report.entries().to_string()),
+        ("Head", head(|head| head.hash.to_string())),
+        ("Refusals", report.refusals.to_string()),
+    ];
+    facts.extend(against.iter().cloned());
+    facts
+}
+
+/// Whether a row belongs on the page: openings of channels are told by their signatures, which are verified above.
+fn is_told(row: &Row) -> bool {
+    row.is_event
+}
+
+/// Shows every row, those without an outcome last.
+fn rows(examined: &Examined, mut see: impl FnMut(&Row) -> io::Result<()>) -> io::Result<()> {
+    let mut rows = Rows::default();
+    let mut result = Ok(());
+    let read = examined.each(|line| {
+        if let Some(row) = rows.take(line).filter(|_| result.is_ok()) {
+            result = see(&row);
+        }
+    });
+    result?;
+    read.map_err(|error| io::Error::other(error.to_string()))?;
+    rows.left().try_for_each(|row| see(&row))
+}
+
+fn table(examined: &Examined, to: &mut impl Write) -> io::Result<()> {
+    let headings = [
+        "line",
+        "outcome_line",
+        "time",
+        "uid",
+        "binary",
+        "binary_sha256",
+        "card",
+        "key_uid",
+        "path",
+        "what",
+        "purpose",
+        "outcome",
+        "told",
+    ];
+    csv::row(to, headings)?;
+    rows(examined, |row| {
+        let or_empty = |text: Option<String>| text.unwrap_or_default();
+        let caller = row.caller.as_ref();
+        let ending = match &row.what {
+            What::Asked { .. } => row.ending().map_or("", |ending| ending.name()),
+            What::Refused { .. } => "refused",
+            What::Told => "",
+        };
+        csv::row(
+            to,
+            [
+                &row.seq.to_string(),
+                &or_empty(row.ended.map(|line| line.to_string())),
+                &format!("{}Z", page::moment(row.unix_ms)),
+                &or_empty(row.uid().map(|uid| uid.to_string())),
+                &or_empty(caller.and_then(|caller| caller.binary.as_ref().map(ToString::to_string))),
+                &or_empty(caller.and_then(|caller| caller.binary_hash.map(hex::encode))),
+                &or_empty(row.card.map(|card| card.to_string())),
+                &or_empty(row.key_uid.map(|uid| uid.to_string())),
+                &or_empty(row.path.as_ref().map(ToString::to_string)),
+                &page::what(row),
+                row.purpose.as_ref().map_or("", |purpose| purpose.as_str()),
+                ending,
+                &row.came(),
+            ],
+        )
+    })
+}
+
+/// Writes a file that appears whole or not at all.
+fn whole(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), CliError> {
+    let temporary = beside(path, ".new");
+    let made = remove_stale(&temporary).and_then(|()| File::create_new(&temporary)).and_then(|file| {
+        let mut to = BufWriter::new(file);
+        write(&mut to)?;
+        to.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        sync_folder_of(path)
+    });
+    if made.is_err() {
+        // What is half written is of no use.
+        drop(std::fs::remove_file(&temporary));
+    }
+    made.map_err(CliError::file(path))
+}
+
+#[cfg(test)]
+mod tests;
