@@ -3,6 +3,7 @@
 pub mod fault;
 pub mod seal;
 pub mod socket;
+pub mod trust;
 
 pub use fault::Fault;
 pub use seal::SealingKey;

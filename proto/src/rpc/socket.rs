@@ -9,6 +9,7 @@ use tonic::transport::server::UdsConnectInfo;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Status};
 
+use crate::rpc::trust::{self, Whose};
 use crate::shell::folder;
 
 /// Why a socket cannot be served or reached. Each message is whole: its cause is in it.
@@ -24,6 +25,27 @@ pub enum SocketError {
     /// The directory is not ours alone, so whoever answers there proves nothing.
     #[error("{} must belong to you with mode 0700", .0.display())]
     Untrusted(PathBuf),
+    /// The folder, the socket, or who answers there, belongs to somebody who may not serve it.
+    #[error("{} {what} user {uid}, who may not serve it; see `cardinal --help` for --keymgr-user", path.display())]
+    Foreign {
+        /// The socket, or a folder on the way to it.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+        /// Whose it is.
+        uid: u32,
+    },
+    /// Something else is where the socket should be.
+    #[error("{} is {what}; remove it, or choose another socket", path.display())]
+    NotASocket {
+        /// Where.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
+    /// The socket is for others.
+    #[error("{} does not let you in; ask its administrator to put you into the group cardinal-clients", .0.display())]
+    Denied(PathBuf),
     /// The file system or the network layer failed.
     #[error("{}: {source}; check the rights and the free space", path.display())]
     Io {
@@ -62,9 +84,10 @@ impl Drop for SocketFile {
 /// [`SocketError`]: in use, a directory that others may enter, or the file system.
 pub fn serve(path: &Path) -> Result<Served, SocketError> {
     let failed = |source| SocketError::Io { path: path.to_owned(), source };
-    let dir = path.parent().ok_or_else(|| SocketError::Untrusted(path.to_owned()))?;
+    let dir = trust::folder_of(path)?;
     folder::make_private(dir).map_err(failed)?;
-    trust(dir)?;
+    is_ours(dir)?;
+    trust::is_socket(path)?;
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => return Err(SocketError::InUse(path.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(failed)?,
@@ -89,21 +112,45 @@ pub fn adopt(listener: std::os::unix::net::UnixListener, path: &Path) -> Result<
 /// Connects to `path` after checking that only we may have put a socket there.
 ///
 /// # Errors
-/// [`SocketError::NotRunning`], [`SocketError::Untrusted`], or the file system.
+/// As [`connect_to`].
 pub async fn connect(path: &Path) -> Result<Channel, SocketError> {
-    let dir = path.parent().ok_or_else(|| SocketError::Untrusted(path.to_owned()))?;
-    if !dir.exists() {
-        return Err(SocketError::NotRunning(path.to_owned()));
-    }
-    trust(dir)?;
+    connect_to(path, Whose::Ours).await
+}
+
+/// Connects to `path` after checking that only somebody who may serve it put a socket there, and that such a user answers.
+///
+/// # Errors
+/// [`SocketError::NotRunning`], [`SocketError::Untrusted`], [`SocketError::Foreign`], [`SocketError::NotASocket`],
+/// [`SocketError::Denied`], or the file system.
+pub async fn connect_to(path: &Path, whose: Whose) -> Result<Channel, SocketError> {
+    whose.check(path)?;
+    // Once to learn why not: the channel below connects again and again, and says only that it cannot.
+    reach(path, whose).await?;
     let target = path.to_owned();
     // The address is not used: the connector opens the Unix socket.
     let endpoint = Endpoint::from_static("http://local.invalid");
     let connector = tower::service_fn(move |_: Uri| {
         let target = target.clone();
-        async move { UnixStream::connect(target).await.map(hyper_util::rt::TokioIo::new) }
+        async move { reach(&target, whose).await.map(hyper_util::rt::TokioIo::new) }
     });
     endpoint.connect_with_connector(connector).await.map_err(|_| SocketError::NotRunning(path.to_owned()))
+}
+
+/// Opens a stream to somebody who may serve this socket.
+async fn reach(path: &Path, whose: Whose) -> Result<UnixStream, SocketError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::PermissionDenied => SocketError::Denied(path.to_owned()),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => SocketError::NotRunning(path.to_owned()),
+        _ => SocketError::Io { path: path.to_owned(), source },
+    };
+    let stream = UnixStream::connect(path).await.map_err(failed)?;
+    // Of a socket that was handed over, the kernel names who made it.
+    let uid = stream.peer_cred().map_err(failed)?.uid();
+    if whose.trusts(uid) {
+        Ok(stream)
+    } else {
+        Err(SocketError::Foreign { path: path.to_owned(), what: "is answered by", uid })
+    }
 }
 
 /// Who is at the other end of a request, by the kernel's word.
@@ -133,7 +180,7 @@ impl Peer {
     }
 }
 
-fn trust(dir: &Path) -> Result<(), SocketError> {
+fn is_ours(dir: &Path) -> Result<(), SocketError> {
     let ours = folder::is_private(dir).map_err(|source| SocketError::Io { path: dir.to_owned(), source })?;
     if ours { Ok(()) } else { Err(SocketError::Untrusted(dir.to_owned())) }
 }
