@@ -16,6 +16,13 @@ pub(crate) struct Cli {
     /// Print JSON, one object a line, on the verbs that report something.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Ask the system's key manager, for example /run/cardinal/keymgr.sock, not a profile's. CARDINAL_KEYMGR_SOCKET does
+    /// the same.
+    #[arg(long, global = true, value_name = "SOCKET")]
+    pub(crate) keymgr: Option<PathBuf>,
+    /// The user that may serve that socket, besides root: `cardinal` unless this or CARDINAL_KEYMGR_USER says otherwise.
+    #[arg(long, global = true, value_name = "USER")]
+    pub(crate) keymgr_user: Option<String>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -191,6 +198,8 @@ pub(crate) enum KeymgrVerb {
     Run(RunArgs),
     /// What it holds, without touching the card.
     Status(ProfileArg),
+    /// Everything that it counts, in the text format of Prometheus.
+    Metrics(ProfileArg),
 }
 
 /// Options of `keymgr run`.

@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 use crate::error::CliError;
+use crate::system;
 
 /// A key manager that answers.
 pub(crate) type Keymgr = KeymgrClient<Channel>;
@@ -100,7 +101,9 @@ pub(crate) async fn channel(socket: &Path) -> Result<Channel, CliError> {
 }
 
 async fn connect(path: &Path) -> Result<Channel, CliError> {
-    Ok(tokio::time::timeout(PROMPT, socket::connect(path)).await.map_err(|_| silent(PROMPT))??)
+    Ok(tokio::time::timeout(PROMPT, socket::connect_to(path, system::whose(path)))
+        .await
+        .map_err(|_| silent(PROMPT))??)
 }
 
 fn silent(limit: Duration) -> CliError {

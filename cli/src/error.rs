@@ -7,6 +7,8 @@ use proto::rpc::Fault;
 use proto::rpc::socket::SocketError;
 use tonic::{Code, Status};
 
+use crate::system;
+
 /// The outermost error of the command line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -20,7 +22,10 @@ pub(crate) enum CliError {
         message: String,
     },
     /// A service cannot be reached.
-    #[error("{0}; `cardinal up` starts the private network, `cardinal keymgr run` the key manager of your own card")]
+    #[error(
+        "{0}; `cardinal up` starts the private network, `cardinal keymgr run` the key manager of your own card{hint}",
+        hint = system::hint().unwrap_or_default()
+    )]
     Socket(#[source] SocketError),
     /// A program that we started did not start, or ended when it should not have.
     #[error("{name}: {message}")]
@@ -155,6 +160,9 @@ impl From<SocketError> for CliError {
         match error {
             SocketError::Io { path, source } => Self::File { path, source },
             SocketError::Untrusted(path) => Self::open_to_others(&path),
+            SocketError::Foreign { .. } | SocketError::NotASocket { .. } | SocketError::Denied(_) => {
+                Self::found(Fault::BadInput, error.to_string())
+            }
             other => Self::Socket(other),
         }
     }

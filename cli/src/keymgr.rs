@@ -4,12 +4,13 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
+use proto::rpc::api::{Health, Measure, MetricsRequest};
 use proto::shell::file;
 use serde_json::{Value, json};
 
 use crate::args::{KeymgrVerb, ProfileArg, RunArgs};
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{Output, shown};
 use crate::paths::{self, Layout, Profile, ProfileName};
 use crate::process::KEYMGR;
 use crate::{client, network};
@@ -22,6 +23,7 @@ pub(crate) async fn run(out: Output, verb: KeymgrVerb) -> Result<(), CliError> {
     match verb {
         KeymgrVerb::Run(args) => Err(become_manager(&args)),
         KeymgrVerb::Status(profile) => status(out, profile).await,
+        KeymgrVerb::Metrics(profile) => metrics(out, profile).await,
     }
 }
 
@@ -68,6 +70,17 @@ fn make(layout: &Layout, profile: &Profile) -> Result<(), CliError> {
     file::sync_folder_of(&profile.dir).map_err(CliError::file(&profile.dir))
 }
 
+async fn metrics(out: Output, ProfileArg { profile }: ProfileArg) -> Result<(), CliError> {
+    let profile = Layout::of_user()?.choose(profile.as_deref())?;
+    let mut manager = client::keymgr(&profile.keymgr_socket).await?;
+    let text = client::prompt_answer(manager.metrics(MetricsRequest {})).await?.text;
+    if out.is_json() {
+        return out.object(&json!({ "metrics": text }));
+    }
+    // Its labels are foreign text: each line passes as a line.
+    text.lines().try_for_each(|line| out.line(shown(line)))
+}
+
 async fn status(out: Output, ProfileArg { profile }: ProfileArg) -> Result<(), CliError> {
     let profile = Layout::of_user()?.choose(profile.as_deref())?;
     let mut manager = client::keymgr(&profile.keymgr_socket).await?;
@@ -95,7 +108,31 @@ async fn status(out: Output, ProfileArg { profile }: ProfileArg) -> Result<(), C
         ("log_entries", json!(status.log_entries)),
         ("log_head", json!(status.log_head)),
         ("test_ca_allowed", json!(status.test_ca_allowed)),
+        ("hardening", json!(status.hardening.iter().map(measure).collect::<Vec<_>>())),
+        ("health", health(status.health.unwrap_or_default())),
     ])
+}
+
+fn measure(measure: &Measure) -> Value {
+    let Measure { name, in_force, missing } = measure;
+    match in_force {
+        true => json!({ "measure": name, "in_force": true }),
+        false => json!({ "measure": name, "in_force": false, "why_not": missing }),
+    }
+}
+
+fn health(health: Health) -> Value {
+    json!({
+        "connections": health.connections,
+        "connections_turned_away": health.turned_away,
+        "requests": health.requests,
+        "refusals": health.refusals,
+        "card_commands": health.card_commands,
+        "card_p99_us": health.card_p99_us,
+        "log_append_p99_us": health.append_p99_us,
+        "log_lag_p99_us": health.lag_p99_us,
+        "resident_bytes": health.resident_bytes,
+    })
 }
 
 /// A manifest without cards.

@@ -27,6 +27,7 @@ mod pin;
 mod process;
 mod secret;
 mod signals;
+mod system;
 mod unlock;
 mod up;
 
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
         }
     };
     let out = Output::new(cli.json);
-    match run(out, cli.verb) {
+    match system::ask(cli.keymgr, cli.keymgr_user).and_then(|()| run(out, cli.verb)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(out, &error);

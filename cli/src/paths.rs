@@ -17,6 +17,7 @@ use proto::rpc::Fault;
 use proto::shell::folder;
 
 use crate::error::CliError;
+use crate::system;
 
 /// A Unix socket's path holds at most 107 bytes and a zero (`sockaddr_un`).
 const MAX_SOCKET_PATH: usize = 107;
@@ -201,6 +202,10 @@ impl Layout {
     /// # Errors
     /// [`Fault::StateMissing`] when it does not exist, [`Fault::BadInput`] when one must be named.
     pub(crate) fn choose(&self, asked: Option<&str>) -> Result<Profile, CliError> {
+        if let (Some(socket), None) = (system::socket(), asked) {
+            let name = ProfileName("system".to_owned());
+            return Ok(Profile { keymgr_socket: socket.to_owned(), ..self.profile(name) });
+        }
         let known = self.profiles()?;
         let listed = || known.iter().map(ProfileName::as_str).collect::<Vec<_>>().join(", ");
         match (asked, known.as_slice()) {

@@ -109,12 +109,12 @@ pub fn adopt(listener: std::os::unix::net::UnixListener, path: &Path) -> Result<
     Ok(Served { listener: UnixListener::from_std(listener).map_err(failed)?, guard: SocketFile(None) })
 }
 
-/// Connects to `path` after checking that only we may have put a socket there.
+/// Connects to `path` after checking that only we, or the administrator, may have put a socket there.
 ///
 /// # Errors
 /// As [`connect_to`].
 pub async fn connect(path: &Path) -> Result<Channel, SocketError> {
-    connect_to(path, Whose::Ours).await
+    connect_to(path, Whose::at(path, None)).await
 }
 
 /// Connects to `path` after checking that only somebody who may serve it put a socket there, and that such a user answers.

@@ -24,6 +24,23 @@ pub enum Whose {
 }
 
 impl Whose {
+    /// Returns who may serve the socket at `path`: we alone where its folder is ours, else the system, `service` being the
+    /// user that the system's service runs as.
+    #[must_use]
+    pub fn at(path: &Path, service: Option<u32>) -> Self {
+        let ours = rustix::process::geteuid().as_raw();
+        let owner = path.parent().and_then(|folder| Some(folder.symlink_metadata().ok()?.uid()));
+        match owner {
+            // The administrator's folders are private or the system's, as their mode says.
+            Some(owner) if owner == ours && owner == ROOT => {
+                let private = path.parent().is_some_and(|folder| folder::is_private(folder).unwrap_or(false));
+                if private { Self::Ours } else { Self::System { service } }
+            }
+            Some(owner) if owner != ours => Self::System { service },
+            _ => Self::Ours,
+        }
+    }
+
     /// Returns whether a user may own the folder and answer.
     #[must_use]
     pub fn trusts(self, uid: u32) -> bool {
@@ -93,10 +110,9 @@ pub(super) fn is_socket(path: &Path) -> Result<bool, SocketError> {
 
 /// Returns the folder of a socket, whose path must be absolute: a relative one leads elsewhere from elsewhere.
 pub(super) fn folder_of(path: &Path) -> Result<&Path, SocketError> {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).ok_or_else(|| SocketError::NotASocket {
-        path: path.to_owned(),
-        what: "a path without a folder",
-    })
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .ok_or_else(|| SocketError::NotASocket { path: path.to_owned(), what: "a path without a folder" })
 }
 
 fn foreign(path: &Path, what: &'static str, uid: u32) -> SocketError {
