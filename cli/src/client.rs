@@ -89,7 +89,7 @@ pub(crate) async fn unlock(
     seconds: u64,
 ) -> Result<UnlockReply, CliError> {
     let pin = Some(sealed(manager, seal::PIN, pin.expose()).await?);
-    answer(manager.unlock(UnlockRequest { pin, last_try, seconds })).await
+    answer(manager.unlock(UnlockRequest { pin, last_try, seconds, ..UnlockRequest::default() })).await
 }
 
 /// Connects to whatever serves this socket.

@@ -16,7 +16,7 @@ use crate::paths::Layout;
 pub(crate) async fn run(out: Output, args: ProfileArg) -> Result<(), CliError> {
     let profile = Layout::of_user()?.choose(args.profile.as_deref())?;
     let mut manager = client::keymgr(&profile.keymgr_socket).await?;
-    answer(manager.lock(LockRequest {})).await?;
+    answer(manager.lock(LockRequest::default())).await?;
     if out.is_json() {
         return out.object(&json!({ "profile": profile.name.as_str(), "unlocked": false }));
     }

@@ -205,7 +205,7 @@ pub(crate) async fn provision(
 /// # Errors
 /// What the manager answered.
 pub(crate) async fn card(manager: &mut Keymgr) -> Result<CardInfo, CliError> {
-    answer(manager.card(CardRequest {})).await
+    answer(manager.card(CardRequest::default())).await
 }
 
 /// Returns what the manager says of itself.

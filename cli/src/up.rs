@@ -50,7 +50,7 @@ async fn stay(out: Output, network: &Network, crew: &mut Crew, pin: &PinArgs) ->
         let mut manager = start_keymgr(out, network, crew, &profile, &mut pins, pin.last_try).await?;
         let mut node = network.start_node(crew, &profile, &["--listen", network::LOOPBACK, "--peer", &enode]).await?;
         // The node has its two keys: the PIN has done its work.
-        answer(manager.client.lock(LockRequest {})).await?;
+        answer(manager.client.lock(LockRequest { all: true, ..LockRequest::default() })).await?;
         let status = network::node_status(&mut node.client).await?;
         say(
             out,

@@ -1,43 +1,49 @@
-//! The owner of one card: what it may be asked, how long its PIN stays valid, and what is written down about it.
+//! The owner of the cards: what they may be asked, and what is written down about it.
 //!
-//! The invariant: the card's validated PIN ends, by a reset of the card, at the end of its lifetime, on lock, on stop, and
-//! on every error. While no PIN is validated the card lies idle, without a channel.
+//! One broker, on one thread, owns them all, because a line of the log, the salt that speaks of it and the opening that signs
+//! it are one order. The invariant: a card's validated PIN ends, by a reset of the card, at the end of its lifetime, on lock,
+//! on stop, and on every error.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use audit::{Asked, LogOpened, LogStore, Text};
 use keycard::{CardTransport, Trust};
 use proto::rpc::api::KeymgrStatus;
-use proto::{CardId, Fingerprint, Instant, KeyUid, Secret};
+use proto::{CardId, KeyUid};
 use rand_core::CryptoRng;
 
 use crate::cards::Cards;
 use crate::cards::known::Known;
+use crate::cards::seat::Target;
 use crate::clock::Clock;
 use crate::error::{BrokerError, PinRefused, PukRefused};
 use crate::files;
-use crate::guard::{Guarded, GuardedCard};
+use crate::guard::Guarded;
 use crate::journal::{Journal, Why};
 use crate::manifest::Manifest;
 use crate::metrics::{Held, HeldCard, Metrics};
-use crate::opening::Described;
 use crate::pause::Pauses;
 use crate::pins::{PinnedCards, Pins};
 use crate::policy::Policy;
 use crate::refusals::{Refusals, TOO_MANY_TEXT, Written};
+use crate::seats::{Seat, Slot};
 
-/// One card, its rules and its log.
+/// Some cards, the rules for them, and their log.
 pub struct Broker<T: CardTransport, S: LogStore> {
-    slot: Slot<T>,
+    /// The current one.
+    pub(crate) seat: Seat<T>,
+    /// By their names.
+    pub(crate) others: BTreeMap<String, Seat<T>>,
+    /// How much was heard of the readers.
+    pub(crate) heard: u64,
     pub(crate) journal: Journal<S>,
     pub(crate) rules: Rules,
     pub(crate) enrolment: Enrolment,
     pub(crate) cards: Cards<T>,
     pub(crate) pauses: Pauses,
     refusals: Refusals,
-    pub(crate) described: Option<Described>,
     pub(crate) dice: Box<dyn CryptoRng + Send>,
     pub(crate) metrics: Metrics,
 }
@@ -82,28 +88,6 @@ pub struct Outside {
 /// The card and the account that a refusal is about, as far as they are known.
 pub(crate) type About = (Option<CardId>, Option<KeyUid>);
 
-/// Where the transport is.
-enum Slot<T: CardTransport> {
-    /// With a step that is under way, or lost by one that panicked; whoever loses it resets the card.
-    Empty,
-    /// Here; the card has no channel and no validated PIN.
-    Idle(Guarded<T>),
-    /// Held by an unlocked card, until then if there is an end.
-    Unlocked {
-        card: GuardedCard<T>,
-        until: Option<Instant>,
-        /// Of the chat key that it showed when it was unlocked, and must show again.
-        chat: Fingerprint,
-    },
-}
-
-/// The own card while another reader's is under work.
-pub(crate) struct Visited<T: CardTransport> {
-    slot: Slot<T>,
-    quiet: Option<Secret<32>>,
-    described: Option<Described>,
-}
-
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Takes a card and its log.
     #[must_use]
@@ -118,14 +102,15 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let Outside { clock, dice, metrics } = outside;
         let journal = Journal::new(log, clock, rules.policy.hash(), metrics.clone());
         Self {
-            slot: Slot::Idle(Guarded::new(transport, metrics.clone())),
+            seat: Seat::new(cards.own.clone(), Slot::Idle(Guarded::new(transport, metrics.clone()))),
+            others: BTreeMap::new(),
+            heard: 0,
             journal,
             rules,
             enrolment,
             cards,
             pauses: Pauses::default(),
             refusals: Refusals::default(),
-            described: None,
             dice,
             metrics,
         }
@@ -145,58 +130,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.journal.opened(opened).map(drop)
     }
 
-    /// Ends the PIN's lifetime: what came of it is signed, and the card is reset.
-    pub fn lock(&mut self) {
-        if matches!(self.slot, Slot::Unlocked { .. }) {
-            self.settle();
-        }
-        self.end_session();
-    }
-
-    /// Ends the PIN's lifetime without asking the card for anything more: it is reset.
-    pub(crate) fn end_session(&mut self) {
-        match std::mem::replace(&mut self.slot, Slot::Empty) {
-            Slot::Unlocked { card, .. } => {
-                self.dismiss(card);
-                tracing::info!("the card is locked");
-            }
-            other => self.slot = other,
-        }
-    }
-
-    /// Locks the card if its PIN's lifetime has ended.
-    pub fn expire(&mut self) {
-        if self.time_left() == Some(Duration::ZERO) {
-            self.lock();
-        }
-    }
-
-    /// Locks the card if it has gone, or its reader has.
-    pub fn look_for_card(&mut self) {
-        if let Slot::Unlocked { card, .. } = &mut self.slot
-            && !card.is_there()
-        {
-            tracing::warn!("the card has gone");
-            self.end_session();
-        }
-    }
-
-    /// Returns how long the PIN stays valid; nothing while the card is locked, or until the manager stops.
-    #[must_use]
-    pub fn time_left(&self) -> Option<Duration> {
-        match &self.slot {
-            Slot::Unlocked { until: Some(until), .. } => Some(until.since(self.journal.monotonic())),
-            _ => None,
-        }
-    }
-
-    /// Returns what the manager holds. The card is not asked.
+    /// Returns what the manager holds. No card is asked.
     #[must_use]
     pub fn status(&self) -> KeymgrStatus {
-        let pins = self.pins_here().or_else(|| self.enrolment.pinned.all().next());
+        let session = self.session(&Target::default()).ok().and_then(|name| self.seat_named(&name));
+        let pins = session.and_then(|seat| self.pins_at(seat)).or_else(|| self.enrolment.pinned.all().next());
         let head = self.journal.head();
-        let unlocked = matches!(self.slot, Slot::Unlocked { .. });
-        let left = self.time_left().map_or(u64::MAX, |left| left.as_secs());
         KeymgrStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -204,12 +143,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             label: pins.map(|pins| pins.label.clone()).unwrap_or_default(),
             enrolled: pins.is_some(),
             key_uid: pins.map(|pins| pins.key_uid.to_string()).unwrap_or_default(),
-            unlocked,
-            pin_seconds_left: if unlocked { left } else { 0 },
+            unlocked: session.is_some(),
+            pin_seconds_left: session.map_or(0, |seat| self.pin_seconds_left(seat)),
             log_entries: head.entries,
             log_head: head.hash.to_string(),
             test_ca_allowed: self.rules.test_authority,
-            decoy: self.is_decoy(),
+            decoy: session.is_some_and(|seat| self.is_decoy_at(seat)),
+            seats: self.all_seats(),
             ..KeymgrStatus::default()
         }
     }
@@ -217,13 +157,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Returns what is worth a gauge. No card is asked.
     #[must_use]
     pub fn held(&self) -> Held {
-        let here = self.pins_here().map(|pins| pins.card).filter(|_| matches!(self.slot, Slot::Unlocked { .. }));
+        let unlocked = self.unlocked_cards();
         let held = |pins: &Pins| {
             let known = self.cards.known.find(&pins.card);
             HeldCard {
                 card: pins.card.to_string(),
                 label: pins.label.clone(),
-                unlocked: here == Some(pins.card),
+                unlocked: unlocked.iter().any(|candidate| candidate.card == pins.card),
                 pin_tries: known.and_then(Known::told_tries).map(|tries| tries.fewest()),
                 puk_tries: self.metrics.puk_tries_of(&pins.card),
             }
@@ -231,85 +171,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         Held { cards: self.enrolment.pinned.all().map(held).collect(), log_entries: self.journal.head().entries }
     }
 
-    /// Returns the transport of the locked card.
-    pub(crate) fn take(&mut self) -> Result<Guarded<T>, BrokerError> {
-        self.lock();
-        self.described = None;
-        match std::mem::replace(&mut self.slot, Slot::Empty) {
-            Slot::Idle(transport) => Ok(transport),
-            other => {
-                self.slot = other;
-                Err(keycard::CardError::from(keycard::TransportError::NoCard).into())
-            }
-        }
-    }
-
-    /// Resets the card and lets it lie idle.
-    pub(crate) fn put_back(&mut self, mut transport: Guarded<T>) {
-        if let Err(error) = transport.reset() {
-            // The next opening resets it again before anything else, and fails if that fails.
-            tracing::error!("the card could not be reset: {error}");
-        }
-        // What the next card's owner wants of the log is asked when its PIN is.
-        drop(self.journal.hush(None));
-        self.slot = Slot::Idle(transport);
-    }
-
-    /// Keeps the unlocked card for so many seconds, 0 being no end, and no longer than the rules allow.
-    pub(crate) fn keep(&mut self, card: GuardedCard<T>, seconds: u64, chat: Fingerprint) {
-        let asked = (seconds > 0).then(|| Duration::from_secs(seconds));
-        let lifetime = [asked, self.rules.pin_lifetime].into_iter().flatten().min();
-        let until = lifetime.map(|lifetime| self.journal.monotonic().after(lifetime));
-        self.slot = Slot::Unlocked { card, until, chat };
-    }
-
-    /// Puts a card of another reader in the place of the own one, which is returned as it is.
-    pub(crate) fn visit(&mut self, transport: Guarded<T>) -> Visited<T> {
-        let slot = std::mem::replace(&mut self.slot, Slot::Idle(transport));
-        Visited { slot, quiet: self.journal.hush(None), described: self.described.take() }
-    }
-
-    /// Resets the card of the other reader, and puts the own one back.
-    pub(crate) fn leave(&mut self, own: Visited<T>) {
-        self.lock();
-        self.settle();
-        let Visited { slot, quiet, described } = own;
-        (self.slot, self.described) = (slot, described);
-        drop(self.journal.hush(quiet));
-    }
-
-    /// Returns the unlocked card and the journal.
-    pub(crate) fn unlocked(&mut self) -> Result<(&mut GuardedCard<T>, &mut Journal<S>), BrokerError> {
-        match &mut self.slot {
-            Slot::Unlocked { card, .. } => Ok((card, &mut self.journal)),
-            Slot::Empty | Slot::Idle(_) => Err(BrokerError::Locked),
-        }
-    }
-
-    /// Returns the unlocked card, the journal, and what draws.
-    pub(crate) fn unlocked_with_dice(
-        &mut self,
-    ) -> Option<(&mut GuardedCard<T>, &mut Journal<S>, &mut (dyn CryptoRng + Send))> {
-        match &mut self.slot {
-            Slot::Unlocked { card, .. } => Some((card, &mut self.journal, &mut *self.dice)),
-            Slot::Empty | Slot::Idle(_) => None,
-        }
-    }
-
-    /// Returns the fingerprint of the chat key that the unlocked card showed.
-    pub(crate) const fn chat(&self) -> Option<Fingerprint> {
-        match &self.slot {
-            Slot::Unlocked { chat, .. } => Some(*chat),
-            Slot::Empty | Slot::Idle(_) => None,
-        }
-    }
-
     /// Returns what was pinned of the unlocked card.
     pub(crate) fn pins_here(&self) -> Option<&Pins> {
-        match &self.slot {
-            Slot::Unlocked { card, .. } => self.enrolment.pinned.find(&card.id()),
-            Slot::Empty | Slot::Idle(_) => None,
-        }
+        self.pins_at(&self.seat)
+    }
+
+    pub(crate) fn pins_at(&self, seat: &Seat<T>) -> Option<&Pins> {
+        seat.info().and_then(|info| self.enrolment.pinned.find(&info.card_id()))
     }
 
     /// Returns the card that is meant where nothing says which, and its account.
@@ -393,6 +261,6 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 impl<T: CardTransport, S: LogStore> Drop for Broker<T, S> {
     fn drop(&mut self) {
         // A step that panicked left who knows what behind.
-        if std::thread::panicking() { self.end_session() } else { self.lock() }
+        if std::thread::panicking() { self.end_sessions() } else { drop(self.lock_all()) }
     }
 }

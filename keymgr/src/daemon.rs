@@ -157,7 +157,7 @@ impl Daemon {
     pub fn unlock(&mut self, pin: Pin) -> Result<(), DaemonError> {
         let purpose = UNLOCK.to_owned().try_into().map_err(|_| BrokerError::bad_input("no purpose"))?;
         let why = Why { caller: ourselves(), purpose };
-        self.broker.unlock(Unlocking { pin, last_try: false, seconds: 0 }, &why)?;
+        self.broker.unlock(Unlocking::with(pin), &why)?;
         Ok(())
     }
 
@@ -209,6 +209,7 @@ pub(crate) fn broker(
         pairings: Pairings::read(&profile.pairings())?,
         readers: Box::new(OtherReaders::new(profile.dir(), config.reader.clone(), readers.clone())),
         own: config.reader.to_string(),
+        seen: Seen::default(),
     };
     let outside = Outside { clock: Box::new(clock), dice: Box::new(dice()), metrics: config.metrics.clone() };
     Ok(Broker::new(card, log, rules, enrolment, cards, outside))
@@ -229,6 +230,8 @@ where
     T: CardTransport + Send + 'static,
     S: LogStore + Send + 'static,
 {
+    let mut broker = broker;
+    broker.listen(place.seen.clone());
     let (worker, mut ended) = Worker::start(broker).map_err(|_| DaemonError::Worker { what: "did not start" })?;
     let _watch = watch(&worker, &place)?;
     let (metrics, hardening) = (front.metrics.clone(), front.hardening.clone());
@@ -273,25 +276,26 @@ where
     by_itself.unwrap_or(Ok(()))
 }
 
-/// Hears of cards and readers that come and go, unless the card is a software card: a PIN's lifetime ends with its card.
-fn watch<T, S>(worker: &Worker<T, S>, place: &Place) -> Result<Option<Watch>, DaemonError>
+/// Hears of cards and readers that come and go: a PIN's lifetime ends with its card.
+fn watch<T, S>(worker: &Worker<T, S>, place: &Place) -> Result<Watch, DaemonError>
 where
     T: CardTransport + Send + 'static,
     S: LogStore + Send + 'static,
 {
-    if place.reader.choice().is_none() {
-        return Ok(None);
-    }
     let (worker, seen) = (worker.clone(), place.seen.clone());
+    let wants_readers = place.reader.choice().is_some();
     let heard = move |states: Result<_, TransportError>| {
-        if let Err(error) = &states {
-            tracing::warn!("{error}");
+        match &states {
+            Err(error) if wants_readers => tracing::warn!("{error}"),
+            Err(error) => tracing::debug!("{error}"),
+            Ok(_) => {}
         }
         seen.hear(states.ok());
-        worker.tell(Broker::look_for_card);
+        // When too many requests wait for this one to be let in, it is heeded after the next of them.
+        worker.tell(Broker::heed);
         true
     };
-    place.readers.watch(heard).map(Some).map_err(|_| DaemonError::Worker { what: "did not start" })
+    place.readers.watch(heard).map_err(|_| DaemonError::Worker { what: "did not start" })
 }
 
 /// Returns the rules in force: the file's, or before the first enrolment those that will be written then.

@@ -8,6 +8,7 @@ use proto::{CardId, Fingerprint};
 
 use crate::cards::seat::TargetError;
 use crate::files::StateError;
+use crate::lend::Loan;
 use crate::policy::Reason;
 
 /// Why the broker did not do what it was asked. Each message is the whole line: its causes, each once, and what to do.
@@ -26,6 +27,9 @@ pub enum BrokerError {
     /// The card's PIN is not validated.
     #[error("the card is locked; run `cardinal unlock`")]
     Locked,
+    /// Another program has the reader.
+    #[error(transparent)]
+    Lent(#[from] Loan),
     /// It is not clear which card is meant.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -227,7 +231,9 @@ pub enum Mismatch {
     #[error("the card is initialised already and is left as it is; insert a blank one")]
     NotBlank,
     /// A card is enrolled here.
-    #[error("a card is enrolled here already and is left as it is; use another --dir for another card")]
+    #[error(
+        "a card is enrolled here already and is left as it is; name another with --reader or --card, or use another --dir for it"
+    )]
     EnrolledAlready,
     /// It is blank.
     #[error("the card is blank; enrol it, or initialise it with `cardinal card init`")]
@@ -248,7 +254,9 @@ impl BrokerError {
             Self::Pin(PinRefused::LastTry) => Fault::LastTry,
             Self::Pin(PinRefused::Blocked) => Fault::PinBlocked,
             Self::Mismatch(mismatch) => mismatch.fault(),
-            Self::Target(TargetError::Ambiguous { .. }) => Fault::Ambiguous,
+            Self::Target(
+                TargetError::Ambiguous { .. } | TargetError::Several { .. } | TargetError::SeveralReaders { .. },
+            ) => Fault::Ambiguous,
             Self::Target(TargetError::NoSuchReader { .. }) => Fault::NoReader,
             Self::Target(_) => Fault::NoCard,
             Self::Unvouched { .. } => Fault::Unvouched,
@@ -261,6 +269,7 @@ impl BrokerError {
             Self::Pairing(PairingTrouble::NoSlot) => Fault::NoSlot,
             Self::Pairing(PairingTrouble::NotNeeded) => Fault::Unsupported,
             Self::Locked => Fault::Locked,
+            Self::Lent(_) => Fault::Lent,
             Self::Refused(_) | Self::Unlisted { .. } => Fault::Refused,
             Self::Log(_) => Fault::LogUnwritable,
             Self::CutOff { cause, .. } => cause.fault(),

@@ -123,16 +123,6 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         seal::seal(&caller.to_compressed(), context, secret.expose(), &mut *self.dice)
             .map_err(|error| BrokerError::bad_input(error.to_string()))
     }
-
-    /// Ends the PIN's lifetime after an error with the card or the log. When the log cannot be written, the card is asked for
-    /// nothing more.
-    pub(crate) fn after(&mut self, error: &BrokerError) {
-        match error {
-            BrokerError::Locked => {}
-            BrokerError::Log(_) => self.end_session(),
-            _ => self.lock(),
-        }
-    }
 }
 
 /// Returns the question for a public key.

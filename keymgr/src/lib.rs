@@ -3,6 +3,7 @@
 //! - [`policy`] decides, as a pure function, who may have which key;
 //! - [`broker`] owns the card: [`opening`], [`unlock`], [`provision`], [`export`] are what it does with it, and `journal`
 //!   is the order of record, command and outcome that all of them keep;
+//! - [`seats`] are the readers that are looked after, each with its own session, and [`lend`] gives one to other programs;
 //! - [`cards`] is what its owner does with any card in any reader;
 //! - [`drill`] performs histories with software cards, to see whether a verifier finds what is wrong with them;
 //! - [`worker`] is the one thread on which a broker lives, [`service`] the local API in front of it, [`daemon`] puts both
@@ -25,6 +26,8 @@ mod guard;
 pub mod hardening;
 pub mod incoming;
 mod journal;
+mod leases;
+pub mod lend;
 pub mod manifest;
 pub mod metrics;
 pub mod notify;
@@ -37,6 +40,7 @@ pub mod provision;
 pub mod reader;
 mod refusals;
 pub mod sealing;
+pub mod seats;
 pub mod service;
 mod signing;
 pub mod store;

@@ -14,9 +14,11 @@ use proto::rpc::api::CardInfo;
 use proto::{Fingerprint, Instant};
 
 use crate::broker::Broker;
+use crate::cards::seat::transport_of;
 use crate::error::{BrokerError, Mismatch};
 use crate::guard::Guarded;
 use crate::manifest::Named;
+use crate::seats::Slot;
 
 /// What a locked card said of itself, and when.
 pub(crate) struct Described {
@@ -39,13 +41,27 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                     Ok(describe(&info, Some(status)))
                 }
                 Err(error) => {
-                    self.lock();
+                    let error = error.into();
+                    self.after(&error);
+                    Err(error)
+                }
+            };
+        }
+        if let Some(mut card) = self.take_open() {
+            let (info, status) = (card.info().clone(), card.status());
+            return match status {
+                Ok(status) => {
+                    self.seat.slot = Slot::Open(Box::new(card));
+                    Ok(describe(&info, Some(status)))
+                }
+                Err(error) => {
+                    self.put_back(card.into_transport());
                     Err(error.into())
                 }
             };
         }
         let now = self.journal.monotonic();
-        if let Some(described) = self.described.as_ref().filter(|described| now.since(described.at) < FRESH) {
+        if let Some(described) = self.seat.described.as_ref().filter(|described| now.since(described.at) < FRESH) {
             return Ok(described.info.clone());
         }
         let info = match self.connect()? {
@@ -63,7 +79,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 describe(&info, Some(status))
             }
         };
-        self.described = Some(Described { info: info.clone(), at: now });
+        self.seat.described = Some(Described { info: info.clone(), at: now });
         Ok(info)
     }
 
@@ -74,8 +90,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// [`BrokerError::Card`].
     pub(crate) fn glance(&mut self) -> Result<(CardInfo, Option<u32>), BrokerError> {
         let seen = |info: &ApplicationInfo| (describe(info, None), info.pin_tries.map(u32::from));
-        if let Ok((card, _)) = self.unlocked() {
-            return Ok(seen(card.info()));
+        self.unless_lent()?;
+        if let Some(info) = self.seat.info() {
+            return Ok(seen(info));
         }
         let (seen, transport) = match self.connect()? {
             Selection::Blank(card) => (seen(card.info()), card.into_transport()),
@@ -83,6 +100,27 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         };
         self.put_back(transport);
         Ok(seen)
+    }
+
+    /// Opens the channel of an enrolled card and keeps it open; a card that is none is reset. Returns whether it is one.
+    pub(crate) fn recognise_here(&mut self) -> Result<bool, BrokerError> {
+        if self.enrolment.pinned.is_empty() {
+            return Ok(false);
+        }
+        let card = match self.connect()? {
+            Selection::Initialised(card) if self.enrolment.pinned.find(&card.id()).is_some() => card,
+            selection => {
+                self.put_back(transport_of(selection));
+                return Ok(false);
+            }
+        };
+        if let Err(error) = self.recognise(card.info()) {
+            self.put_back(card.into_transport());
+            return Err(error);
+        }
+        let card = self.open(card)?;
+        self.seat.slot = Slot::Open(Box::new(card));
+        Ok(true)
     }
 
     /// Resets the card and selects the applet.

@@ -9,6 +9,7 @@ use proto::rpc::seal;
 use proto::{ChatKey, Fingerprint, KeyUid, Pin, Puk};
 
 use crate::broker::Broker;
+use crate::cards::seat::Target;
 use crate::cards::tries::Which;
 use crate::cards::vouch::Voucher;
 use crate::error::{BrokerError, Left, Mismatch};
@@ -18,6 +19,8 @@ use crate::pins::Pins;
 
 /// What a card is enrolled with.
 pub struct Enrolling {
+    /// Which card; nothing: the one in the manager's own reader.
+    pub target: Target,
     /// Its PIN.
     pub pin: Pin,
     /// Its PUK.
@@ -57,7 +60,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// something fails stays initialised, and [`BrokerError::CutOff`] says so: it is reset to its factory state by its
     /// owner, not from here.
     pub fn provision(&mut self, enrolling: Enrolling, why: &Why) -> Result<Enrolled, BrokerError> {
-        self.lock();
+        let target = enrolling.target.clone();
+        self.at(&target, |broker| broker.provision_here(enrolling, why))
+    }
+
+    fn provision_here(&mut self, enrolling: Enrolling, why: &Why) -> Result<Enrolled, BrokerError> {
         self.try_provision(enrolling, why).map_err(|error| match error {
             BrokerError::Mismatch(_) | BrokerError::Card(CardError::Untrusted(_)) => {
                 self.refused(Asked::Provision, why, error)
@@ -70,8 +77,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     fn try_provision(&mut self, enrolling: Enrolling, why: &Why) -> Result<Enrolled, BrokerError> {
-        let Enrolling { pin, puk, key } = enrolling;
-        if !self.enrolment.pinned.is_empty() {
+        let Enrolling { target, pin, puk, key } = enrolling;
+        if target == Target::default() && !self.enrolment.pinned.is_empty() {
             return Err(Mismatch::EnrolledAlready.into());
         }
         let (words, caller) = match key {

@@ -9,10 +9,10 @@ use audit::{Caller, LogStore};
 use keycard::{CardTransport, Mnemonic};
 use proto::rpc::api::keymgr_server::Keymgr;
 use proto::rpc::api::{
-    CardInfo, CardRequest, ExportPrivateReply, ExportPrivateRequest, ExportPublicReply, ExportPublicRequest,
-    KeymgrStatus, KeymgrStatusRequest, LockReply, LockRequest, MetricsReply, MetricsRequest, ProvisionReply,
-    ProvisionRequest, ReadersReply, ReadersRequest, Sealed, SealingKeyReply, SealingKeyRequest, UnlockReply,
-    UnlockRequest, provision_request,
+    CardInfo, CardRequest, CardTarget, ExportPrivateReply, ExportPrivateRequest, ExportPublicReply,
+    ExportPublicRequest, KeymgrStatus, KeymgrStatusRequest, LockReply, LockRequest, MetricsReply, MetricsRequest,
+    ProvisionReply, ProvisionRequest, ReadersReply, ReadersRequest, Sealed, SealingKeyReply, SealingKeyRequest,
+    UnlockReply, UnlockRequest, provision_request,
 };
 use proto::rpc::socket::Peer;
 use proto::rpc::{Fault, seal};
@@ -24,6 +24,8 @@ use zeroize::Zeroizing;
 
 use crate::broker::Broker;
 use crate::caller::Programs;
+use crate::cards::seat::Target;
+use crate::cards::vouch::Contact;
 use crate::error::BrokerError;
 use crate::front::Front;
 use crate::hardening::{Hardening, Measure};
@@ -33,6 +35,7 @@ use crate::provision::{Enrolling, KeySource};
 use crate::reader::ReaderName;
 use crate::reader::view::{self, Seen};
 use crate::sealing::SealingKeys;
+use crate::seats::Validity;
 use crate::unlock::Unlocking;
 use crate::worker::{NoAnswer, Worker};
 
@@ -127,7 +130,8 @@ where
 
     async fn card(&self, request: Request<CardRequest>) -> Result<Response<CardInfo>, Status> {
         Peer::of_same_user(&request)?;
-        Ok(Response::new(self.ask(Broker::card_info).await?))
+        let target = target_of(request.into_inner().target);
+        Ok(Response::new(self.ask(move |broker| broker.at(&target, Broker::card_info)).await?))
     }
 
     async fn readers(&self, request: Request<ReadersRequest>) -> Result<Response<ReadersReply>, Status> {
@@ -144,28 +148,33 @@ where
 
     async fn unlock(&self, request: Request<UnlockRequest>) -> Result<Response<UnlockReply>, Status> {
         let peer = Peer::of_same_user(&request)?;
-        let UnlockRequest { pin, last_try, seconds } = request.into_inner();
+        let UnlockRequest { pin, last_try, seconds, each_use, target, confirm, first_pairing } = request.into_inner();
         let pin = pin_of(&self.open(seal::PIN, pin.as_ref())?)?;
         let why = self.why(peer, UNLOCK, None).await?;
-        let unlocking = Unlocking { pin, last_try, seconds };
-        let (key_uid, decoy) =
-            self.ask(move |broker| broker.unlock(unlocking, &why).map(|key_uid| (key_uid, broker.is_decoy()))).await?;
-        Ok(Response::new(UnlockReply { key_uid: key_uid.to_string(), decoy }))
+        let contact = Contact { confirm: some(confirm), first_pairing };
+        let validity = Validity { seconds, each_use };
+        let unlocking = Unlocking { target: target_of(target), contact, pin, last_try, validity };
+        let unlocked = self.ask(move |broker| broker.unlock(unlocking, &why)).await?;
+        Ok(Response::new(UnlockReply {
+            key_uid: unlocked.key_uid.to_string(),
+            decoy: unlocked.decoy,
+            card: unlocked.card.to_string(),
+            reader: unlocked.reader,
+            seconds_left: unlocked.seconds,
+        }))
     }
 
     async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockReply>, Status> {
         Peer::of_same_user(&request)?;
-        self.ask(|broker| {
-            broker.lock();
-            Ok(())
-        })
-        .await?;
-        Ok(Response::new(LockReply {}))
+        let LockRequest { target, all } = request.into_inner();
+        let target = (!all).then(|| target_of(target));
+        let locked = self.ask(move |broker| broker.lock_cards(target.as_ref())).await?;
+        Ok(Response::new(LockReply { cards: locked.iter().map(ToString::to_string).collect() }))
     }
 
     async fn provision(&self, request: Request<ProvisionRequest>) -> Result<Response<ProvisionReply>, Status> {
         let peer = Peer::of_same_user(&request)?;
-        let ProvisionRequest { pin, puk, key, caller } = request.into_inner();
+        let ProvisionRequest { pin, puk, key, caller, target } = request.into_inner();
         let pin = pin_of(&self.open(seal::PIN, pin.as_ref())?)?;
         let puk = Puk::try_from(self.open(seal::PUK, puk.as_ref())?.as_slice())
             .map_err(|error| bad_input(format!("the PUK: {error}")))?;
@@ -187,7 +196,7 @@ where
             }
         };
         let why = self.why(peer, ENROL, one_time_key).await?;
-        let enrolling = Enrolling { pin, puk, key };
+        let enrolling = Enrolling { target: target_of(target), pin, puk, key };
         let enrolled = self.ask(move |broker| broker.provision(enrolling, &why)).await?;
         Ok(Response::new(ProvisionReply {
             card: enrolled.pins.card.to_string(),
@@ -202,11 +211,13 @@ where
         request: Request<ExportPrivateRequest>,
     ) -> Result<Response<ExportPrivateReply>, Status> {
         let peer = Peer::of_same_user(&request)?;
-        let ExportPrivateRequest { path, purpose, caller } = request.into_inner();
+        let ExportPrivateRequest { path, purpose, caller, target } = request.into_inner();
+        let target = target_of(target);
         let path = path_of(&path)?;
         let caller = one_time(&caller)?;
         let why = self.why(peer, &purpose, Some(caller.to_compressed())).await?;
-        let exported = self.ask(move |broker| broker.export_private(path, &caller, &why)).await?;
+        let export = move |broker: &mut Broker<T, S>| broker.export_private(path, &caller, &why);
+        let exported = self.ask(move |broker| broker.in_session(&target, export)).await?;
         Ok(Response::new(ExportPrivateReply {
             key: Some(exported.sealed),
             fingerprint: exported.fingerprint.to_string(),
@@ -219,11 +230,13 @@ where
         request: Request<ExportPublicRequest>,
     ) -> Result<Response<ExportPublicReply>, Status> {
         let peer = Peer::of_same_user(&request)?;
-        let ExportPublicRequest { path, extended, purpose, caller } = request.into_inner();
+        let ExportPublicRequest { path, extended, purpose, caller, target } = request.into_inner();
+        let target = target_of(target);
         let path = path_of(&path)?;
         let caller = extended.then(|| one_time(&caller)).transpose()?;
         let why = self.why(peer, &purpose, caller.map(|key| key.to_compressed())).await?;
-        let exported = self.ask(move |broker| broker.export_public(path, caller.as_ref(), &why)).await?;
+        let export = move |broker: &mut Broker<T, S>| broker.export_public(path, caller.as_ref(), &why);
+        let exported = self.ask(move |broker| broker.in_session(&target, export)).await?;
         Ok(Response::new(ExportPublicReply {
             public_key: exported.key.to_bytes().to_vec(),
             chain_code: exported.chain_code,
@@ -231,6 +244,17 @@ where
             log_entry: exported.entry,
         }))
     }
+}
+
+/// Returns the card that a request means.
+pub(crate) fn target_of(target: Option<CardTarget>) -> Target {
+    let CardTarget { reader, card } = target.unwrap_or_default();
+    Target { reader: some(reader), card: some(card) }
+}
+
+/// In a message of protobuf an absent text is an empty one.
+pub(crate) fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
 }
 
 pub(crate) fn pin_of(digits: &Zeroizing<Vec<u8>>) -> Result<Pin, Status> {

@@ -28,9 +28,18 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.journal.tail().is_overdue(self.journal.monotonic())
     }
 
-    /// Has the unlocked card sign the log's head, or opens a channel to the one that lies idle, if a signature is owed. A
-    /// session in which that fails is over.
+    /// Has a card sign the log's head, if a signature is owed: one that is unlocked, or else the one in the manager's own
+    /// reader.
     pub fn settle(&mut self) {
+        if self.owes_signature() {
+            let name = self.seats().find(|seat| seat.is_unlocked()).unwrap_or(&self.seat).name.clone();
+            self.at_seat(&name, None, Self::settle_here);
+        }
+    }
+
+    /// Has the unlocked card of the current seat sign the log's head, or opens a channel to the one that lies idle, if a
+    /// signature is owed. A session in which that fails is over.
+    pub(crate) fn settle_here(&mut self) {
         if !self.owes_signature() {
             return;
         }

@@ -1,70 +1,145 @@
 //! The owner enters the PIN: it goes to the card and is wiped, and the card then proves that it is the same as last time.
 
 use audit::{Asked, LogStore, Operation, Outcome, SeedOrigin};
-use keycard::{Card, CardError, CardTransport, Secured, Selected, Selection, Unlocked, VerifyError};
-use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, KeyUid, Pin};
+use keycard::{ApplicationInfo, Card, CardError, CardTransport, Secured, Selected, Selection, Unlocked, VerifyError};
+use proto::{CardId, ChatKey, ExportPath, Fingerprint, KeyPath, KeyUid, Pin};
 
-use crate::broker::Broker;
+use crate::broker::{About, Broker};
+use crate::cards::seat::{Target, TargetError};
 use crate::cards::tries::Which;
+use crate::cards::vouch::Contact;
 use crate::error::{BrokerError, Mismatch, PinRefused};
 use crate::guard::Guarded;
 use crate::journal::Why;
 use crate::manifest::Named;
 use crate::pins::Pins;
+use crate::seats::Validity;
 
 /// A PIN and how it may be used. The PIN is sent to the card once and then wiped.
 pub struct Unlocking {
+    /// Which card; nothing: the enrolled one.
+    pub target: Target,
+    /// What its owner says of it.
+    pub contact: Contact,
     /// The PIN.
     pub pin: Pin,
     /// Whether it may be the card's last try.
     pub last_try: bool,
-    /// How long it stays valid, in seconds; 0: until the manager stops.
+    /// How long it stays valid.
+    pub validity: Validity,
+}
+
+impl Unlocking {
+    /// Returns that of the enrolled card with this PIN, until it is drawn.
+    #[must_use]
+    pub fn with(pin: Pin) -> Self {
+        let (target, contact, validity) = Default::default();
+        Self { target, contact, pin, last_try: false, validity }
+    }
+}
+
+/// A card that was unlocked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnlockedCard {
+    /// Where it is.
+    pub reader: String,
+    /// The card.
+    pub card: CardId,
+    /// Its account, proven inside the channel.
+    pub key_uid: KeyUid,
+    /// Whether it shows other keys than before, and its owner wants that told.
+    pub decoy: bool,
+    /// How long its PIN stays valid, in seconds; the largest number: until it is drawn.
     pub seconds: u64,
 }
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
-    /// Unlocks the card and returns its account, proven inside the channel. Soon after a wrong PIN none is sent.
+    /// Unlocks a card. Those that are unlocked in other readers stay so. Soon after a wrong PIN none is sent.
     ///
     /// # Errors
     /// [`BrokerError`]; the card is reset then. What was refused is in the log.
-    pub fn unlock(&mut self, unlocking: Unlocking, why: &Why) -> Result<KeyUid, BrokerError> {
-        self.lock();
-        self.try_unlock(unlocking, why)
-            .map_err(|error| if error.refuses() { self.refused(Asked::Unlock, why, error) } else { error })
+    pub fn unlock(&mut self, unlocking: Unlocking, why: &Why) -> Result<UnlockedCard, BrokerError> {
+        let target = self.enrolled_target(&unlocking.target)?;
+        self.at(&target, |broker| broker.unlock_here(unlocking, why))
     }
 
-    fn try_unlock(&mut self, unlocking: Unlocking, why: &Why) -> Result<KeyUid, BrokerError> {
-        let (card, named) = match self.connect()? {
-            Selection::Blank(card) => {
-                self.put_back(card.into_transport());
-                return Err(Mismatch::Blank.into());
-            }
-            Selection::Initialised(card) => match self.recognise(card.info()) {
-                Ok(Named { card: found, .. })
-                    if !self.enrolment.pinned.is_empty() && self.enrolment.pinned.find(&found).is_none() =>
-                {
-                    self.put_back(card.into_transport());
-                    return Err(Mismatch::OtherCard { card: found }.into());
-                }
-                Ok(_) if card.info().key_uid.is_none() => {
-                    self.put_back(card.into_transport());
-                    return Err(Mismatch::NoKey.into());
-                }
-                Ok(named) => (self.unless_paused(card)?, named),
-                Err(error) => {
-                    self.put_back(card.into_transport());
-                    return Err(error);
-                }
-            },
+    /// Returns where the only enrolled card is, when no other is named and it is not in the manager's own reader.
+    fn enrolled_target(&mut self, target: &Target) -> Result<Target, BrokerError> {
+        let Some(pins) = self.enrolment.pinned.only().filter(|_| *target == Target::default()) else {
+            return Ok(target.clone());
         };
-        let card = self.open(card)?;
-        let Unlocking { pin, last_try, seconds } = unlocking;
+        let enrolled = pins.card;
+        if self.cards.readers.names()?.is_empty() && self.others.is_empty() {
+            return Ok(Target::default());
+        }
+        let own = self.cards.own.clone();
+        match self.at_seat(&own, None, Self::look_here) {
+            Ok(Some(found)) if found.card == enrolled => return Ok(Target::default()),
+            Err(error @ BrokerError::Lent(_)) => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+        let named = Target { reader: None, card: Some(enrolled.to_string()) };
+        match self.find(&named) {
+            // It is let go again, and had by its reader's name.
+            Ok((reader, _)) => Ok(Target { reader: Some(reader), card: None }),
+            Err(error @ BrokerError::Target(TargetError::Ambiguous { .. })) => Err(error),
+            // What is in the own reader says best what is wrong.
+            Err(_) => Ok(Target::default()),
+        }
+    }
+
+    fn unlock_here(&mut self, unlocking: Unlocking, why: &Why) -> Result<UnlockedCard, BrokerError> {
+        if self.seat.is_unlocked() {
+            self.lock();
+        }
+        let mut about = self.about();
+        let unlocked = self.try_unlock(unlocking, why, &mut about);
+        let key_uid = unlocked.map_err(|error| {
+            if error.refuses() { self.refused_about(about, Asked::Unlock, why, error) } else { error }
+        })?;
+        let card = self.seat.info().map(ApplicationInfo::card_id).ok_or(BrokerError::Locked)?;
+        let (decoy, seconds) = (self.is_decoy(), self.pin_seconds_left(&self.seat));
+        Ok(UnlockedCard { reader: self.seat.name.clone(), card, key_uid, decoy, seconds })
+    }
+
+    fn try_unlock(&mut self, unlocking: Unlocking, why: &Why, about: &mut About) -> Result<KeyUid, BrokerError> {
+        let Unlocking { target, contact, pin, last_try, validity } = unlocking;
+        let (card, named) = match self.take_open() {
+            // Its channel is open since it was put in.
+            Some(card) => {
+                *about = (Some(card.id()), card.info().key_uid);
+                match self.taken(card.info(), &target, &contact) {
+                    Ok(named) => (card, named),
+                    Err(error) => {
+                        self.put_back(card.into_transport());
+                        return Err(error);
+                    }
+                }
+            }
+            None => {
+                let card = match self.connect()? {
+                    Selection::Blank(card) => {
+                        self.put_back(card.into_transport());
+                        return Err(Mismatch::Blank.into());
+                    }
+                    Selection::Initialised(card) => card,
+                };
+                *about = (Some(card.id()), card.info().key_uid);
+                match self.taken(card.info(), &target, &contact) {
+                    Ok(named) => (self.open(card)?, named),
+                    Err(error) => {
+                        self.put_back(card.into_transport());
+                        return Err(error);
+                    }
+                }
+            }
+        };
         let mut card = self.verify(card, &pin, last_try)?;
         drop(pin);
         match self.prove(&mut card, &named, why) {
             Ok((key_uid, chat)) => {
-                self.keep(card, seconds, chat);
-                tracing::info!("the card is unlocked");
+                self.keep(card, validity, chat, why);
+                tracing::info!(reader = self.seat.name, "the card is unlocked");
                 Ok(key_uid)
             }
             Err(error) => {
@@ -72,6 +147,33 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 Err(error)
             }
         }
+    }
+
+    /// Returns what a card is called that may be given its PIN: vouched for, the one that is meant, with a key, and with no
+    /// wrong PIN a moment ago.
+    fn taken(&mut self, info: &ApplicationInfo, target: &Target, contact: &Contact) -> Result<Named, BrokerError> {
+        let card = info.card_id();
+        let named = match self.recognise(info) {
+            Err(BrokerError::Mismatch(Mismatch::NotInManifest { .. })) if contact.confirm.is_some() => {
+                self.welcome(info, contact)?;
+                self.recognise(info)?
+            }
+            other => other?,
+        };
+        let pinned = &self.enrolment.pinned;
+        if *target == Target::default() && !pinned.is_empty() && pinned.find(&card).is_none() {
+            return Err(Mismatch::OtherCard { card }.into());
+        }
+        if info.key_uid.is_none() {
+            return Err(Mismatch::NoKey.into());
+        }
+        if let Some(seconds) = self.pauses.left(&card, self.journal.monotonic()) {
+            return Err(PinRefused::TooSoon { seconds }.into());
+        }
+        if contact.first_pairing {
+            self.cards.pairings.vouch(&card)?;
+        }
+        Ok(named)
     }
 
     /// Puts a card back on which a PIN was wrong a moment ago. Nothing was asked of it yet but who it is.

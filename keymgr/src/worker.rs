@@ -107,13 +107,14 @@ impl Ended {
 fn work<T: CardTransport, S: LogStore>(mut broker: Broker<T, S>, jobs: &Receiver<Job<T, S>>) {
     loop {
         let job = next(&mut broker, jobs);
-        broker.expire();
+        broker.heed();
         match job {
             Ok(Job::Ask(ask)) => ask(&mut broker),
             Err(RecvTimeoutError::Timeout) => {}
             Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => {
                 broker.settle();
-                return broker.lock();
+                broker.lock_all();
+                return;
             }
         }
     }
@@ -133,7 +134,8 @@ fn next<T: CardTransport, S: LogStore>(
             other => return other,
         }
     }
-    match broker.time_left() {
+    broker.heed();
+    match broker.wake_in() {
         Some(left) => jobs.recv_timeout(left.min(LOOK_AGAIN)),
         None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
     }
@@ -142,7 +144,7 @@ fn next<T: CardTransport, S: LogStore>(
 /// When no request comes for so long, whoever asks several things in a row has their answers.
 const LULL: Duration = Duration::from_millis(20);
 
-/// The wait does not count the time that the computer sleeps, the PIN's lifetime does: it is looked at this often.
+/// The wait does not count the time that the computer sleeps, a PIN's lifetime does: it is looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How many requests wait at most.
 const QUEUE: usize = 32;

@@ -195,7 +195,7 @@ async fn enrolled_and_killed(dir: &Path) -> ProvisionReply {
     let pin = sealed(&mut manager, seal::PIN, b"493817").await;
     let puk = sealed(&mut manager, seal::PUK, b"201938475601").await;
     let key = Some(provision_request::Key::Generate(true));
-    let request = ProvisionRequest { pin, puk, key, caller: Vec::new() };
+    let request = ProvisionRequest { pin, puk, key, caller: Vec::new(), ..ProvisionRequest::default() };
     let enrolled = manager.provision(request).await.expect("an enrolment").into_inner();
     child.kill().expect("a crash");
     child.wait().expect("its end");
@@ -275,7 +275,7 @@ async fn a_manager_without_a_reader_runs_and_says_so() {
         let listed = manager.readers(ReadersRequest {}).await.expect("no readers").into_inner();
         let missing = [Fault::NoPcscd.name(), Fault::PcscdStopped.name()];
         assert!(listed.readers.is_empty() && missing.contains(&listed.fault.as_str()), "{}", listed.trouble);
-        let refused = manager.card(CardRequest {}).await.err().and_then(|status| Fault::of(&status));
+        let refused = manager.card(CardRequest::default()).await.err().and_then(|status| Fault::of(&status));
         assert!(matches!(refused, Some(Fault::NoPcscd | Fault::PcscdStopped)), "{refused:?}");
         drop(child.stdin.take());
         assert!(child.wait().expect("its end").success());

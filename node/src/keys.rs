@@ -141,6 +141,7 @@ impl Manager<'_> {
             path: path.to_string(),
             purpose: purpose.to_owned(),
             caller: one_time.public().to_vec(),
+            ..ExportPrivateRequest::default()
         };
         let reply = self.client.export_private(request).await.map_err(|s| self.refused(purpose, s))?.into_inner();
         let sealed = reply.key.ok_or(wrong("no key in it"))?;

@@ -31,6 +31,6 @@ pub(super) async fn start(crew: &mut Crew, folder: &Path, args: &BotArgs) -> Res
     options.extend(args.peers.iter().flat_map(|peer| ["--peer", peer]));
     options.extend(args.options.iter().map(String::as_str));
     let node = network.start_node(crew, &profile, &options).await?.client;
-    answer(manager.lock(LockRequest {})).await?;
+    answer(manager.lock(LockRequest { all: true, ..LockRequest::default() })).await?;
     Ok(node)
 }

@@ -60,12 +60,18 @@ pub(crate) async fn enrol(
 pub(crate) async fn refusals(scribe: &Scribe, person: &mut Person) -> Result<(), CliError> {
     // The answers would be sealed to this key, and there must be none.
     let caller = proto::rpc::SealingKey::generate(&mut dice()).public().to_vec();
-    let private = ExportPrivateRequest { path: WALLET.to_owned(), purpose: PURPOSE.to_owned(), caller: caller.clone() };
+    let private = ExportPrivateRequest {
+        path: WALLET.to_owned(),
+        purpose: PURPOSE.to_owned(),
+        caller: caller.clone(),
+        ..ExportPrivateRequest::default()
+    };
     let answered = answer(person.manager.client.export_private(private)).await.map(drop);
     refused(scribe, &format!("The private key {WALLET} (a wallet)"), answered)?;
     for path in [SUBTREE, MASTER] {
         let (path_text, purpose, caller) = (path.to_owned(), PURPOSE.to_owned(), caller.clone());
-        let public = ExportPublicRequest { path: path_text, extended: true, purpose, caller };
+        let public =
+            ExportPublicRequest { path: path_text, extended: true, purpose, caller, ..ExportPublicRequest::default() };
         let answered = answer(person.manager.client.export_public(public)).await.map(drop);
         refused(scribe, &format!("The extended public key {path}"), answered)?;
     }

@@ -76,7 +76,7 @@ pub(crate) async fn tell(scribe: &mut Scribe, network: &Network, crew: &mut Crew
 
     scribe.step("The cards are locked, and everything stops")?;
     for person in [&mut alice, &mut bob] {
-        answer(person.manager.client.lock(LockRequest {})).await?;
+        answer(person.manager.client.lock(LockRequest::default())).await?;
         let status = crate::network::keymgr_status(&mut person.manager.client).await?;
         hold(!status.unlocked, format!("{}'s card is still unlocked", person.name))?;
         scribe.say(format!("{}'s card was reset; its PIN is forgotten.", person.name))?;

@@ -288,13 +288,13 @@ impl Keymgr for FakeKeymgr {
         let pin = key.open(seal::PIN, &request.pin.unwrap()).unwrap();
         self.asked.lock().unwrap().push((request.last_try, request.seconds));
         if pin.as_slice() == self.pin {
-            Ok(Response::new(UnlockReply { key_uid: "ab".repeat(32), decoy: false }))
+            Ok(Response::new(UnlockReply { key_uid: "ab".repeat(32), ..Default::default() }))
         } else {
             Err(Fault::WrongPin.status("wrong PIN, 2 tries left"))
         }
     }
     async fn lock(&self, _: Request<LockRequest>) -> Result<Response<LockReply>, Status> {
-        Ok(Response::new(LockReply {}))
+        Ok(Response::new(LockReply::default()))
     }
     async fn provision(&self, _: Request<ProvisionRequest>) -> Result<Response<ProvisionReply>, Status> {
         not_here()

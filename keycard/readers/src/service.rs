@@ -69,6 +69,14 @@ pub enum Use {
     Ours,
 }
 
+impl ReaderState {
+    /// Whether a card that comes up is in it.
+    #[must_use]
+    pub const fn has_card(&self) -> bool {
+        matches!(self.slot, Slot::Card { .. })
+    }
+}
+
 impl Choice {
     /// Returns the reader that fits, if there is exactly one.
     #[must_use]
@@ -167,7 +175,11 @@ fn choose(choice: &Choice, states: &[ReaderState]) -> Result<String, Trouble> {
     match choice {
         Choice::OnlyWithCard if states.is_empty() => Err(Trouble::NoReader { name: String::new() }),
         Choice::OnlyWithCard => {
-            only(states.iter().filter(|state| matches!(state.slot, Slot::Card { .. })).collect(), Trouble::NoCard)
+            let with_card = states.iter().filter(|state| state.has_card());
+            // A card that is held already is not the one that is looked for, unless there is no other.
+            let free = |state: &&ReaderState| !matches!(state.slot, Slot::Card { used: Use::Ours, .. });
+            let others: Vec<&ReaderState> = with_card.clone().filter(free).collect();
+            only(if others.is_empty() { with_card.collect() } else { others }, Trouble::NoCard)
         }
         Choice::Named(name) => {
             if states.iter().any(|state| state.name == *name) {

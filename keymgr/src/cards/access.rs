@@ -15,6 +15,7 @@ use crate::error::{BrokerError, Mismatch};
 use crate::guard::{Guarded, GuardedCard};
 use crate::journal::{Journal, Why};
 use crate::manifest::Generation;
+use crate::seats::Seat;
 
 /// A card and what opens it.
 pub struct Access {
@@ -76,11 +77,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         work: impl FnOnce(&mut GuardedCard<T>, &mut Journal<S>) -> Result<R, BrokerError>,
     ) -> Result<R, BrokerError> {
         let Access { target, contact, pin, last_try } = access;
-        self.at(&target, |broker| {
-            let Some(pin) = pin else {
+        let Some(pin) = pin else {
+            return self.in_session(&target, |broker| {
                 let (card, journal) = broker.unlocked()?;
-                return work(card, journal).inspect_err(|error| broker.after(error));
-            };
+                work(card, journal).inspect_err(|error| broker.after(error))
+            });
+        };
+        self.at(&target, |broker| {
             let (mut card, _) = broker.enter(&target, &contact, &pin, last_try, why)?;
             drop(pin);
             let result = work(&mut card, &mut broker.journal);
@@ -237,13 +240,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Returns the card that is meant, where no other need be selected to know it: that of the session.
-    pub(crate) fn meant(&mut self, access: &Access) -> About {
-        match self.unlocked() {
-            Ok((card, _)) if access.pin.is_none() && access.target == Target::default() => {
-                (Some(card.id()), card.info().key_uid)
-            }
-            _ => (None, None),
-        }
+    pub(crate) fn meant(&self, access: &Access) -> About {
+        let session = self.session(&access.target).ok().filter(|_| access.pin.is_none());
+        let info = session.and_then(|name| self.seat_named(&name)).and_then(Seat::info);
+        info.map_or((None, None), |info| (Some(info.card_id()), info.key_uid))
     }
 
     /// Compares the keys of a card whose PIN was right with those that are remembered, or remembers them. They tell which PIN

@@ -12,6 +12,7 @@ use crate::broker::Broker;
 use crate::cards::known::Duress;
 use crate::error::{BrokerError, Mismatch};
 use crate::files::StateError;
+use crate::seats::Seat;
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Goes on with a card that shows another chat key than the pinned one, if its owner wants that.
@@ -42,9 +43,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Returns whether the unlocked card shows other keys than the pinned ones, and its owner wants that told.
     #[must_use]
     pub fn is_decoy(&self) -> bool {
-        let Some(pins) = self.pins_here() else { return false };
+        self.is_decoy_at(&self.seat)
+    }
+
+    pub(crate) fn is_decoy_at(&self, seat: &Seat<T>) -> bool {
+        let Some(pins) = self.pins_at(seat) else { return false };
         let marked = self.cards.known.find(&pins.card).is_some_and(|known| known.duress == Duress::DecoyMarked);
-        marked && self.chat().is_some_and(|shown| shown != pins.chat)
+        marked && seat.chat().is_some_and(|shown| shown != pins.chat)
     }
 
     /// Returns what the chat key of the unlocked card must be: the pinned one, or the one that it showed when it was
@@ -52,7 +57,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     pub(crate) fn chat_to_show(&self) -> Option<Fingerprint> {
         let pins = self.pins_here()?;
         let mode = self.cards.known.find(&pins.card).map_or(Duress::Refuse, |known| known.duress);
-        if mode == Duress::Refuse { Some(pins.chat) } else { self.chat() }
+        if mode == Duress::Refuse { Some(pins.chat) } else { self.seat.chat() }
     }
 
     /// From here on the log's fingerprints are keyed, or not, as the card's owner wants.

@@ -142,7 +142,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         why: &Why,
     ) -> Result<PublicKey, BrokerError> {
         if access.pin.is_none() && access.target == crate::cards::seat::Target::default() {
-            return self.export_public(path, extended, why);
+            return self.in_session(&access.target, |broker| broker.export_public(path, extended, why));
         }
         let asked = crate::export::asked_public(path, extended.is_some());
         let about = self.meant(&access);

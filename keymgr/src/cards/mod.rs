@@ -32,6 +32,7 @@ pub mod vouch;
 use crate::cards::known::KnownCards;
 use crate::cards::pairings::Pairings;
 use crate::cards::seat::Readers;
+use crate::reader::view::Seen;
 
 /// What is remembered of cards, and where others may be met.
 pub struct Cards<T> {
@@ -43,4 +44,6 @@ pub struct Cards<T> {
     pub readers: Box<dyn Readers<T>>,
     /// The name of the manager's own reader.
     pub own: String,
+    /// What is heard of all readers.
+    pub seen: Seen,
 }

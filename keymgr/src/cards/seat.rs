@@ -1,6 +1,7 @@
 //! Which card a verb means: the one in the manager's own reader, in a reader by its name, or by what the card is called.
 //!
-//! The invariant: a name that fits more than one card is refused, and what is in the own reader is put back as it was.
+//! The invariant: a name that fits more than one card is refused, and a card that is unlocked stays as it is while another is
+//! looked for.
 
 use keycard::{ApplicationInfo, CardError, CardTransport, Selection};
 use proto::{CardId, KeyUid};
@@ -8,6 +9,8 @@ use proto::{CardId, KeyUid};
 use crate::broker::Broker;
 use crate::error::BrokerError;
 use crate::guard::Guarded;
+use crate::reader::state::Phase;
+use crate::seats::Seat;
 
 /// The readers of this machine beside the manager's own.
 pub trait Readers<T>: Send {
@@ -23,13 +26,16 @@ pub trait Readers<T>: Send {
     /// What the reader says: no card, in use by another program.
     fn connect(&mut self, name: &str) -> Result<T, BrokerError>;
 
-    /// Returns the whole name, among [`Readers::names`] or the own reader's, of what somebody calls a reader.
-    fn resolve(&mut self, wanted: &str) -> String {
+    /// Returns the whole name, among [`Readers::names`] or the own reader's, of what somebody calls a reader; `others` are
+    /// those whose cards have a session, without the own one.
+    fn resolve(&self, wanted: &str, others: &[String]) -> String {
+        let _ = others;
         wanted.to_owned()
     }
 }
 
-/// What a verb says of the card that it means. Nothing: the card in the manager's own reader.
+/// What a verb says of the card that it means. Nothing: the card in the manager's own reader, or where a session is used,
+/// that of the enrolled card.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
     /// A reader.
@@ -56,12 +62,28 @@ pub struct Candidate {
 #[non_exhaustive]
 pub enum TargetError {
     /// Several fit.
-    #[error("{wanted:?} fits more than one card; choose one with --card ID: {}", listed(candidates))]
+    #[error(
+        "{wanted:?} fits more than one card; choose one with {}: {}",
+        how_to_choose(candidates),
+        listed(candidates)
+    )]
     Ambiguous {
         /// What was asked for.
         wanted: String,
         /// Those that fit.
         candidates: Vec<Candidate>,
+    },
+    /// Several are unlocked, and none was named.
+    #[error("several cards are unlocked; choose one with {}: {}", how_to_choose(candidates), listed(candidates))]
+    Several {
+        /// They.
+        candidates: Vec<Candidate>,
+    },
+    /// Several readers fit.
+    #[error("several readers are lent; choose one with --reader: {}", readers.join(", "))]
+    SeveralReaders {
+        /// They.
+        readers: Vec<String>,
     },
     /// None fits.
     #[error("no card is called {wanted:?}; there are: {}", listed(candidates))]
@@ -81,12 +103,6 @@ pub enum TargetError {
     },
 }
 
-/// Where the card is that was found.
-enum Seat<T> {
-    Own,
-    Other(T),
-}
-
 impl std::fmt::Display for Candidate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { reader, card, label, key_uid } = self;
@@ -103,7 +119,7 @@ impl std::fmt::Display for Candidate {
 
 impl Candidate {
     /// Whether this is what somebody calls by these words.
-    fn fits(&self, wanted: &str) -> bool {
+    pub(crate) fn fits(&self, wanted: &str) -> bool {
         let id = self.card.to_string();
         let digits = id.split_once(':').map_or("", |(_, digits)| digits);
         let wanted = wanted.trim();
@@ -116,6 +132,12 @@ impl Candidate {
     }
 }
 
+/// Cards that say that they are the same are told apart by their readers.
+fn how_to_choose(candidates: &[Candidate]) -> &'static str {
+    let twice = |one: &Candidate| candidates.iter().filter(|other| other.card == one.card).count() > 1;
+    if candidates.iter().any(twice) { "--reader" } else { "--card ID" }
+}
+
 fn listed(candidates: &[Candidate]) -> String {
     if candidates.is_empty() {
         return "none".to_owned();
@@ -124,72 +146,172 @@ fn listed(candidates: &[Candidate]) -> String {
 }
 
 impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
-    /// Does something with the card that is meant. A card in another reader takes the place of the own one meanwhile, which
-    /// stays as it is, and is reset afterwards.
+    /// Does something with the card that is meant, at its seat: there is the manager's own reader, or another. A card in
+    /// another that was not unlocked is reset afterwards.
     pub(crate) fn at<R>(
         &mut self,
         target: &Target,
         work: impl FnOnce(&mut Self) -> Result<R, BrokerError>,
     ) -> Result<R, BrokerError> {
-        match self.seat(target)? {
-            Seat::Own => work(self),
-            Seat::Other(transport) => {
-                // Should `work` panic, both transports are on the stack, and their ends reset the cards.
-                let own = self.visit(transport);
-                let result = work(self);
-                self.leave(own);
-                result
+        let (name, transport) = self.find(target)?;
+        let elsewhere = name != self.seat.name;
+        self.at_seat(&name, transport, |broker| {
+            broker.unless_lent()?;
+            let result = work(broker);
+            if elsewhere && !broker.seat.state.is_held() {
+                broker.settle_here();
             }
+            result
+        })
+    }
+
+    /// Does something in the session of the unlocked card that is meant. When it is locked, `work` finds no session, so that
+    /// what no rule allows is refused whether the card is locked or not.
+    ///
+    /// # Errors
+    /// [`TargetError`] when it is not clear which is meant; [`BrokerError::Lent`].
+    pub fn in_session<R>(
+        &mut self,
+        target: &Target,
+        work: impl FnOnce(&mut Self) -> Result<R, BrokerError>,
+    ) -> Result<R, BrokerError> {
+        let name = match self.session(target) {
+            Ok(name) => name,
+            Err(BrokerError::Locked) => NOWHERE.to_owned(),
+            Err(error) => return Err(error),
+        };
+        self.at_seat(&name, None, |broker| {
+            let result = work(broker);
+            if result.is_ok() {
+                broker.used();
+            }
+            result
+        })
+    }
+
+    /// Returns the seat of the unlocked card that is meant: of what is named; else the enrolled card if there is one, and
+    /// of several the only unlocked one.
+    pub(crate) fn session(&self, target: &Target) -> Result<String, BrokerError> {
+        let unlocked = self.unlocked_cards();
+        let of = |candidate: &Candidate| candidate.reader.clone();
+        let wanted = target.reader.as_ref().map(|reader| self.whole_name(reader));
+        let fits = |candidate: &Candidate| {
+            wanted.as_ref().is_none_or(|wanted| *wanted == candidate.reader)
+                && target.card.as_ref().is_none_or(|card| candidate.fits(card))
+        };
+        let only = self.enrolment.pinned.only().filter(|_| *target == Target::default()).map(|pins| pins.card);
+        let fitting: Vec<Candidate> =
+            unlocked.iter().filter(|it| fits(it) && only.is_none_or(|only| it.card == only)).cloned().collect();
+        match (fitting.as_slice(), &target.card) {
+            ([one], _) => return Ok(of(one)),
+            ([_, _, ..], Some(wanted)) => {
+                return Err(TargetError::Ambiguous { wanted: wanted.clone(), candidates: fitting }.into());
+            }
+            ([_, _, ..], None) => return Err(TargetError::Several { candidates: fitting }.into()),
+            ([], _) => {}
+        }
+        // It is not unlocked. Perhaps somebody else has it, and perhaps it was never heard of.
+        let lent = self.seats().filter(|seat| matches!(seat.state.phase(), Phase::Lent(_)));
+        let meant = |seat: &&Seat<T>| {
+            let card = seat.lease.as_ref().and_then(|lease| lease.card.as_deref());
+            let called = |wanted: &String| card.is_some_and(|card| self.candidate(card, &seat.name).fits(wanted));
+            let enrolled = only.is_none_or(|only| card.is_some_and(|card| card.card_id() == only));
+            wanted.as_ref().is_none_or(|wanted| *wanted == seat.name)
+                && target.card.as_ref().is_none_or(called)
+                && enrolled
+        };
+        if let Some(seat) = lent.filter(meant).next() {
+            return Err(self.loan_of(seat).map_or(BrokerError::Locked, BrokerError::from));
+        }
+        match &target.card {
+            Some(wanted) if !self.has_heard_of(wanted) => {
+                Err(TargetError::NoSuchCard { wanted: wanted.clone(), candidates: unlocked }.into())
+            }
+            _ => Err(BrokerError::Locked),
         }
     }
 
-    fn seat(&mut self, target: &Target) -> Result<Seat<Guarded<T>>, BrokerError> {
-        let reader = target.reader.as_ref().map(|reader| self.cards.readers.resolve(reader));
+    /// Returns the unlocked cards.
+    pub(crate) fn unlocked_cards(&self) -> Vec<Candidate> {
+        let unlocked = self.seats().filter(|seat| seat.is_unlocked());
+        unlocked.filter_map(|seat| Some(self.candidate(seat.info()?, &seat.name))).collect()
+    }
+
+    /// Whether a card that is called so was met before.
+    fn has_heard_of(&self, wanted: &str) -> bool {
+        let pinned = self.enrolment.pinned.all().map(|pins| (pins.card, Some(pins.key_uid)));
+        let known = self.cards.known.all().map(|known| (known.card, known.key_uid));
+        pinned.chain(known).any(|(card, key_uid)| {
+            Candidate { reader: String::new(), card, label: self.label_of(&card), key_uid }.fits(wanted)
+        })
+    }
+
+    /// Returns the whole name of what somebody calls a reader.
+    pub(crate) fn whole_name(&self, wanted: &str) -> String {
+        let own = &self.cards.own;
+        let others: Vec<String> = self.seat_names().into_iter().filter(|name| name != own).collect();
+        self.cards.readers.resolve(wanted, &others)
+    }
+
+    /// Returns the seat of the card that is meant, with the transport if it is a new one.
+    pub(crate) fn find(&mut self, target: &Target) -> Result<(String, Option<Guarded<T>>), BrokerError> {
+        let reader = target.reader.as_ref().map(|reader| self.whole_name(reader));
         match (reader, &target.card) {
-            (None, None) => Ok(Seat::Own),
-            (Some(reader), None) if reader == self.cards.own => Ok(Seat::Own),
-            (Some(reader), None) => self.seat_of(&reader),
+            (None, None) => Ok((self.cards.own.clone(), None)),
+            (Some(reader), None) => self.seat_of(reader),
             (reader, Some(wanted)) => self.search(reader.as_deref(), wanted),
         }
     }
 
-    fn seat_of(&mut self, reader: &str) -> Result<Seat<Guarded<T>>, BrokerError> {
-        let mut readers = self.cards.readers.names()?;
-        if !readers.iter().any(|name| name == reader) {
-            readers.insert(0, self.cards.own.clone());
-            return Err(TargetError::NoSuchReader { wanted: reader.to_owned(), readers }.into());
+    fn seat_of(&mut self, reader: String) -> Result<(String, Option<Guarded<T>>), BrokerError> {
+        if self.seat_named(&reader).is_some() {
+            return Ok((reader, None));
         }
-        Ok(Seat::Other(Guarded::new(self.cards.readers.connect(reader)?, self.metrics.clone())))
+        let mut readers = self.cards.readers.names()?;
+        if !readers.contains(&reader) {
+            readers.splice(0..0, self.seat_names());
+            readers.dedup();
+            return Err(TargetError::NoSuchReader { wanted: reader, readers }.into());
+        }
+        let transport = self.cards.readers.connect(&reader)?;
+        let transport = self.guarded(transport);
+        Ok((reader, Some(transport)))
     }
 
     /// Looks at every card, or at that of one reader, for the one that is called so.
-    fn search(&mut self, reader: Option<&str>, wanted: &str) -> Result<Seat<Guarded<T>>, BrokerError> {
+    fn search(&mut self, reader: Option<&str>, wanted: &str) -> Result<(String, Option<Guarded<T>>), BrokerError> {
         let mut found = Vec::new();
         let mut others = Vec::new();
-        let own = self.cards.own.clone();
-        if reader.is_none_or(|reader| reader == own)
-            && let Some(candidate) = self.look_at_own()?
-        {
-            if candidate.fits(wanted) { found.push((candidate, Seat::Own)) } else { others.push(candidate) }
-        }
+        let mut names = self.seat_names();
         for name in self.cards.readers.names()? {
-            if reader.is_some_and(|reader| reader != name) || name == own {
-                continue;
+            if !names.contains(&name) {
+                names.push(name);
             }
-            // A reader that is empty or in use by another program has no card for us.
-            let Ok(transport) = self.cards.readers.connect(&name) else { continue };
-            let Ok((transport, candidate)) = self.look(Guarded::new(transport, self.metrics.clone()), &name) else {
-                continue;
-            };
-            if candidate.fits(wanted) {
-                found.push((candidate, Seat::Other(transport)));
+        }
+        for name in names.into_iter().filter(|name| reader.is_none_or(|reader| reader == name)) {
+            let seen = if self.seat_named(&name).is_some() {
+                match self.at_seat(&name, None, Self::look_here) {
+                    Ok(Some(candidate)) => Some((candidate, None)),
+                    // Whoever names a reader is told who has it.
+                    Err(error @ BrokerError::Lent(_)) if reader.is_some() => return Err(error),
+                    Ok(None) | Err(BrokerError::Lent(_)) => None,
+                    Err(error) => return Err(error),
+                }
             } else {
-                others.push(candidate);
+                // A reader that is empty or in use by another program has no card for us.
+                let transport = self.cards.readers.connect(&name).ok().map(|transport| self.guarded(transport));
+                let looked = transport.and_then(|transport| self.look(transport, &name).ok());
+                looked.map(|(transport, candidate)| (candidate, Some(transport)))
+            };
+            match seen {
+                Some((candidate, transport)) if candidate.fits(wanted) => found.push((candidate, transport)),
+                Some((candidate, _)) => others.push(candidate),
+                None => {}
             }
         }
         let wanted = wanted.to_owned();
         match (found.pop(), found.is_empty()) {
-            (Some((_, seat)), true) => Ok(seat),
+            (Some((candidate, transport)), true) => Ok((candidate.reader, transport)),
             (Some(last), false) => {
                 let candidates = found.into_iter().chain([last]).map(|(candidate, _)| candidate).collect();
                 Err(TargetError::Ambiguous { wanted, candidates }.into())
@@ -198,12 +320,12 @@ impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
         }
     }
 
-    /// Looks at the card in the own reader, whose session stays as it is; nothing when there is none.
-    fn look_at_own(&mut self) -> Result<Option<Candidate>, BrokerError> {
-        let own = self.cards.own.clone();
-        if let Ok((card, _)) = self.unlocked() {
-            let info = card.info().clone();
-            return Ok(Some(self.candidate(&info, &own)));
+    /// Looks at the card of the current seat, whose session stays as it is; nothing when there is none.
+    pub(crate) fn look_here(&mut self) -> Result<Option<Candidate>, BrokerError> {
+        self.unless_lent()?;
+        let name = self.seat.name.clone();
+        if let Some(info) = self.seat.info() {
+            return Ok(Some(self.candidate(info, &name)));
         }
         let info = match self.connect() {
             Ok(selection) => {
@@ -215,7 +337,7 @@ impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
             Err(BrokerError::Card(CardError::Transport(_) | CardError::Unsuitable(_))) => return Ok(None),
             Err(error) => return Err(error),
         };
-        Ok(Some(self.candidate(&info, &own)))
+        Ok(Some(self.candidate(&info, &name)))
     }
 
     fn look(&mut self, mut transport: Guarded<T>, reader: &str) -> Result<(Guarded<T>, Candidate), BrokerError> {
@@ -225,7 +347,7 @@ impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
         Ok((transport_of(selection), candidate))
     }
 
-    fn candidate(&self, info: &ApplicationInfo, reader: &str) -> Candidate {
+    pub(crate) fn candidate(&self, info: &ApplicationInfo, reader: &str) -> Candidate {
         let card = info.card_id();
         Candidate { reader: reader.to_owned(), card, label: self.label_of(&card), key_uid: info.key_uid }
     }
@@ -251,6 +373,8 @@ pub(crate) fn transport_of<T>(selection: Selection<T>) -> T {
     }
 }
 
+/// The seat at which there never is a card.
+const NOWHERE: &str = "";
 /// Fewer digits fit too much.
 const SHORTEST: usize = 8;
 

@@ -4,14 +4,14 @@ use audit::{DataSlot, LogStore};
 use keycard::{CardTransport, ExtendedSecret, Mnemonic, NdefRecord, Seed};
 use proto::rpc::api::cards_server::Cards;
 use proto::rpc::api::{
-    AccountRange, Bip85Request, CardAccess, CardDescription, CardDone, CardIdentity, CardSlot, CardTarget, CashReply,
-    CashRequest, ChallengeReply, ChallengeRequest, ChangeRequest, DataReply, DataRequest, DescribeRequest,
-    DuressRequest, EcdhRequest, ExportPairingsReply, ExportPairingsRequest, ImportPairingsReply, ImportPairingsRequest,
-    InitRequest, InstallReply, InstallRequest, KnownCard, LabelRequest, LeeRequest, LoadKeyReply, LoadKeyRequest,
-    MnemonicReply, MnemonicRequest, NdefEntry, NdefText, PairReply, PairRequest, PinlessRequest, PublicKeyReply,
-    PublicKeyRequest, ResetReply, ResetRequest, Sealed, SecretReply, SetDataRequest, SignReply, SignRequest,
-    StatusMetadata, UnblockRequest, UnpairReply, UnpairRequest, change_request, load_key_request, ndef_entry,
-    set_data_request, unpair_request,
+    AccountRange, Bip85Request, CardAccess, CardDescription, CardDone, CardIdentity, CardSlot, CashReply, CashRequest,
+    ChallengeReply, ChallengeRequest, ChangeRequest, DataReply, DataRequest, DescribeRequest, DuressRequest,
+    EcdhRequest, ExportPairingsReply, ExportPairingsRequest, ImportPairingsReply, ImportPairingsRequest, InitRequest,
+    InstallReply, InstallRequest, KnownCard, LabelRequest, LeeRequest, LendReply, LendRequest, LoadKeyReply,
+    LoadKeyRequest, MnemonicReply, MnemonicRequest, NdefEntry, NdefText, PairReply, PairRequest, PinlessRequest,
+    PublicKeyReply, PublicKeyRequest, ResetReply, ResetRequest, Sealed, SecretReply, SetDataRequest, SignReply,
+    SignRequest, StatusMetadata, TakeBackReply, TakeBackRequest, UnblockRequest, UnpairReply, UnpairRequest,
+    change_request, load_key_request, ndef_entry, set_data_request, unpair_request,
 };
 use proto::rpc::seal;
 use proto::rpc::socket::Peer;
@@ -29,11 +29,10 @@ use crate::cards::key::Source;
 use crate::cards::known::Known;
 use crate::cards::label::Remember;
 use crate::cards::pair::{Form, Pairing, Which};
-use crate::cards::seat::Target;
 use crate::cards::slot::Content;
 use crate::cards::uses::Signing;
 use crate::cards::vouch::Contact;
-use crate::service::{Service, bad_input, one_time, path_of, pin_of};
+use crate::service::{Service, bad_input, one_time, path_of, pin_of, some, target_of};
 
 impl<T, S> Service<T, S>
 where
@@ -458,6 +457,32 @@ where
         let pairings = self.ask(export).await?;
         Ok(Response::new(ExportPairingsReply { pairings: Some(pairings) }))
     }
+
+    async fn lend(&self, request: Request<LendRequest>) -> Result<Response<LendReply>, Status> {
+        let peer = Peer::of_same_user(&request)?;
+        let LendRequest { target, seconds, purpose } = request.into_inner();
+        let target = target_of(target);
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        let why = self.why(peer, &purpose, None).await?;
+        let lent = self.ask(move |broker| broker.lend(&target, seconds, &why)).await?;
+        Ok(Response::new(LendReply {
+            reader: lent.reader,
+            card: lent.card.map(|card| card.to_string()).unwrap_or_default(),
+            seconds: lent.seconds.into(),
+        }))
+    }
+
+    async fn take_back(&self, request: Request<TakeBackRequest>) -> Result<Response<TakeBackReply>, Status> {
+        let peer = Peer::of_same_user(&request)?;
+        let target = target_of(request.into_inner().target);
+        let why = self.why(peer, "take back", None).await?;
+        let returned = self.ask(move |broker| broker.take_back(&target, &why)).await?;
+        Ok(Response::new(TakeBackReply {
+            reader: returned.reader,
+            card: returned.card.map(|card| card.to_string()).unwrap_or_default(),
+            changes: returned.changes,
+        }))
+    }
 }
 
 impl From<Done> for CardDone {
@@ -492,16 +517,6 @@ fn done(done: Done) -> Response<CardDone> {
 
 fn secret((secret, log_entry): (Sealed, u64)) -> Response<SecretReply> {
     Response::new(SecretReply { secret: Some(secret), log_entry })
-}
-
-fn target_of(target: Option<CardTarget>) -> Target {
-    let CardTarget { reader, card } = target.unwrap_or_default();
-    Target { reader: some(reader), card: some(card) }
-}
-
-/// In a message of protobuf an absent text is an empty one.
-fn some(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
 }
 
 fn small(number: u32, what: &str) -> Result<u8, Status> {

@@ -152,7 +152,7 @@ impl Site {
 
     fn day_with(&self, digits: &[u8]) -> Result<(), DrillError> {
         self.session(|manager| {
-            manager.unlock(Unlocking { pin: pin(digits)?, last_try: false, seconds: 0 }, &why("unlock")?)?;
+            manager.unlock(Unlocking::with(pin(digits)?), &why("unlock")?)?;
             self.clock.pass(Duration::from_secs(5));
             let caller = one_time_key()?;
             let chat = ExportPath::chat().as_path().clone();

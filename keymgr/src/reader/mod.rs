@@ -6,6 +6,7 @@
 mod name;
 mod others;
 mod soft;
+pub mod state;
 pub mod view;
 
 use std::path::Path;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use readers::{Readers, Slot};
+use readers::{ReaderState, Readers, Slot, Use};
 
 use super::name::{NotAReader, ReaderName, SoftName};
 use super::{AnyReader, view};
@@ -46,7 +46,9 @@ impl seat::Readers<AnyReader> for OtherReaders {
         // Without its service there are no PC/SC readers, which is no reason to find none of the others.
         let states = self.readers.list().unwrap_or_default();
         let own = self.own.choice().and_then(|choice| choice.among(&states).map(|state| state.name.clone()));
-        let with_card = states.iter().filter(|state| matches!(state.slot, Slot::Card { .. }));
+        // A card that is held has a seat already.
+        let with_card =
+            states.iter().filter(|state| matches!(state.slot, Slot::Card { used, .. } if used != Use::Ours));
         let pcsc = with_card.filter(|state| own.as_ref() != Some(&state.name)).map(view::full_name);
         let soft = self.soft()?.into_iter().filter(|name| *name != self.own).map(|name| name.to_string());
         Ok(soft.chain(pcsc).collect())
@@ -57,14 +59,19 @@ impl seat::Readers<AnyReader> for OtherReaders {
         Ok(AnyReader::open(&name, &self.dir, &self.readers)?)
     }
 
-    fn resolve(&mut self, wanted: &str) -> String {
+    fn resolve(&self, wanted: &str, others: &[String]) -> String {
         let choice = wanted.parse::<ReaderName>().ok().and_then(|name| name.choice());
         let Some(choice) = choice else { return wanted.to_owned() };
         let states = self.readers.list().unwrap_or_default();
         let found = choice.among(&states);
         let own = self.own.choice().and_then(|own| own.among(&states).cloned());
+        // `auto` goes on with the card that it took when another is put in somewhere else.
+        let holds = |state: &ReaderState| {
+            let ours = matches!(state.slot, Slot::Card { used: Use::Ours, .. });
+            ours && self.own == ReaderName::Auto && !others.contains(&view::full_name(state))
+        };
         match found {
-            Some(state) if own.as_ref() == Some(state) => self.own.to_string(),
+            Some(state) if own.as_ref() == Some(state) || holds(state) => self.own.to_string(),
             Some(state) => view::full_name(state),
             None => wanted.to_owned(),
         }

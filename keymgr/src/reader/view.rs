@@ -88,18 +88,38 @@ pub(crate) fn of_manager<T: CardTransport, S: LogStore>(
 
 /// What was last heard of the readers. Copies hear the same.
 #[derive(Debug, Clone, Default)]
-pub struct Seen(Arc<Mutex<Option<Option<Vec<ReaderState>>>>>);
+pub struct Seen(Arc<Mutex<Heard>>);
+
+/// What was heard last, if anything.
+#[derive(Debug, Default)]
+struct Heard {
+    /// How often something was.
+    times: u64,
+    /// What is there; nothing without a service that lists readers.
+    states: Option<Option<Vec<ReaderState>>>,
+}
 
 impl Seen {
     /// Hears what is there, or that there is no list of readers.
     pub(crate) fn hear(&self, states: Option<Vec<ReaderState>>) {
-        *self.lock() = Some(states);
+        let mut heard = self.lock();
+        heard.times = heard.times.saturating_add(1);
+        heard.states = Some(states);
+    }
+
+    /// Returns what is there, if it was heard since `times`, which is set to now.
+    pub(crate) fn news(&self, times: &mut u64) -> Option<Option<Vec<ReaderState>>> {
+        let heard = self.lock();
+        if std::mem::replace(times, heard.times) == heard.times {
+            return None;
+        }
+        heard.states.clone()
     }
 
     /// Returns the state of a manager's reader in a word, as `KeymgrStatus.reader_state`.
     pub(crate) fn state_of(&self, served: &ReaderName) -> &'static str {
         let Some(choice) = served.choice() else { return CARD };
-        match &*self.lock() {
+        match &self.lock().states {
             None => "",
             Some(None) => "no-service",
             Some(Some(states)) => match choice.among(states) {
@@ -110,7 +130,7 @@ impl Seen {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Option<Vec<ReaderState>>>> {
+    fn lock(&self) -> MutexGuard<'_, Heard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -22,7 +22,7 @@ fn a_loaded_card_gives_the_keys_of_its_mnemonic() {
     let enrolled = provision(&mut broker, words(ABANDON)).unwrap();
     assert_eq!(enrolled.pins.seed, SeedOrigin::SeenByHost);
     assert!(enrolled.mnemonic.is_none());
-    let key_uid = broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
+    let key_uid = broker.unlock(unlocking(PIN), &why("unlock")).unwrap().key_uid;
     assert_eq!(key_uid.to_string(), "16f5b9c7657df5e0b45016292d852a36622fb39b63c28017ccf21633270858f1");
     for (text, purpose, want) in [
         (CHAT, CHAT_PURPOSE, "20e61d44eb73cb7d5ff4526bac8c0b96451d8e018b2d6c79022e7ce3b583a754"),
@@ -173,7 +173,7 @@ fn wrong_pins_count_down_and_the_last_try_needs_a_word() {
     let mut broker = world.enrolled();
     let mut tried = |digits: &str, last_try| {
         world.clock.pass(3600);
-        let unlocking = Unlocking { pin: pin(digits), last_try, seconds: 0 };
+        let unlocking = Unlocking { last_try, ..unlocking(digits) };
         match broker.unlock(unlocking, &why("unlock")) {
             Err(BrokerError::Pin(refused)) => refused,
             Err(other) => panic!("{other}"),
@@ -222,7 +222,7 @@ fn the_last_try_unlocks_when_it_is_allowed_and_right() {
         assert_eq!(fault(broker.unlock(unlocking(WRONG), &why("unlock"))), Some(Fault::WrongPin));
         world.clock.pass(4);
     }
-    let unlocking = Unlocking { pin: pin(PIN), last_try: true, seconds: 0 };
+    let unlocking = Unlocking { last_try: true, ..unlocking(PIN) };
     assert!(broker.unlock(unlocking, &why("unlock")).is_ok());
 }
 
@@ -230,14 +230,14 @@ fn the_last_try_unlocks_when_it_is_allowed_and_right() {
 fn the_card_is_reset_at_the_end_of_the_pins_lifetime() {
     let world = World::new();
     let mut broker = world.enrolled();
-    broker.unlock(Unlocking { pin: pin(PIN), last_try: false, seconds: 60 }, &why("unlock")).unwrap();
+    broker.unlock(lasting(PIN, 60), &why("unlock")).unwrap();
     let resets = world.reader.seen().resets;
     world.clock.pass(59);
-    broker.expire();
+    broker.heed();
     assert!(broker.status().unlocked);
     assert_eq!(broker.status().pin_seconds_left, 1);
     world.clock.pass(1);
-    broker.expire();
+    broker.heed();
     assert!(!broker.status().unlocked);
     assert_eq!(world.reader.seen().resets, resets + 1);
     let (_, caller) = one_time();
@@ -249,11 +249,11 @@ fn no_pin_is_valid_for_longer_than_the_manager_was_told() {
     let world = World { pin_lifetime: Some(Duration::from_secs(600)), ..World::new() };
     let mut broker = world.enrolled();
     for (seconds, want) in [(0, 600), (60, 60), (600, 600), (u64::MAX, 600)] {
-        broker.unlock(Unlocking { pin: pin(PIN), last_try: false, seconds }, &why("unlock")).unwrap();
+        broker.unlock(lasting(PIN, seconds), &why("unlock")).unwrap();
         assert_eq!(broker.status().pin_seconds_left, want);
     }
     world.clock.pass(600);
-    broker.expire();
+    broker.heed();
     assert!(!broker.status().unlocked);
 }
 

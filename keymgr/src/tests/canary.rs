@@ -116,7 +116,7 @@ async fn no_secret_is_in_the_log_the_trace_or_a_reply() {
     out.push(reply);
     let (reply, database) = running.export(DATABASE, DATABASE_PURPOSE).await.unwrap();
     out.push(reply);
-    out.push(running.client.card(CardRequest {}).await.unwrap().into_inner().encode_to_vec());
+    out.push(running.client.card(CardRequest::default()).await.unwrap().into_inner().encode_to_vec());
     out.push(running.client.status(KeymgrStatusRequest {}).await.unwrap().into_inner().encode_to_vec());
     world.reader.tamper(0, Tamper::Cut(30));
     let failed = running.export(CHAT, CHAT_PURPOSE).await.unwrap_err();

@@ -24,7 +24,7 @@ use crate::broker::{Broker, Enrolment, Outside, Rules};
 use crate::cards::Cards;
 use crate::cards::known::KnownCards;
 use crate::cards::pairings::Pairings;
-use crate::cards::seat::Readers;
+use crate::cards::seat::{Readers, Target};
 use crate::clock::Clock;
 use crate::error::BrokerError;
 use crate::journal::Why;
@@ -33,6 +33,8 @@ use crate::metrics::Metrics;
 use crate::pins::{PinnedCards, Pins};
 use crate::policy::Policy;
 use crate::provision::{Enrolled, Enrolling, KeySource};
+use crate::reader::view;
+use crate::seats::Validity;
 use crate::unlock::Unlocking;
 
 pub(crate) const PIN: &str = "493817";
@@ -343,6 +345,7 @@ impl World {
             pairings: Pairings::read(&self.dir.path().join("pairings.json")).unwrap(),
             readers: Box::new(Shelf(self.others.clone())),
             own: OWN.to_owned(),
+            seen: view::Seen::default(),
         };
         let outside =
             Outside { clock: Box::new(self.clock.clone()), dice: Box::new(dice()), metrics: Metrics::default() };
@@ -385,7 +388,12 @@ pub(crate) fn pin(digits: &str) -> Pin {
 }
 
 pub(crate) fn unlocking(digits: &str) -> Unlocking {
-    Unlocking { pin: pin(digits), last_try: false, seconds: 0 }
+    Unlocking::with(pin(digits))
+}
+
+/// A PIN that stays valid for so many seconds.
+pub(crate) fn lasting(digits: &str, seconds: u64) -> Unlocking {
+    Unlocking { validity: Validity { seconds, each_use: false }, ..unlocking(digits) }
 }
 
 pub(crate) fn path(text: &str) -> KeyPath {
@@ -408,5 +416,5 @@ pub(crate) fn card_id(reader: &Reader) -> CardId {
 
 pub(crate) fn provision(broker: &mut Broker<Reader, Memory>, key: KeySource) -> Result<Enrolled, BrokerError> {
     let puk = Puk::try_from(PUK.as_bytes()).unwrap();
-    broker.provision(Enrolling { pin: pin(PIN), puk, key }, &why("enrol"))
+    broker.provision(Enrolling { target: Target::default(), pin: pin(PIN), puk, key }, &why("enrol"))
 }

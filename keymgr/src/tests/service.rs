@@ -61,20 +61,31 @@ impl Running {
     pub(super) async fn provision(&mut self, key: provision_request::Key, caller: &[u8]) -> Result<Vec<u8>, Status> {
         let pin = Some(self.sealed(seal::PIN, PIN).await);
         let puk = Some(self.sealed(seal::PUK, PUK).await);
-        let request = ProvisionRequest { pin, puk, key: Some(key), caller: caller.to_vec() };
+        let request =
+            ProvisionRequest { pin, puk, key: Some(key), caller: caller.to_vec(), ..ProvisionRequest::default() };
         Ok(self.client.provision(request).await?.into_inner().encode_to_vec())
     }
 
     pub(super) async fn unlock(&mut self, pin: &str, last_try: bool) -> Result<Vec<u8>, Status> {
         let pin = Some(self.sealed(seal::PIN, pin).await);
-        Ok(self.client.unlock(UnlockRequest { pin, last_try, seconds: 0 }).await?.into_inner().encode_to_vec())
+        Ok(self
+            .client
+            .unlock(UnlockRequest { pin, last_try, ..UnlockRequest::default() })
+            .await?
+            .into_inner()
+            .encode_to_vec())
     }
 
     /// Exports a private key and returns the reply's bytes and the opened key.
     pub(super) async fn export(&mut self, path: &str, purpose: &str) -> Result<(Vec<u8>, Vec<u8>), Status> {
         let ours = SealingKey::generate(&mut dice());
         let caller = ours.public().to_vec();
-        let request = ExportPrivateRequest { path: path.to_owned(), purpose: purpose.to_owned(), caller };
+        let request = ExportPrivateRequest {
+            path: path.to_owned(),
+            purpose: purpose.to_owned(),
+            caller,
+            ..ExportPrivateRequest::default()
+        };
         let reply = self.client.export_private(request).await?.into_inner();
         let bytes = reply.encode_to_vec();
         Ok((bytes, ours.open(seal::KEY, &reply.key.unwrap()).unwrap().to_vec()))
@@ -108,7 +119,7 @@ async fn a_client_enrols_unlocks_exports_and_locks() {
     assert!(status.unlocked && status.pin_seconds_left == u64::MAX);
     assert_eq!(status.log_entries, world.log.report().entries());
     assert_eq!(status.log_head, world.log.report().head.unwrap().hash.to_string());
-    running.client.lock(LockRequest {}).await.unwrap();
+    running.client.lock(LockRequest::default()).await.unwrap();
     assert_eq!(fault(&running.export(CHAT, CHAT_PURPOSE).await), Some(Fault::Locked));
     running.stop().await;
     assert!(!world.dir.path().join("run").join("keymgr.sock").exists());
@@ -181,6 +192,7 @@ async fn a_truncated_answer_and_a_full_disk_are_told_and_export_nothing() {
     let world = World::new();
     let mut running = Running::generated(&world).await;
     running.unlock(PIN, false).await.unwrap();
+    world.log.signed().await;
     world.reader.tamper(0, Tamper::Cut(9));
     assert_eq!(fault(&running.export(CHAT, CHAT_PURPOSE).await), Some(Fault::BadCardAnswer));
     assert_eq!(fault(&running.export(CHAT, CHAT_PURPOSE).await), Some(Fault::Locked));
@@ -205,7 +217,13 @@ async fn what_is_refused_crosses_the_socket_with_its_reason() {
     running.unlock(PIN, false).await.unwrap();
     for (path, extended) in [("m", true), ("m/43'/60'/1581'", true), ("m/43'/60'/1581'/0'/0", true), ("m", false)] {
         let caller = if extended { SealingKey::generate(&mut dice()).public().to_vec() } else { Vec::new() };
-        let request = ExportPublicRequest { path: path.to_owned(), extended, purpose: "demo".to_owned(), caller };
+        let request = ExportPublicRequest {
+            path: path.to_owned(),
+            extended,
+            purpose: "demo".to_owned(),
+            caller,
+            ..ExportPublicRequest::default()
+        };
         assert_eq!(fault(&running.client.export_public(request).await), Some(Fault::Refused), "{path}");
     }
     for path in ["m/43'/60'/1581'/5/6", "m/44'/60'/0'/0/0", "m/43'/60'/1581'/7'/0"] {
@@ -214,7 +232,7 @@ async fn what_is_refused_crosses_the_socket_with_its_reason() {
     assert_eq!(world.log.report().refusals, 7);
     let public = |extended| {
         let (path, purpose) = (CHAT.to_owned(), CHAT_PURPOSE.to_owned());
-        ExportPublicRequest { path, extended, purpose, caller: Vec::new() }
+        ExportPublicRequest { path, extended, purpose, ..ExportPublicRequest::default() }
     };
     let reply = running.client.export_public(public(false)).await.unwrap().into_inner();
     assert!(reply.public_key.len() == 65 && reply.chain_code.is_none());
@@ -228,7 +246,7 @@ async fn malformed_requests_are_bad_input_and_reach_no_card() {
     let mut running = Running::start(&world).await;
     let replayed = running.sealed(seal::PIN, "12345").await;
     for pin in [Some(replayed.clone()), Some(replayed), None, Some(Sealed::default())] {
-        let request = UnlockRequest { pin, last_try: false, seconds: 0 };
+        let request = UnlockRequest { pin, ..UnlockRequest::default() };
         assert_eq!(fault(&running.client.unlock(request).await), Some(Fault::BadInput));
     }
     for (path, purpose, caller) in [
@@ -237,7 +255,12 @@ async fn malformed_requests_are_bad_input_and_reach_no_card() {
         (CHAT, "chat", vec![4; 33]),
         (CHAT, "chat", Vec::new()),
     ] {
-        let request = ExportPrivateRequest { path: path.to_owned(), purpose: purpose.to_owned(), caller };
+        let request = ExportPrivateRequest {
+            path: path.to_owned(),
+            purpose: purpose.to_owned(),
+            caller,
+            ..ExportPrivateRequest::default()
+        };
         assert_eq!(fault(&running.client.export_private(request).await), Some(Fault::BadInput), "{path} {purpose}");
     }
     let mnemonic = running.sealed(seal::MNEMONIC, "abandon abandon about").await;
@@ -249,7 +272,7 @@ async fn malformed_requests_are_bad_input_and_reach_no_card() {
         assert_eq!(fault(&running.provision(key, &[]).await), Some(Fault::BadInput));
     }
     assert_eq!(world.reader.commands(), 0);
-    let info = running.client.card(CardRequest {}).await.unwrap().into_inner();
+    let info = running.client.card(CardRequest::default()).await.unwrap().into_inner();
     assert!(!info.initialised);
     running.stop().await;
 }
@@ -263,7 +286,7 @@ async fn a_manager_whose_card_thread_dies_ends_with_an_error_that_says_so() {
     let server = tokio::spawn(serve(world.broker(), place, served, Front::default(), std::future::pending()));
     let mut client = KeymgrClient::new(socket::connect(&path).await.unwrap());
     world.reader.tamper(0, Tamper::Panic);
-    assert!(client.card(CardRequest {}).await.is_err());
+    assert!(client.card(CardRequest::default()).await.is_err());
     assert!(matches!(server.await.unwrap(), Err(DaemonError::Worker { .. })));
     assert!(!path.exists());
 }

@@ -119,10 +119,10 @@ fn no_session_ends_before_what_came_of_it_is_signed() {
     broker.lock();
     assert_eq!(kinds(&world.log, 1), ["opened"]);
     // The PIN's lifetime, a manager that stops, a refusal of the card, an owner's verb.
-    let seconds = Unlocking { pin: pin(PIN), last_try: false, seconds: 5 };
+    let seconds = lasting(PIN, 5);
     broker.unlock(seconds, &why("unlock")).unwrap();
     world.clock.pass(5);
-    broker.expire();
+    broker.heed();
     assert_eq!(kinds(&world.log, 2), ["outcome", "opened"]);
     broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
     drop(broker);

@@ -36,7 +36,7 @@ async fn a_panic_resets_the_card_and_is_told() {
 /// A manager whose PIN is valid for one millisecond of its clock, which stands still.
 fn about_to_expire(world: &World) -> Broker<Reader, Memory> {
     let mut broker = world.enrolled();
-    broker.unlock(Unlocking { pin: pin(PIN), last_try: false, seconds: 1 }, &why("unlock")).unwrap();
+    broker.unlock(lasting(PIN, 1), &why("unlock")).unwrap();
     world.clock.pass_millis(999);
     broker
 }

@@ -65,6 +65,7 @@ faults! {
     StateDamaged = 32, "state-damaged", DataLoss, "a state file is damaged";
     NotRunning = 33, "not-running", Unavailable, "the service is not running";
     DiskFull = 34, "disk-full", ResourceExhausted, "the disk is full or not writable";
+    Lent = 35, "lent", Unavailable, "the reader is lent to another program; the message says to whom and until when";
     TooSoon = 36, "too-soon", Unavailable, "a PIN was wrong a moment ago, so none was sent; the message says when to try again";
     CardBlank = 37, "card-blank", FailedPrecondition, "the card is not initialised; run `cardinal card init`";
     NoKey = 38, "no-key", FailedPrecondition, "there is no key on the card; run `cardinal card key`";
