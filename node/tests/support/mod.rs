@@ -63,7 +63,7 @@ impl Keymgr for FakeKeymgr {
         if self.switches.refuses.load(Ordering::SeqCst) {
             return Err(Fault::Refused.status("not on the allow-list"));
         }
-        let ExportPrivateRequest { path, purpose, caller } = request.into_inner();
+        let ExportPrivateRequest { path, purpose, caller, .. } = request.into_inner();
         let key = match (path.as_str(), purpose.as_str()) {
             (path, "chat identity") if path == ExportPath::chat().to_string() => &self.chat,
             (path, "database") if path == ExportPath::database().to_string() => &self.database,
