@@ -186,6 +186,7 @@ pub(crate) async fn provision(
             KeySource::FreshWords(words) => provision_request::Key::FreshWords(words),
         }),
         caller: ours.public().to_vec(),
+        ..ProvisionRequest::default()
     };
     let reply = answer(manager.provision(request)).await?;
     let words = match (&reply.mnemonic, source) {
