@@ -83,6 +83,15 @@ faults! {
     ForeignCard = 57, "foreign-card", FailedPrecondition, "the card in the reader is no Keycard";
     NoApplet = 58, "no-applet", FailedPrecondition, "the Keycard applet is not on the card, or not ready for use";
     Ambiguous = 59, "ambiguous", FailedPrecondition, "several readers or cards fit; name one of them";
+    LogConsistent = 60, "log-consistent", FailedPrecondition, "the export log is whole as far as it goes; that it ends there is not proven";
+    LogGap = 61, "log-gap", DataLoss, "lines of the export log are missing";
+    LogAltered = 62, "log-altered", DataLoss, "lines of the export log are not as they were written";
+    LogTruncated = 63, "log-truncated", DataLoss, "the export log lost its end";
+    LogRolledBack = 64, "log-rolled-back", DataLoss, "the export log is older than what the card or an anchor knows, or another one";
+    LogUnsignedTail = 65, "log-unsigned-tail", DataLoss, "no card has signed the last lines of the export log";
+    LogClockStep = 66, "log-clock-step", DataLoss, "the clock was set while the export log was written";
+    LogDecoyWallet = 67, "log-decoy-wallet", DataLoss, "the card showed other keys than before, as under its duress PIN";
+    LogUnsignedCard = 68, "log-unsigned-card", DataLoss, "no card that counts as genuine vouches for the export log";
     Unreachable = 69, "unreachable", Unavailable, "a place to which heads are sent does not take them";
 }
 
