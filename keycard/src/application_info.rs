@@ -10,11 +10,11 @@
 
 use proto::{CardId, ChatKey, InstanceUid, KeyUid};
 
-use crate::certificate::Certificate;
 use crate::error::{CardError, Unsuitable};
 use crate::generation::Generation;
 use crate::tlv::Reader;
 use crate::version::Version;
+use audit::evidence::Certificate;
 
 /// An applet, as it describes itself.
 #[derive(Debug, Clone, PartialEq, Eq)]

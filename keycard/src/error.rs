@@ -160,3 +160,8 @@ impl<T> From<Failed<T>> for CardError {
         failed.error
     }
 }
+impl From<audit::evidence::NotACertificate> for CardError {
+    fn from(_: audit::evidence::NotACertificate) -> Self {
+        Self::Answer { what: "a malformed certificate" }
+    }
+}

@@ -6,9 +6,9 @@
 
 use proto::Digest;
 
-use crate::certificate::Certificate;
 use crate::error::CardError;
 use crate::signature;
+use audit::evidence::Certificate;
 
 /// Who a card of generation v1 is.
 #[derive(Debug, Clone, PartialEq, Eq)]

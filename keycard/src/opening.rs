@@ -8,13 +8,12 @@
 //! ```
 
 use proto::{ChatKey, Digest, InstanceUid};
-use sha2::{Digest as _, Sha256};
 
-use crate::certificate::Certificate;
-use crate::channel::v2::LABEL;
 use crate::error::CardError;
 use crate::identification::{Identification, Identity};
 use crate::signature;
+use audit::evidence::Certificate;
+use audit::evidence::opening::transcript;
 
 /// How a channel was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,12 +80,7 @@ impl SignedOpening {
     /// Returns what the card signs.
     #[must_use]
     pub fn transcript(&self) -> Digest {
-        let mut hasher = Sha256::new();
-        hasher.update(LABEL);
-        hasher.update(self.salt);
-        hasher.update(self.client_ephemeral.to_bytes());
-        hasher.update(self.card_ephemeral.to_bytes());
-        Digest::from(<[u8; 32]>::from(hasher.finalize()))
+        transcript(&self.salt, &self.client_ephemeral, &self.card_ephemeral)
     }
 
     /// Checks the signature against the certificate's identity key. Whether that card is taken is [`crate::Trust`]'s to

@@ -2,8 +2,8 @@
 
 use proto::{CardId, ChatKey};
 
-use crate::certificate::{Authority, Certificate};
 use crate::generation::Generation;
+use audit::evidence::{Authority, BadList, Certificate, keys_of};
 
 /// The authorities whose certificates are taken, and cards that are taken by their identity key alone.
 ///
@@ -58,7 +58,7 @@ impl Trust {
     /// # Errors
     /// [`BadList`]; also for the public test authority, which is asked for by name or not at all.
     pub fn with_authorities(mut self, list: &str) -> Result<Self, BadList> {
-        for (line, key) in keys(list) {
+        for (line, key) in keys_of(list) {
             match Authority::from(key.ok_or(BadList::NotAKey { line })?) {
                 Authority::Test => return Err(BadList::TestAuthority { line }),
                 authority => self = self.with_authority(authority),
@@ -73,7 +73,7 @@ impl Trust {
     /// # Errors
     /// [`BadList`].
     pub fn with_identities(mut self, list: &str) -> Result<Self, BadList> {
-        for (line, key) in keys(list) {
+        for (line, key) in keys_of(list) {
             self = self.with_identity(key.ok_or(BadList::NotAKey { line })?);
         }
         Ok(self)
@@ -135,36 +135,6 @@ impl Default for Trust {
     fn default() -> Self {
         Self::production()
     }
-}
-
-/// Returns the keys of a list with their lines, from 1; nothing for what is no key.
-fn keys(list: &str) -> impl Iterator<Item = (usize, Option<ChatKey>)> {
-    let text = |line: &str| line.split('#').next().unwrap_or_default().trim().to_owned();
-    let lines = (1..).zip(list.lines().map(text)).filter(|(_, text)| !text.is_empty());
-    lines.map(|(line, text)| (line, compressed(&text)))
-}
-
-fn compressed(digits: &str) -> Option<ChatKey> {
-    let bytes = hex::decode(digits).ok().filter(|bytes| bytes.len() == 33)?;
-    ChatKey::try_from(bytes.as_slice()).ok()
-}
-
-/// Why a text is no list of keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BadList {
-    /// Something else than one compressed public key.
-    #[error("line {line} is no compressed public key (66 hexadecimal digits)")]
-    NotAKey {
-        /// Which, from 1.
-        line: usize,
-    },
-    /// The key whose private half everybody has.
-    #[error("line {line} is the public test authority, which proves nothing; allow it by its own option if you must")]
-    TestAuthority {
-        /// Which, from 1.
-        line: usize,
-    },
 }
 
 /// Why a card is not believed to be genuine.

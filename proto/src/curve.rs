@@ -1,4 +1,5 @@
-//! The two operations on secp256k1 that nodes spend most of their time in: agreeing on a secret, and recovering a signer.
+//! The operations on secp256k1 that programs spend most of their time in: agreeing on a secret, recovering a signer, and
+//! checking a signature.
 //!
 //! They are libsecp256k1's, which takes two thirds and half of the time that k256 does (`docs/benchmarks.md`), except where
 //! there is no C compiler to count on: on the web they are k256's. Everything else on the curve is k256's everywhere. Both
@@ -28,9 +29,18 @@ pub(crate) fn recover(rs: &[u8; 64], v: u8, digest: &Digest) -> Option<ChatKey> 
     return portable::recover(rs, v, digest);
 }
 
+/// Returns whether `signer` made the signature `R(32) || S(32)` of `digest`. High S is accepted: cards make it.
+#[must_use]
+pub fn verify(rs: &[u8; 64], digest: &Digest, signer: &ChatKey) -> bool {
+    #[cfg(not(target_family = "wasm"))]
+    return native::verify(rs, digest, signer);
+    #[cfg(target_family = "wasm")]
+    return portable::verify(rs, digest, signer);
+}
+
 #[cfg(not(target_family = "wasm"))]
 mod native {
-    use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
+    use secp256k1::ecdsa::{RecoverableSignature, RecoveryId, Signature};
     use secp256k1::{Message, PublicKey, ecdh};
     use zeroize::Zeroizing;
 
@@ -61,6 +71,16 @@ mod native {
         let signer = signature.recover(Message::from_digest(*digest.as_bytes())).ok()?;
         ChatKey::try_from(signer.serialize_uncompressed().as_slice()).ok()
     }
+
+    pub(super) fn verify(rs: &[u8; 64], digest: &Digest, signer: &ChatKey) -> bool {
+        let (Ok(mut signature), Ok(signer)) =
+            (Signature::from_compact(rs), PublicKey::from_byte_array_uncompressed(signer.to_bytes()))
+        else {
+            return false;
+        };
+        signature.normalize_s();
+        signature.verify(Message::from_digest(*digest.as_bytes()), &signer).is_ok()
+    }
 }
 
 mod portable {
@@ -78,6 +98,15 @@ mod portable {
         let (v, signature) = (RecoveryId::from_byte(v)?, Signature::from_slice(rs).ok()?);
         let key = VerifyingKey::recover_from_prehash(digest.as_bytes(), &signature, v).ok()?;
         Some(ChatKey::from(k256::PublicKey::from(&key)))
+    }
+
+    #[cfg(any(test, target_family = "wasm"))]
+    pub(super) fn verify(rs: &[u8; 64], digest: &super::Digest, signer: &ChatKey) -> bool {
+        use k256::ecdsa::signature::hazmat::PrehashVerifier as _;
+        use k256::ecdsa::{Signature, VerifyingKey};
+
+        let key = VerifyingKey::from(signer.as_point());
+        Signature::from_slice(rs).is_ok_and(|it| key.verify_prehash(digest.as_bytes(), &it.normalize_s()).is_ok())
     }
 }
 
@@ -113,7 +142,11 @@ mod tests {
         fn both_ways_recover_the_same_signer_or_none(r in number(), s in number(), v in 0..6u8, digest in number()) {
             let rs = <[u8; 64]>::try_from([r, s].concat()).unwrap();
             let digest = Digest::from(digest);
-            prop_assert_eq!(native::recover(&rs, v, &digest), portable::recover(&rs, v, &digest));
+            let signer = native::recover(&rs, v, &digest);
+            prop_assert_eq!(signer, portable::recover(&rs, v, &digest));
+            let judge = signer.unwrap_or_else(|| SecretKey::from_slice(&[7; 32]).unwrap().public_key().into());
+            prop_assert_eq!(native::verify(&rs, &digest, &judge), signer.is_some());
+            prop_assert_eq!(portable::verify(&rs, &digest, &judge), signer.is_some());
         }
     }
 }

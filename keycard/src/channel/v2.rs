@@ -27,7 +27,7 @@ use crate::error::{CardError, Lost};
 use crate::status_word::StatusWord;
 
 /// HKDF's info, and the beginning of the transcript.
-pub(crate) const LABEL: &[u8] = b"sc_v2_ccm";
+pub(crate) use audit::evidence::opening::LABEL;
 /// The tag that follows each ciphertext.
 const TAG: usize = 8;
 /// What fits into one secured command: 255 bytes less the tag.

@@ -5,7 +5,6 @@
 use crate::apdu::{Answer, Command};
 use crate::application_info::ApplicationInfo;
 use crate::card::{Blank, Card, Selected};
-use crate::certificate::Certificate;
 use crate::error::CardError;
 use crate::generation::Generation;
 use crate::identification::{Identification, Identity};
@@ -14,6 +13,7 @@ use crate::tlv::Reader;
 use crate::transport::{CardTransport, exchange};
 use crate::trust::{Trust, Untrusted};
 use crate::version::Feature;
+use audit::evidence::Certificate;
 
 const NAME: &str = "IDENTIFY CARD";
 

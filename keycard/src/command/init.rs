@@ -22,7 +22,6 @@ use aes::cipher::KeyInit as _;
 use crate::apdu::Command;
 use crate::application_info::{ApplicationInfo, Kind};
 use crate::card::{Blank, Card, Selected};
-use crate::certificate::Certificate;
 use crate::channel::cbc::{self, BLOCK, Block};
 use crate::command::{open, select};
 use crate::error::{CardError, Failed};
@@ -31,6 +30,7 @@ use crate::init_secrets::InitSecrets;
 use crate::transport::{CardTransport, exchange};
 use crate::trust::Trust;
 use crate::version::Feature;
+use audit::evidence::Certificate;
 
 const NAME: &str = "INIT";
 const WITH_DATA: &str = "an answer to INIT with data";

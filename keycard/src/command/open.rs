@@ -9,7 +9,6 @@ use crate::access::Access;
 use crate::apdu::Command;
 use crate::application_info::Kind;
 use crate::card::{Card, Secured, Selected, Session};
-use crate::certificate::Certificate;
 use crate::channel::Channel;
 use crate::channel::v2::ChannelV2;
 use crate::command::open_paired;
@@ -19,6 +18,7 @@ use crate::opening::{Opening, PairedOpening, SignedOpening};
 use crate::pairing::Unpaired;
 use crate::transport::{CardTransport, exchange};
 use crate::trust::Trust;
+use audit::evidence::Certificate;
 
 /// The longest signature: r and s with a needless zero or two.
 const MAX_SIGNATURE: usize = 80;

@@ -10,12 +10,12 @@
 use rand_core::CryptoRng;
 
 use crate::card::{Card, Unlocked};
-use crate::certificate::Certificate;
 use crate::command::{identify, open};
 use crate::error::CardError;
 use crate::identification::Identification;
 use crate::opening::{Opening, SignedOpening};
 use crate::transport::CardTransport;
+use audit::evidence::Certificate;
 
 /// What a card signed in a session that goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,12 +15,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::apdu::Command;
 use crate::card::{Blank, Card, Selection};
-use crate::certificate::{Authority, Certificate};
 use crate::command::select;
 use crate::error::{CardError, Failed};
 use crate::globalplatform::aid;
 use crate::globalplatform::error::InstallError;
 use crate::transport::{CardTransport, exchange};
+use audit::evidence::{Authority, Certificate};
 
 /// The private key of an authority that signs identity certificates.
 pub struct AuthorityKey(SigningKey);

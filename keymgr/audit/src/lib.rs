@@ -9,6 +9,7 @@
 
 pub mod closure;
 pub mod entry;
+pub mod evidence;
 pub mod head;
 pub mod line;
 pub mod log;
@@ -37,7 +38,7 @@ pub use recorded::{NotRecorded, Recorded, Request};
 pub use store::{HEAD_SUFFIX, LogStore, StoreError};
 pub use text::{Blob, Purpose, Text};
 pub use tree::{Root, Tree};
-pub use verify::{Bad, Report, What, read, verify};
+pub use verify::{Anchor, Auditor, Bad, Finding, Kept, Lines, Question, Report, Verdict, What, Why, read, verify};
 
 #[cfg(test)]
 mod tests;

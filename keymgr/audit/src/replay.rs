@@ -3,27 +3,68 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read as _};
 
+use proto::Digest;
+
 use crate::entry::{Event, FORMAT, Intent};
-use crate::line::{Head, Line, LineHash, LogId, MAX_LINE, NotALine};
-use crate::tree::Tree;
+use crate::head::{STATEMENT_PATH, Statement};
+use crate::line::{Head, Line, LineHash, LogId, MAX_LINE};
+use crate::operation::Operation;
+use crate::tree::{Root, Tree};
 use crate::verify::{Bad, What};
 
 /// A log as far as it was read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Replay {
     log: Option<LogId>,
     entries: u64,
-    last: Option<LineHash>,
-    tree: Tree,
+    last: Last,
+    /// None after lines that are missing.
+    tree: Option<Tree>,
     bytes: u64,
     open: BTreeMap<u64, Intent>,
+    asked: BTreeMap<u64, Asked>,
     remembered: Option<Head>,
+}
+
+/// What the next line must name as the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    /// There is none.
+    None,
+    Line(LineHash),
+    /// It could not be read, so anything may be.
+    Unreadable,
+}
+
+/// What a key was asked to state.
+#[derive(Debug)]
+struct Asked {
+    head: Head,
+    digest: Digest,
+}
+
+/// A line that was taken, and the intent that it ends.
+pub(crate) type Taken = (Line, Option<Intent>);
+
+impl Default for Replay {
+    fn default() -> Self {
+        Self::against(None)
+    }
 }
 
 impl Replay {
     /// Returns the beginning of a log that must go as far as was remembered.
     pub(crate) fn against(remembered: Option<Head>) -> Self {
-        Self { remembered, ..Self::default() }
+        Self {
+            log: None,
+            entries: 0,
+            last: Last::None,
+            tree: Some(Tree::default()),
+            bytes: 0,
+            open: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            remembered,
+        }
     }
 
     /// Reads every line and shows each good one to `see`, with the intent that an outcome ends.
@@ -35,28 +76,45 @@ impl Replay {
         mut see: impl FnMut(&Line, Option<&Intent>),
     ) -> std::io::Result<Option<Bad>> {
         let mut bytes = Vec::new();
-        loop {
-            bytes.clear();
-            // One byte more than allowed is enough to know that a line is too long.
-            let room = u64::try_from(MAX_LINE).unwrap_or(u64::MAX).saturating_add(1);
-            from.by_ref().take(room).read_until(b'\n', &mut bytes)?;
-            if bytes.is_empty() {
-                return Ok(self.missing());
+        while next(&mut from, &mut bytes)? {
+            match self.take(&bytes) {
+                Ok((line, ended)) => {
+                    see(&line, ended.as_ref());
+                    self.keep(line);
+                }
+                Err(bad) => return Ok(Some(bad)),
             }
-            if let Err(bad) = self.take(&bytes, &mut see) {
-                return Ok(Some(bad));
-            }
+        }
+        Ok(self.missing())
+    }
+
+    /// Returns how far the log goes; nothing while it has no line, or after lines that are missing.
+    pub(crate) fn head(&self) -> Option<Head> {
+        let Last::Line(hash) = self.last else { return None };
+        Some(Head { log: self.log?, entries: self.entries, hash, root: self.tree.as_ref()?.root() })
+    }
+
+    /// Returns the log's name, the number of the line that was read last, and its hash if it could be read.
+    pub(crate) const fn place(&self) -> (Option<LogId>, u64, Option<LineHash>) {
+        match self.last {
+            Last::Line(hash) => (self.log, self.entries, Some(hash)),
+            Last::None | Last::Unreadable => (self.log, self.entries, None),
         }
     }
 
-    /// Returns how far the log goes; nothing while it has no line.
-    pub(crate) fn head(&self) -> Option<Head> {
-        Some(Head { log: self.log?, entries: self.entries, hash: self.last?, root: self.tree.root() })
+    /// Returns the root over all lines, unless some are missing.
+    pub(crate) fn root(&self) -> Option<Root> {
+        self.tree.as_ref().map(Tree::root)
+    }
+
+    /// Returns whether lines are missing, so that no signature can be held against them.
+    pub(crate) const fn is_broken(&self) -> bool {
+        self.tree.is_none()
     }
 
     /// Returns the tree over the lines.
     pub(crate) fn into_tree(self) -> Tree {
-        self.tree
+        self.tree.unwrap_or_default()
     }
 
     /// Returns how many bytes the good lines have.
@@ -75,28 +133,27 @@ impl Replay {
         Some(Bad { line: self.entries.saturating_add(1), what: What::Missing { written } })
     }
 
-    fn take(&mut self, bytes: &[u8], see: &mut impl FnMut(&Line, Option<&Intent>)) -> Result<(), Bad> {
-        let seq = self.entries.saturating_add(1);
-        let bad = |what| Bad { line: seq, what };
-        let line = Line::decode(bytes).map_err(|why| {
-            bad(match why {
-                NotALine::TooLong => What::TooLong,
-                NotALine::CutOff => What::CutOff,
-                NotALine::Altered => What::Altered,
-                NotALine::Malformed => What::Malformed,
-            })
-        })?;
+    /// Takes the next line; [`Self::keep`] follows when it was looked at. Of a bad line nothing is taken.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Taken, Bad> {
+        let expected = self.entries.saturating_add(1);
+        let line = Line::decode(bytes).map_err(|why| Bad { line: expected, what: why.into() })?;
         if let (None, Event::LogContinued { .. }) = (self.log, &line.event) {
-            self.carry_on(&line).map_err(bad)?;
+            self.carry_on(&line).map_err(|what| Bad { line: expected, what })?;
         }
         let seq = self.entries.saturating_add(1);
+        let bad = |what| Bad { line: seq, what };
+        if let Event::LogContinued { previous, .. } = &line.event
+            && self.log != Some(previous.log)
+        {
+            return Err(bad(What::OtherBeginning));
+        }
         if line.seq != seq {
             return Err(bad(What::OutOfSequence { found: line.seq }));
         }
         match self.last {
             // This line is whole, and it names another line before it: that one was replaced.
-            Some(last) if line.prev != last => return Err(Bad { line: self.entries, what: What::Replaced }),
-            None if line.prev != LineHash::ZERO => return Err(bad(What::NotTheFirstLine)),
+            Last::Line(last) if line.prev != last => return Err(Bad { line: self.entries, what: What::Replaced }),
+            Last::None if line.prev != LineHash::ZERO => return Err(bad(What::NotTheFirstLine)),
             _ => {}
         }
         let hash = LineHash::of(bytes);
@@ -104,12 +161,55 @@ impl Replay {
             return Err(bad(What::NotAsWritten));
         }
         let ended = self.check_event(&line).map_err(bad)?;
-        see(&line, ended.as_ref());
+        self.commit(seq, hash, bytes.len());
+        Ok((line, ended))
+    }
+
+    /// Keeps of a line that was taken what an outcome will end.
+    pub(crate) fn keep(&mut self, line: Line) {
+        if let Event::Intent(intent) = line.event {
+            self.open.insert(line.seq, intent);
+        }
+    }
+
+    /// Goes on after a bad line, with what of it can be read.
+    pub(crate) fn resume(&mut self, bytes: &[u8], bad: &Bad) -> Option<Taken> {
+        let Ok(line) = Line::decode(bytes) else {
+            self.entries = self.entries.saturating_add(1);
+            (self.last, self.tree) = (Last::Unreadable, None);
+            return None;
+        };
+        // The line itself may be in its place, and what is wrong lies in what it says.
+        let is_in_place = matches!(
+            bad.what,
+            What::OtherHead | What::NotAsWritten | What::OutcomeWithoutIntent { .. } | What::OtherBeginning
+        );
+        if !is_in_place {
+            self.tree = None;
+        }
+        match &line.event {
+            Event::LogCreated { log, .. } if self.log.is_none() => self.log = Some(*log),
+            Event::LogContinued { previous, peaks, .. } => {
+                self.log = Some(previous.log);
+                self.tree = Tree::of(previous.entries, peaks.clone()).ok().filter(|tree| tree.root() == previous.root);
+            }
+            _ => {}
+        }
+        self.commit(line.seq, LineHash::of(bytes), bytes.len());
+        let ended = match &line.event {
+            Event::Outcome { intent, .. } => self.open.remove(intent),
+            _ => None,
+        };
+        Some((line, ended))
+    }
+
+    fn commit(&mut self, seq: u64, hash: LineHash, bytes: usize) {
         self.entries = seq;
-        self.last = Some(hash);
-        self.tree.push(&hash);
-        self.bytes = self.bytes.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        Ok(())
+        self.last = Last::Line(hash);
+        if let Some(tree) = &mut self.tree {
+            tree.push(&hash);
+        }
+        self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     /// Takes the place of a file that begins where another ended: what that one held is not known here.
@@ -123,7 +223,7 @@ impl Replay {
             return Err(What::Malformed);
         }
         (self.log, self.entries, self.last, self.tree) =
-            (Some(previous.log), previous.entries, Some(previous.hash), tree);
+            (Some(previous.log), previous.entries, Last::Line(previous.hash), Some(tree));
         Ok(())
     }
 
@@ -136,33 +236,26 @@ impl Replay {
                 self.log = Some(*log);
             }
             (_, None) | (Event::LogCreated { .. }, Some(_)) => return Err(What::NotTheFirstLine),
-            (Event::Intent(intent), Some(_)) => {
-                self.open.insert(line.seq, intent.clone());
-            }
+            (Event::Intent(intent), Some(_)) => self.note_statement(line.seq, intent),
             (Event::Outcome { intent, .. }, Some(_)) => {
                 return self.open.remove(intent).map(Some).ok_or(What::OutcomeWithoutIntent { intent: *intent });
             }
             (Event::LogContinued { previous, peaks, .. }, Some(_)) => {
-                if self.head() != Some(*previous) || self.tree.peaks() != peaks {
-                    return Err(What::OtherHead);
+                let continues = |tree: &Tree| self.head() == Some(*previous) && tree.peaks() == peaks;
+                if !self.tree.as_ref().is_some_and(continues) {
+                    return Err(What::OtherBeginning);
                 }
             }
-            (Event::ChannelOpened(opened), Some(_)) => {
-                self.check_head(|head| opened.vouches_for(head))?;
-            }
-            (Event::PairedChannelOpened(opened), Some(_)) => {
-                self.check_head(|head| opened.vouches_for(head))?;
-            }
-            (Event::HeadSigned(signed), Some(_)) => {
-                self.check_head(|head| signed.vouches_for(head))?;
-            }
+            (Event::ChannelOpened(opened), Some(_)) => self.check_head(|head| opened.vouches_for(head))?,
+            (Event::PairedChannelOpened(opened), Some(_)) => self.check_head(|head| opened.vouches_for(head))?,
+            (Event::HeadSigned(signed), Some(_)) => self.check_head(|head| signed.vouches_for(head))?,
+            (Event::Statement(statement), Some(_)) => self.check_statement(statement)?,
             (
                 Event::LogOpened(_)
                 | Event::PolicyChanged { .. }
                 | Event::Refusal(_)
                 | Event::Provisioning(_)
                 | Event::Decoy(_)
-                | Event::Statement(_)
                 | Event::SecondWriter(_)
                 | Event::Owner(_),
                 Some(_),
@@ -172,6 +265,43 @@ impl Replay {
     }
 
     fn check_head(&self, vouches: impl FnOnce(&Head) -> bool) -> Result<(), What> {
-        if self.head().is_some_and(|head| vouches(&head)) { Ok(()) } else { Err(What::OtherHead) }
+        // After lines that are missing nobody knows the head.
+        if self.head().is_none_or(|head| vouches(&head)) { Ok(()) } else { Err(What::OtherHead) }
+    }
+
+    /// Remembers the head before the intent of a statement.
+    fn note_statement(&mut self, seq: u64, intent: &Intent) {
+        let Operation::Sign(signing) = &intent.request.operation else { return };
+        let is_statement = signing.key.absolute().is_some_and(|path| path.to_string() == STATEMENT_PATH);
+        if let Some(head) = is_statement.then(|| self.head()).flatten() {
+            self.asked.insert(seq, Asked { head, digest: signing.digest });
+            if self.asked.len() > MOST_ASKED {
+                self.asked.pop_first();
+            }
+        }
+    }
+
+    fn check_statement(&mut self, statement: &Statement) -> Result<(), What> {
+        let missing = What::OutcomeWithoutIntent { intent: statement.intent };
+        let Some(asked) = self.asked.remove(&statement.intent) else {
+            return if self.is_broken() { Ok(()) } else { Err(missing) };
+        };
+        let signs = asked.digest == Digest::from(statement.salt);
+        if signs && asked.head.salt(&statement.random) == statement.salt { Ok(()) } else { Err(What::OtherHead) }
     }
 }
+
+/// Reads the next line, newline included, into `bytes`; returns whether there was one.
+pub(crate) fn next(from: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Result<bool> {
+    bytes.clear();
+    // One byte more than allowed is enough to know that a line is too long.
+    let room = u64::try_from(MAX_LINE).unwrap_or(u64::MAX).saturating_add(1);
+    let read = from.by_ref().take(room).read_until(b'\n', bytes)?;
+    if read > MAX_LINE && bytes.last() != Some(&b'\n') {
+        from.skip_until(b'\n')?;
+    }
+    Ok(read > 0)
+}
+
+/// Statements that were asked for and not yet given: a manager asks for one at a time.
+const MOST_ASKED: usize = 16;

@@ -1,5 +1,10 @@
 //! A log over memory that fails on purpose, and a log that was tampered with.
 
+pub(crate) mod card;
+mod tampering;
+mod verdicts;
+mod writer;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -129,29 +134,12 @@ fn history(kinds: &[u8]) -> Vec<u8> {
             }
             5 => {
                 let random = [*kind; 32];
-                let opened = ChannelOpened {
-                    card: card(),
-                    key_uid: None,
-                    applet: Text::lossy("4.0"),
-                    authority: Text::lossy("test"),
-                    certificate: Blob::try_from([1u8; 98].as_slice()).unwrap(),
-                    random,
-                    salt: log.head().salt(&random),
-                    host_key: Blob::try_from([4u8; 65].as_slice()).unwrap(),
-                    card_key: Blob::try_from([4u8; 65].as_slice()).unwrap(),
-                    signature: Blob::try_from([0x30u8; 72].as_slice()).unwrap(),
-                };
+                let opened = card::opening(1, &log.head(), random);
                 log.channel_opened(when(step), opened).unwrap();
             }
             6 => {
                 let random = [*kind; 32];
-                let signed = (kind / 8 % 2 == 0).then(|| SignedHead {
-                    authority: Text::lossy("test"),
-                    certificate: Blob::try_from([1u8; 98].as_slice()).unwrap(),
-                    random,
-                    salt: log.head().salt(&random),
-                    signature: Blob::try_from([0x30u8; 72].as_slice()).unwrap(),
-                });
+                let signed = (kind / 8 % 2 == 0).then(|| card::signed(2, &log.head(), random));
                 let opened = PairedChannelOpened {
                     card: CardId::Instance([5; 16]),
                     key_uid: None,
@@ -284,7 +272,7 @@ fn an_intent_without_an_outcome_reads_as_exported() {
     let left = &report.left[&chat];
     assert_eq!((left.times, left.unknown, left.last), (1, 1, 3));
     assert_eq!(left.fingerprints.len(), 1);
-    assert_eq!(report.to_string(), "consistent up to entry 5, end not proven");
+    assert!(report.to_string().starts_with("consistent up to entry 5, end not proven"), "{report}");
 }
 
 #[test]
@@ -482,7 +470,7 @@ proptest! {
         if cut.ends_with(b"\n") {
             prop_assert!(report.is_consistent());
             let end = format!("consistent up to entry {}, end not proven", lines(cut).len());
-            prop_assert_eq!(report.to_string(), end);
+            prop_assert!(report.to_string().starts_with(&end), "{}", report);
         } else {
             prop_assert_eq!(report.bad, Some(Bad { line: line_of(&log, cut.len() - 1), what: What::CutOff }));
         }

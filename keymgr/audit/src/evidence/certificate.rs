@@ -1,17 +1,16 @@
-//! The identity certificate that a 4.0 card carries from the factory.
+//! The identity certificate that a card carries from the factory (reference: Keycard, card identity).
 //!
 //! ```text
 //! identity key, compressed(33) || r(32) || s(32) || v(1)     v = 0 or 1
 //! ```
 //! (r, s) is the authority's signature over SHA-256(identity key). The authority is not named: it is recovered from the
-//! signature, and whether it is taken is [`crate::Trust`]'s to say.
+//! signature, and whether it is taken is for others to say: [`super::Authorities`] offline, the trust of `keycard` before a
+//! PIN is entered.
 
 use std::fmt;
 
 use proto::{ChatKey, Digest, RecoverableSignature};
 use sha2::{Digest as _, Sha256};
-
-use crate::error::CardError;
 
 /// The authority of the cards on sale (keycard-rs, keycard-shell).
 const PRODUCTION: [u8; 33] = [
@@ -38,13 +37,12 @@ impl Certificate {
     /// Returns the certificate with these bytes.
     ///
     /// # Errors
-    /// [`CardError::Answer`] when there are not 98, or the identity key is no point of the curve.
-    pub fn parse(bytes: &[u8]) -> Result<Self, CardError> {
-        const MALFORMED: CardError = CardError::Answer { what: "a malformed certificate" };
-        let bytes: [u8; Self::LEN] = bytes.try_into().map_err(|_| MALFORMED)?;
+    /// [`NotACertificate`] when there are not 98, or the identity key is no point of the curve.
+    pub fn parse(bytes: &[u8]) -> Result<Self, NotACertificate> {
+        let bytes: [u8; Self::LEN] = bytes.try_into().map_err(|_| NotACertificate)?;
         let (identity, _) = bytes.split_at(33);
         // SEC1 knows a compact form, 05 || X, too: no card writes it, and it would be a second name of one key.
-        let ([2 | 3, ..], Ok(identity)) = (identity, ChatKey::try_from(identity)) else { return Err(MALFORMED) };
+        let ([2 | 3, ..], Ok(identity)) = (identity, ChatKey::try_from(identity)) else { return Err(NotACertificate) };
         Ok(Self { bytes, identity })
     }
 
@@ -77,6 +75,11 @@ impl fmt::Debug for Certificate {
         f.debug_struct("Certificate").field("identity", identity).finish_non_exhaustive()
     }
 }
+
+/// Bytes that are no certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an identity certificate of 98 bytes")]
+pub struct NotACertificate;
 
 /// A key that signs identity certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +116,10 @@ impl fmt::Display for Authority {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proto::curve;
 
     use super::*;
+    use crate::evidence::signature;
 
     /// keycard-go `types/certificate_test.go`: the answer to IDENTIFY CARD, whose certificate follows `a0 81 ab 8a 62`.
     const KEYCARD_GO: &str = "0365c18485fe7018e11cb992011426803aa8e843c63aab9657aed7d3ee4b85a62a\
@@ -140,11 +145,11 @@ mod tests {
 
     #[test]
     fn the_identity_of_keycard_go_signed_its_challenge_with_high_s() {
-        let signature = crate::signature::parse(&hex::decode(SIGNATURE).unwrap()).unwrap();
-        assert_ne!(signature, signature.normalize_s(), "S is high in this vector");
+        let signature = signature::parse(&hex::decode(SIGNATURE).unwrap()).unwrap();
+        assert!(signature[32] > 0x7f, "S is high in this vector");
         let digest = Digest::try_from(hex::decode(CHALLENGE).unwrap().as_slice()).unwrap();
-        assert!(crate::signature::verifies(&signature, &digest, certificate().identity()));
-        assert!(!crate::signature::verifies(&signature, &Digest::from([1; 32]), certificate().identity()));
+        assert!(curve::verify(&signature, &digest, certificate().identity()));
+        assert!(!curve::verify(&signature, &Digest::from([1; 32]), certificate().identity()));
     }
 
     #[test]
@@ -190,7 +195,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_altered_signature_never_names_a_known_authority(at in 33usize..98, flip in 1u8..) {
-            let mut bytes = *crate::fake::identity_certificate().as_bytes();
+            let mut bytes = *crate::tests::card::certificate(1).as_bytes();
             bytes[at] ^= flip;
             let authority = Certificate::parse(&bytes).unwrap().authority();
             prop_assert!(!matches!(authority, Some(Authority::Production | Authority::Test)));

@@ -1,0 +1,87 @@
+//! A card of the public test authority that signs what a log asks it to.
+
+use k256::ecdsa::signature::hazmat::PrehashSigner as _;
+use k256::ecdsa::{Signature, SigningKey};
+use proto::{CardId, ChatKey, Digest, RecoverableSignature};
+use sha2::{Digest as _, Sha256};
+
+use crate::evidence::{Certificate, opening};
+use crate::*;
+
+/// The private key of the test authority, which everybody has.
+const AUTHORITY: &str = "a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f8a9b0c1d2e3f4a5b6c7d8e9f0a1b2";
+
+fn key(secret: u8) -> SigningKey {
+    SigningKey::from_slice(&[secret; 32]).unwrap()
+}
+
+pub(crate) fn public(secret: u8) -> ChatKey {
+    ChatKey::from(k256::PublicKey::from(key(secret).verifying_key()))
+}
+
+/// Returns the certificate of the card whose identity key is `secret` × 32.
+pub(crate) fn certificate(secret: u8) -> Certificate {
+    let identity = public(secret).to_compressed();
+    let authority = SigningKey::from_slice(&hex::decode(AUTHORITY).unwrap()).unwrap();
+    let digest = Digest::from(<[u8; 32]>::from(Sha256::digest(identity)));
+    let signature = RecoverableSignature::sign(&authority, &digest);
+    Certificate::parse(&[&identity[..], signature.as_bytes()].concat()).unwrap()
+}
+
+/// The name of that card when it speaks v2.
+pub(crate) fn id(secret: u8) -> CardId {
+    CardId::Identity(public(secret).to_compressed())
+}
+
+fn der(secret: u8, digest: &[u8]) -> Blob<80> {
+    let signature: Signature = key(secret).sign_prehash(digest).unwrap();
+    let number = |bytes: &[u8]| [&[2, 33, 0], bytes].concat();
+    let inside = [number(&signature.r().to_bytes()), number(&signature.s().to_bytes())].concat();
+    Blob::try_from([&[0x30, inside.len() as u8], inside.as_slice()].concat().as_slice()).unwrap()
+}
+
+/// An opening of a 4.0 card that signs `head`.
+pub(crate) fn opening(secret: u8, head: &Head, random: [u8; 32]) -> ChannelOpened {
+    let salt = head.salt(&random);
+    let (host, card) = (public(8), public(9));
+    let signature = der(secret, opening::transcript(&salt, &host, &card).as_bytes());
+    ChannelOpened {
+        card: id(secret),
+        key_uid: None,
+        applet: Text::lossy("4.0"),
+        authority: Text::lossy("test"),
+        certificate: Blob::try_from(certificate(secret).as_bytes().as_slice()).unwrap(),
+        random,
+        salt,
+        host_key: Blob::try_from(host.to_bytes().as_slice()).unwrap(),
+        card_key: Blob::try_from(card.to_bytes().as_slice()).unwrap(),
+        signature,
+    }
+}
+
+/// What a 3.1 card signs of `head`.
+pub(crate) fn signed(secret: u8, head: &Head, random: [u8; 32]) -> SignedHead {
+    let salt = head.salt(&random);
+    SignedHead {
+        authority: Text::lossy("test"),
+        certificate: Blob::try_from(certificate(secret).as_bytes().as_slice()).unwrap(),
+        random,
+        salt,
+        signature: der(secret, &salt),
+    }
+}
+
+/// What a key under a PIN signs of `head`.
+pub(crate) fn statement(secret: u8, card: CardId, intent: u64, head: &Head, random: [u8; 32]) -> Statement {
+    let salt = head.salt(&random);
+    let signature: Signature = key(secret).sign_prehash(&salt).unwrap();
+    Statement {
+        card,
+        key_uid: None,
+        intent,
+        key: Blob::try_from(public(secret).to_bytes().as_slice()).unwrap(),
+        random,
+        salt,
+        signature: Blob::try_from(signature.to_bytes().as_slice()).unwrap(),
+    }
+}

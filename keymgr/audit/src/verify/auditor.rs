@@ -1,0 +1,457 @@
+//! Reads the files of a log and says all that is to be said of it: no card, no manager and no network is needed.
+//!
+//! After a bad line it goes on with what can be read, so that every finding is told. What is gathered grows with the number
+//! of different keys and cards, not with that of the lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead;
+
+use proto::{CardId, UnixMillis};
+
+use super::anchor::{Anchor, Kept};
+use super::bad::{Bad, What};
+use super::clock::{Clock, Said};
+use super::left::{Leavings, shown_key};
+use super::nonces::{Nonces, Repeat};
+use super::question::Question;
+use super::report::{Manager, Report};
+use super::signatures::Signatures;
+use super::verdict::{Finding, Lines, Verdict, Why};
+use super::wallets::Wallets;
+use crate::closure::{Closure, Filter, History, Source};
+use crate::entry::{Event, Intent, LogOpened, Outcome, SeedOrigin};
+use crate::evidence::Authorities;
+use crate::head::SecondWriter;
+use crate::line::{Head, Line};
+use crate::operation::Operation;
+use crate::owner::{Deed, Owner};
+use crate::replay::{self, Replay};
+
+/// Reads one log, file by file, the oldest first.
+#[derive(Debug)]
+pub struct Auditor {
+    replay: Replay,
+    anchors: Vec<Anchor>,
+    /// The first anchor that was not passed yet.
+    next: usize,
+    matched: BTreeSet<(Kept, u64)>,
+    differ: Vec<Anchor>,
+    notes: Notes,
+    clock: Clock,
+    signatures: Signatures,
+    wallets: Wallets,
+    nonces: Nonces,
+    repeats: Vec<Repeat>,
+    leavings: Leavings,
+    history: History,
+    managers: Vec<Manager>,
+    lent: BTreeMap<Option<CardId>, u64>,
+    lines: Option<Lines>,
+    written: Option<(u64, u64)>,
+    bad: Option<Bad>,
+    refusals: u64,
+    provisionings: u64,
+    enrolled: BTreeSet<CardId>,
+    erased: BTreeSet<CardId>,
+    met: BTreeSet<CardId>,
+}
+
+/// Findings and questions, as many as are kept.
+#[derive(Debug, Default)]
+struct Notes {
+    findings: Vec<Finding>,
+    more_findings: u64,
+    questions: Vec<Question>,
+    more_questions: u64,
+}
+
+impl Notes {
+    fn find(&mut self, finding: Finding) {
+        if self.findings.len() < MOST_NOTES {
+            self.findings.push(finding);
+            return;
+        }
+        // A verdict must not be lost among a thousand others.
+        if self.findings.iter().all(|it| it.verdict != finding.verdict) {
+            self.findings.push(finding);
+        }
+        self.more_findings = self.more_findings.saturating_add(1);
+    }
+
+    fn ask(&mut self, question: Question) {
+        if self.questions.len() < MOST_NOTES {
+            self.questions.push(question);
+        } else {
+            self.more_questions = self.more_questions.saturating_add(1);
+        }
+    }
+}
+
+impl Auditor {
+    /// Returns an auditor that takes the cards of these authorities for genuine.
+    #[must_use]
+    pub fn new(taken: Authorities) -> Self {
+        Self {
+            replay: Replay::default(),
+            anchors: Vec::new(),
+            next: 0,
+            matched: BTreeSet::new(),
+            differ: Vec::new(),
+            notes: Notes::default(),
+            clock: Clock::default(),
+            signatures: Signatures::of(taken),
+            wallets: Wallets::default(),
+            nonces: Nonces::default(),
+            repeats: Vec::new(),
+            leavings: Leavings::default(),
+            history: History::default(),
+            managers: Vec::new(),
+            lent: BTreeMap::new(),
+            lines: None,
+            written: None,
+            bad: None,
+            refusals: 0,
+            provisionings: 0,
+            enrolled: BTreeSet::new(),
+            erased: BTreeSet::new(),
+            met: BTreeSet::new(),
+        }
+    }
+
+    /// Holds the log against these heads, too.
+    #[must_use]
+    pub fn with_anchors(mut self, anchors: impl IntoIterator<Item = Anchor>) -> Self {
+        self.anchors.extend(anchors);
+        self.anchors.sort_by_key(|anchor| anchor.head.entries);
+        self
+    }
+
+    /// Also says what was written later than `now`.
+    #[must_use]
+    pub fn with_now(mut self, now: UnixMillis) -> Self {
+        self.clock = Clock::at(Some(now.get()));
+        self
+    }
+
+    /// Also counts what left before the log.
+    #[must_use]
+    pub fn with_history(mut self, before: History) -> Self {
+        self.history = before;
+        self
+    }
+
+    /// Reads the next file, and shows each line that can be read to `see`, with the intent that an outcome ends.
+    ///
+    /// # Errors
+    /// Only when it cannot be read; whatever is wrong with what was read is in the [`Report`].
+    pub fn read(&mut self, mut file: impl BufRead, mut see: impl FnMut(&Line, Option<&Intent>)) -> std::io::Result<()> {
+        let mut bytes = Vec::new();
+        while replay::next(&mut file, &mut bytes)? {
+            let taken = match self.replay.take(&bytes) {
+                Ok((line, ended)) => Some((line, ended, true)),
+                Err(bad) => {
+                    let speaks = self.is_wrong(bad);
+                    self.replay.resume(&bytes, &bad).map(|(line, ended)| (line, ended, speaks))
+                }
+            };
+            if let Some((line, ended, speaks)) = taken {
+                self.look_at(&line, ended.as_ref(), speaks);
+                see(&line, ended.as_ref());
+                self.replay.keep(line);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what is to be said, when all files were read.
+    #[must_use]
+    pub fn finish(mut self) -> Report {
+        self.close_anchors();
+        self.notes.findings.extend(self.clock.future());
+        let findings = self.signatures.findings();
+        findings.into_iter().for_each(|finding| self.notes.find(finding));
+        let (_, last, _) = self.replay.place();
+        let end_proven = self.lines.is_some()
+            && [Kept::Elsewhere, Kept::OnTheCard].iter().any(|kept| self.matched.contains(&(*kept, last)));
+        for (card, line) in std::mem::take(&mut self.lent) {
+            self.notes.ask(Question::Lent { card, lines: Lines::from_to(line, last), returned: false });
+        }
+        let questions: Vec<Question> = self.wallets.questions().chain(self.signatures.question()).collect();
+        questions.into_iter().for_each(|question| self.notes.ask(question));
+        if let Some(line) = self.nonces.left_out {
+            self.notes.ask(Question::NoncesNotCompared { line });
+        }
+        let head = self.replay.head();
+        let open = self.replay.into_open();
+        for (line, intent) in &open {
+            self.leavings.lost(*line, intent);
+            self.notes.ask(Question::Unknown { line: *line });
+        }
+        if self.lines.is_none() {
+            self.notes.find(Finding { lines: Lines::one(1), verdict: Verdict::Truncated, why: Why::Nothing });
+        }
+        let Notes { mut findings, more_findings, questions, more_questions } = self.notes;
+        findings.sort_by_key(|finding| finding.lines);
+        let Signatures { coverage, statements, .. } = self.signatures;
+        Report {
+            head,
+            lines: self.lines,
+            written: self.written,
+            bad: self.bad,
+            findings,
+            more_findings,
+            end_proven,
+            questions,
+            more_questions,
+            coverage,
+            statements,
+            managers: self.managers,
+            left: self.leavings.left,
+            closure: Closure::of(&self.history, &Filter::default()),
+            history: self.history,
+            repeated_nonces: self.repeats,
+            unknown: open.into_keys().collect(),
+            refusals: self.refusals,
+            provisionings: self.provisionings,
+            enrolled: self.enrolled,
+            erased: self.erased,
+            met: self.met,
+        }
+    }
+
+    /// Notes a bad line, and returns whether a signature in it is to be held against the lines before.
+    fn is_wrong(&mut self, bad: Bad) -> bool {
+        let Bad { line, what } = bad;
+        self.bad.get_or_insert(bad);
+        let (lines, verdict, why) = match what {
+            What::OutOfSequence { found } if found > line => {
+                (Lines::from_to(line, found.saturating_sub(1)), Verdict::Gap, Why::Removed)
+            }
+            What::CutOff => (Lines::one(line), Verdict::Truncated, Why::Line(what)),
+            // What the card signed last stands; since then lines were changed.
+            What::OtherHead => {
+                let first = self.signatures.coverage.signed_to.saturating_add(1).min(line);
+                (Lines::from_to(first, line), Verdict::Altered, Why::Line(what))
+            }
+            _ => (Lines::one(line), Verdict::Altered, Why::Line(what)),
+        };
+        self.notes.find(Finding { lines, verdict, why });
+        false
+    }
+
+    fn look_at(&mut self, line: &Line, ended: Option<&Intent>, speaks: bool) {
+        let seq = line.seq;
+        let lines = self.lines.get_or_insert(Lines::one(seq));
+        lines.last = seq.max(lines.first);
+        let written = self.written.get_or_insert((line.unix_ms, line.unix_ms));
+        written.1 = line.unix_ms;
+        let starts = matches!(line.event, Event::LogOpened(_));
+        match self.clock.read(seq, line.unix_ms, line.mono_ms, starts) {
+            Some(Said::Finding(finding)) => self.notes.find(finding),
+            Some(Said::Question(question)) => self.notes.ask(question),
+            None => {}
+        }
+        self.pass_anchors(seq);
+        let speaks = speaks && !self.replay.is_broken();
+        if let Err(what) = self.signatures.see(line, speaks) {
+            self.is_wrong(Bad { line: seq, what });
+        }
+        if let (Event::Outcome { intent, outcome }, Some(asked)) = (&line.event, ended) {
+            self.outcome(seq, *intent, asked, outcome);
+        }
+        self.history.see(line);
+        self.event(line);
+    }
+
+    fn event(&mut self, line: &Line) {
+        let seq = line.seq;
+        match &line.event {
+            Event::LogContinued { previous, .. } if self.lines == Some(Lines::one(seq)) => {
+                self.notes.ask(Question::Begins { entry: seq });
+                self.hold_against(*previous);
+            }
+            Event::LogOpened(opened) => self.manager(Manager::of(seq, opened)),
+            Event::PolicyChanged { to, .. } => {
+                self.manager(Manager { line: seq, version: None, binary: None, policy: *to, test_authority: None });
+            }
+            Event::ChannelOpened(opened) => drop(self.met.insert(opened.card)),
+            Event::PairedChannelOpened(opened) => drop(self.met.insert(opened.card)),
+            Event::SecondWriter(found) => self.second_writer(seq, found),
+            Event::Refusal(_) => self.refusals = self.refusals.saturating_add(1),
+            Event::Provisioning(provisioning) => {
+                self.provisionings = self.provisionings.saturating_add(1);
+                self.enrolled.insert(provisioning.card);
+                self.erased.remove(&provisioning.card);
+                if provisioning.seed == SeedOrigin::BeforeEnrolment {
+                    self.notes.ask(Question::SeedOfUnknownOrigin { card: provisioning.card, line: seq });
+                }
+            }
+            Event::Decoy(decoy) => {
+                let why = Why::Decoy { card: decoy.card };
+                self.notes.find(Finding { lines: Lines::one(seq), verdict: Verdict::DecoyWallet, why });
+            }
+            Event::Owner(owner) => self.owner(seq, owner),
+            _ => {}
+        }
+    }
+
+    fn outcome(&mut self, seq: u64, intent: u64, asked: &Intent, outcome: &Outcome) {
+        let request = &asked.request;
+        self.leavings.count(intent, asked, outcome);
+        self.signatures.outcome(seq, request.card);
+        let Outcome::Done { fingerprint, nonce, .. } = outcome else { return };
+        if request.operation == Operation::FactoryReset && self.enrolled.remove(&request.card) {
+            self.erased.insert(request.card);
+        }
+        let wallet = self.history.wallet(request);
+        if let (Some(fingerprint), Some(path)) = (fingerprint, shown_key(&request.operation)) {
+            let finding = self.wallets.show(seq, request.card, wallet, path, *fingerprint);
+            finding.into_iter().for_each(|finding| self.notes.find(finding));
+        }
+        if let Operation::Sign(signing) = &request.operation {
+            match (self.history.signer(request), nonce) {
+                (None, _) => self.notes.ask(Question::UnknownPlace { line: intent }),
+                (Some(key), Some(nonce)) => {
+                    let repeat = self.nonces.take(intent, key, nonce, &signing.digest, signing.scheme);
+                    repeat.into_iter().for_each(|repeat| self.repeated(repeat));
+                }
+                (Some(_), None) => {}
+            }
+        }
+    }
+
+    fn repeated(&mut self, repeat: Repeat) {
+        let from = BTreeSet::from([Source::Line(repeat.first), Source::Line(repeat.second)]);
+        self.history.reveal(repeat.wallet, repeat.path.clone(), from);
+        if self.repeats.len() < MOST_NOTES {
+            self.repeats.push(repeat);
+        }
+    }
+
+    fn owner(&mut self, seq: u64, owner: &Owner) {
+        match owner.deed {
+            Deed::Lends { .. } => drop(self.lent.insert(owner.card, seq)),
+            Deed::TakesBack => {
+                if let Some(first) = self.lent.remove(&owner.card) {
+                    let lines = Lines::from_to(first, seq);
+                    self.notes.ask(Question::Lent { card: owner.card, lines, returned: true });
+                }
+            }
+            Deed::ChangesSettings => {
+                let questions = self.wallets.settings_changed(owner.card);
+                questions.into_iter().for_each(|question| self.notes.ask(question));
+            }
+            Deed::ExportsPairings { .. } | Deed::ImportsPairings { .. } | Deed::Forgets => {}
+        }
+    }
+
+    fn second_writer(&mut self, seq: u64, second: &SecondWriter) {
+        let found = second.found;
+        let (log, ..) = self.replay.place();
+        let why =
+            if log == Some(found.log) { Why::CardRemembersMore { found } } else { Why::CardRemembersOther { found } };
+        self.notes.find(Finding { lines: Lines::one(seq), verdict: Verdict::RolledBack, why });
+    }
+
+    fn manager(&mut self, manager: Manager) {
+        if self.managers.len() < MOST_NOTES {
+            self.managers.push(manager);
+        }
+    }
+
+    /// Compares the anchors that speak of the line that was just taken.
+    fn pass_anchors(&mut self, seq: u64) {
+        while let Some(anchor) = self.anchors.get(self.next).filter(|anchor| anchor.head.entries <= seq).copied() {
+            self.next = self.next.saturating_add(1);
+            let (log, entries, hash) = self.replay.place();
+            if let (Some(log), Some(hash)) = (log, hash)
+                && (log, entries) == (anchor.head.log, anchor.head.entries)
+            {
+                let same = hash == anchor.head.hash && self.replay.root().is_none_or(|root| root == anchor.head.root);
+                self.compared(anchor, same);
+            }
+        }
+    }
+
+    /// Compares the anchors that speak of the end of the files before the first.
+    fn hold_against(&mut self, previous: Head) {
+        let before: Vec<Anchor> =
+            self.anchors.iter().filter(|anchor| anchor.head.entries == previous.entries).copied().collect();
+        for anchor in before.into_iter().filter(|anchor| anchor.head.log == previous.log) {
+            self.compared(anchor, anchor.head == previous);
+        }
+    }
+
+    fn compared(&mut self, anchor: Anchor, same: bool) {
+        if same {
+            self.matched.insert((anchor.kept, anchor.head.entries));
+        } else {
+            self.differ.push(anchor);
+        }
+    }
+
+    /// Says what the anchors found.
+    fn close_anchors(&mut self) {
+        let (Some(log), last, _) = self.replay.place() else { return };
+        let ours = self.anchors.iter().any(|anchor| anchor.head.log == log);
+        if let Some(anchor) = self.anchors.first().filter(|_| !ours).copied() {
+            let why = Why::AnchorOfOtherLog { anchor };
+            self.notes.find(Finding { lines: Lines::one(1), verdict: Verdict::RolledBack, why });
+        }
+        for anchor in std::mem::take(&mut self.differ) {
+            let entries = anchor.head.entries;
+            let first = self
+                .matched
+                .iter()
+                .map(|(_, at)| *at)
+                .filter(|at| *at < entries)
+                .max()
+                .map_or(1, |at| at.saturating_add(1));
+            let lines = Lines::from_to(first, entries);
+            // A card signed other lines than the anchor knows: they were written by a manager, after it was set back.
+            let signed = self.signatures.coverage.signed_to >= entries;
+            let (verdict, why) = match anchor.kept {
+                Kept::Beside => (Verdict::Altered, self.first_bad(entries, What::NotAsWritten)),
+                _ if signed => (Verdict::RolledBack, Why::AnchorKnowsOther { anchor }),
+                _ => (Verdict::Altered, Why::AnchorKnowsOther { anchor }),
+            };
+            self.notes.find(Finding { lines, verdict, why });
+        }
+        let beyond = self.anchors.iter().filter(|anchor| anchor.head.log == log && anchor.head.entries > last);
+        let newest: BTreeMap<Kept, Anchor> = beyond.map(|anchor| (anchor.kept, *anchor)).collect();
+        // What stands beside the log is as old as the log: both were set back together.
+        let set_back = self.matched.contains(&(Kept::Beside, last));
+        for (kept, anchor) in newest {
+            let lines = Lines::from_to(last.saturating_add(1), anchor.head.entries);
+            let (verdict, why) = match kept {
+                Kept::Beside => {
+                    let what = What::Missing { written: anchor.head.entries };
+                    (Verdict::Truncated, self.first_bad(lines.first, what))
+                }
+                _ if set_back => (Verdict::RolledBack, Why::AnchorKnowsMore { anchor }),
+                _ => (Verdict::Truncated, Why::AnchorKnowsMore { anchor }),
+            };
+            self.notes.find(Finding { lines, verdict, why });
+        }
+    }
+
+    fn first_bad(&mut self, line: u64, what: What) -> Why {
+        self.bad.get_or_insert(Bad { line, what });
+        Why::Line(what)
+    }
+}
+
+impl Manager {
+    fn of(line: u64, opened: &LogOpened) -> Self {
+        Self {
+            line,
+            version: Some(opened.version.as_str().to_owned()),
+            binary: opened.binary,
+            policy: opened.policy,
+            test_authority: Some(opened.test_authority),
+        }
+    }
+}
+
+/// Of findings, of questions and of managers.
+const MOST_NOTES: usize = 1000;

@@ -1,0 +1,176 @@
+//! The signatures of cards over the lines before them, and the lines that no signature covers.
+
+use std::collections::BTreeMap;
+
+use proto::CardId;
+
+use super::bad::What;
+use super::coverage::{Coverage, Signed};
+use super::question::Question;
+use super::report::Stated;
+use super::verdict::{Finding, Lines, Verdict, Why};
+use crate::entry::{ChannelOpened, Event};
+use crate::evidence::{Authorities, Certificates, Checked, Unsigned};
+use crate::head::{HeadSigned, Statement};
+use crate::line::Line;
+use crate::paired::PairedChannelOpened;
+
+#[derive(Debug)]
+pub(super) struct Signatures {
+    taken: Authorities,
+    known: Certificates,
+    pub(super) coverage: Coverage,
+    pub(super) statements: Vec<Stated>,
+    /// Cards that vouch for nothing, and where that was seen.
+    mute: BTreeMap<CardId, (Lines, Why)>,
+    /// Outcomes after the last signature that counts, by card.
+    uncovered: BTreeMap<CardId, (Lines, u64)>,
+    /// The identity keys that signed, and the secure channel of their cards.
+    identities: BTreeMap<[u8; 33], Channel>,
+    unchecked: Option<(u64, u64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Channel {
+    V1,
+    V2,
+}
+
+impl Signatures {
+    pub(super) fn of(taken: Authorities) -> Self {
+        Self {
+            taken,
+            known: Certificates::default(),
+            coverage: Coverage::default(),
+            statements: Vec::new(),
+            mute: BTreeMap::new(),
+            uncovered: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            unchecked: None,
+        }
+    }
+
+    /// Looks at a line that was taken. `speaks` says whether what it signs is known to be the head before it; after lines
+    /// that are missing nobody knows.
+    ///
+    /// # Errors
+    /// What is wrong with the line.
+    pub(super) fn see(&mut self, line: &Line, speaks: bool) -> Result<(), What> {
+        match &line.event {
+            Event::ChannelOpened(opened) => self.opened(line.seq, opened, speaks),
+            Event::PairedChannelOpened(opened) => self.paired(line.seq, opened, speaks),
+            Event::HeadSigned(signed) => self.head(line.seq, signed, speaks),
+            Event::Statement(statement) => self.stated(line.seq, statement, speaks),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes an outcome, which the next signature will cover.
+    pub(super) fn outcome(&mut self, line: u64, card: CardId) {
+        let (lines, count) = self.uncovered.entry(card).or_insert((Lines::one(line), 0));
+        lines.last = line;
+        *count = count.saturating_add(1);
+    }
+
+    /// Returns what remains to be said, when all lines were read.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = self
+            .mute
+            .values()
+            .map(|(lines, why)| Finding { lines: *lines, verdict: Verdict::UnsignedCard, why: why.clone() })
+            .collect();
+        // Where every card is mute, what is told of those stands for the outcomes of blank cards and chips too.
+        let all_mute = self.coverage.signed_to == 0 && !self.mute.is_empty();
+        let tail = self.uncovered.iter().filter(|(card, _)| !all_mute && !self.mute.contains_key(card));
+        let tail = tail.map(|(_, (lines, count))| (*lines, *count)).reduce(|(a, n), (b, m)| {
+            (Lines { first: a.first.min(b.first), last: a.last.max(b.last) }, n.saturating_add(m))
+        });
+        if let Some((lines, outcomes)) = tail {
+            findings.push(Finding { lines, verdict: Verdict::UnsignedTail, why: Why::NotSigned { outcomes } });
+        }
+        findings
+    }
+
+    /// Returns what could not be checked.
+    pub(super) fn question(&self) -> Option<Question> {
+        self.unchecked.map(|(line, heads)| Question::NotChecked { heads, line })
+    }
+
+    fn opened(&mut self, line: u64, opened: &ChannelOpened, speaks: bool) -> Result<(), What> {
+        let checked = opened.check(&mut self.known).map_err(What::Unsigned)?;
+        self.signed(line, opened.card, opened.applet.as_str(), Channel::V2, checked, speaks)
+    }
+
+    fn paired(&mut self, line: u64, opened: &PairedChannelOpened, speaks: bool) -> Result<(), What> {
+        let applet = opened.applet.as_str();
+        match opened.check(&mut self.known) {
+            Some(checked) => {
+                self.signed(line, opened.card, applet, Channel::V1, checked.map_err(What::Unsigned)?, speaks)
+            }
+            None => {
+                let why = Why::SignsNothing { card: opened.card, applet: applet.to_owned() };
+                self.is_mute(line, opened.card, why);
+                Ok(())
+            }
+        }
+    }
+
+    fn head(&mut self, line: u64, head: &HeadSigned, speaks: bool) -> Result<(), What> {
+        let checked = head.check(&mut self.known).map_err(What::Unsigned)?;
+        self.signed(line, head.card, head.applet.as_str(), Channel::V1, checked, speaks)
+    }
+
+    fn stated(&mut self, line: u64, statement: &Statement, speaks: bool) -> Result<(), What> {
+        let key = statement.check().map_err(What::Unsigned)?;
+        let covers = statement.intent.saturating_sub(1);
+        if !speaks {
+            self.not_checked(line);
+        } else if self.statements.len() < MOST_STATEMENTS {
+            self.statements.push(Stated { line, covers, card: statement.card, key: key.to_compressed() });
+        }
+        Ok(())
+    }
+
+    fn signed(
+        &mut self,
+        line: u64,
+        card: CardId,
+        applet: &str,
+        channel: Channel,
+        Checked { identity, authority }: Checked,
+        speaks: bool,
+    ) -> Result<(), What> {
+        // No card has ever had a certificate before 3.1.
+        if matches!(applet, "2.2" | "3.0") {
+            return Err(What::Unsigned(Unsigned::OtherCard));
+        }
+        let identity = identity.to_compressed();
+        if *self.identities.entry(identity).or_insert(channel) != channel {
+            return Err(What::OtherGeneration);
+        }
+        if !speaks {
+            self.not_checked(line);
+            return Ok(());
+        }
+        let taken = authority.is_some_and(|authority| self.taken.take(&authority));
+        if taken {
+            self.uncovered.clear();
+        } else {
+            let by = authority.map_or_else(|| "nobody".to_owned(), |authority| authority.to_string());
+            self.is_mute(line, card, Why::NotTaken { card, authority: by });
+        }
+        self.coverage.add(Signed { line, card, identity, authority, taken });
+        Ok(())
+    }
+
+    fn is_mute(&mut self, line: u64, card: CardId, why: Why) {
+        self.mute.entry(card).or_insert((Lines::one(line), why)).0.last = line;
+    }
+
+    fn not_checked(&mut self, line: u64) {
+        let (_, heads) = self.unchecked.get_or_insert((line, 0));
+        *heads = heads.saturating_add(1);
+    }
+}
+
+const MOST_STATEMENTS: usize = 1000;
