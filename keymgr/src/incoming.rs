@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::net::{SendFlags, send};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
@@ -109,8 +110,8 @@ impl Stream for Incoming {
                 Err(why) => {
                     this.metrics.turned_away(why);
                     tracing::debug!(uid = peer.uid(), "a connection is not taken: {why}");
-                    // What does not fit into the socket at once is not waited for.
-                    drop(stream.try_write(&farewell(why)));
+                    // Past the runtime, which does not know yet that there is room: there is. Nobody is waited for.
+                    let _ = send(&stream, &farewell(why), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
                 }
             }
         }
