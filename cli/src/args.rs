@@ -1,5 +1,6 @@
 //! The verbs and their options. No option takes a secret: a PIN comes from the terminal or a file descriptor.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use proto::rpc::Fault;
 
 use crate::audit::args::AuditVerb;
-use crate::card::args::CardVerb;
+use crate::card::args::{CardVerb, ContactArgs, TargetArgs};
 
 /// A card-backed public chat on a private network.
 #[derive(Debug, Parser)]
@@ -44,7 +45,7 @@ pub(crate) enum Verb {
     /// Give the card's PIN to the key manager.
     Unlock(UnlockArgs),
     /// Take the PIN back: the card is reset.
-    Lock(ProfileArg),
+    Lock(LockArgs),
     /// Cards: those in a profile's reader, and in any other.
     #[command(subcommand)]
     Card(Box<CardVerb>),
@@ -128,12 +129,36 @@ pub(crate) struct BotArgs {
 #[derive(Debug, Args)]
 pub(crate) struct UnlockArgs {
     #[command(flatten)]
-    pub(crate) profile: ProfileArg,
+    pub(crate) contact: ContactArgs,
     #[command(flatten)]
     pub(crate) pin: PinArgs,
-    /// How long the key manager may use the PIN; without it, until it stops.
+    #[command(flatten)]
+    pub(crate) validity: ValidityArgs,
+}
+
+/// How long the key manager may use a PIN. It may set a shorter time itself.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct ValidityArgs {
+    /// For so many minutes.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) minutes: Option<u32>,
+    /// For one use: then the card is locked again.
+    #[arg(long)]
+    pub(crate) each_use: bool,
+    /// Until the card is drawn, `cardinal lock`, or the key manager stops. This is so when nothing else is said.
+    #[arg(long)]
+    pub(crate) until_removed: bool,
+}
+
+/// Options of `lock`.
+#[derive(Debug, Args)]
+pub(crate) struct LockArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Lock every card.
+    #[arg(long, conflicts_with_all = ["reader", "card"])]
+    pub(crate) all: bool,
 }
 
 /// Verbs about the node.
@@ -200,6 +225,25 @@ pub(crate) enum KeymgrVerb {
     Status(ProfileArg),
     /// Everything that it counts, in the text format of Prometheus.
     Metrics(ProfileArg),
+    /// Who has which card, for what, until when.
+    Leases(ProfileArg),
+    /// Give a reader to other programs for a while: its card is locked and reset, and the reader let go.
+    Lend(LendArgs),
+    /// Take a reader back before its time is over, and hear what became of the card.
+    TakeBack(TargetArgs),
+}
+
+/// Options of `keymgr lend`.
+#[derive(Debug, Args)]
+pub(crate) struct LendArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// For so many minutes at most; without it an hour, and for a command a day.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_080))]
+    pub(crate) minutes: Option<u32>,
+    /// A program to run; the reader is taken back when it ends, and its exit code is handed on.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// Options of `keymgr run`.

@@ -78,6 +78,14 @@ pub(crate) enum CliError {
         /// The shell's exit code for it, 128 and its number.
         code: u8,
     },
+    /// A program that was run for its caller failed.
+    #[error("{program} ended with exit code {code}")]
+    Ended {
+        /// The program.
+        program: String,
+        /// Its exit code.
+        code: u8,
+    },
     /// Something in the environment is missing or wrong, or a claim of the demo did not hold.
     #[error("{0}")]
     Other(String),
@@ -123,9 +131,8 @@ impl CliError {
             Self::Socket(SocketError::NotRunning(_)) => Some(Fault::NotRunning),
             Self::Socket(SocketError::InUse(_)) => Some(Fault::InUse),
             Self::File { source, .. } => disk(source.kind()),
-            Self::Socket(_) | Self::NoProgram { .. } | Self::BrokenPipe | Self::Interrupted { .. } | Self::Other(_) => {
-                None
-            }
+            Self::Interrupted { .. } | Self::Ended { .. } => None,
+            Self::Socket(_) | Self::NoProgram { .. } | Self::BrokenPipe | Self::Other(_) => None,
         }
     }
 
@@ -133,7 +140,7 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::BrokenPipe => 0,
-            Self::Interrupted { code, .. } => *code,
+            Self::Interrupted { code, .. } | Self::Ended { code, .. } => *code,
             _ => self.fault().map_or(1, Fault::exit_code),
         }
     }

@@ -13,7 +13,7 @@ use crate::error::CliError;
 use crate::output::{Output, shown};
 use crate::paths::{self, Layout, Profile, ProfileName};
 use crate::process::KEYMGR;
-use crate::{client, network};
+use crate::{client, lend, network};
 
 /// Does what the verb says.
 ///
@@ -24,6 +24,9 @@ pub(crate) async fn run(out: Output, verb: KeymgrVerb) -> Result<(), CliError> {
         KeymgrVerb::Run(args) => Err(become_manager(&args)),
         KeymgrVerb::Status(profile) => status(out, profile).await,
         KeymgrVerb::Metrics(profile) => metrics(out, profile).await,
+        KeymgrVerb::Leases(profile) => lend::leases(out, profile).await,
+        KeymgrVerb::Lend(args) => lend::lend(out, args).await,
+        KeymgrVerb::TakeBack(args) => lend::take_back(out, args).await,
     }
 }
 
@@ -108,6 +111,7 @@ async fn status(out: Output, ProfileArg { profile }: ProfileArg) -> Result<(), C
         ("log_entries", json!(status.log_entries)),
         ("log_head", json!(status.log_head)),
         ("test_ca_allowed", json!(status.test_ca_allowed)),
+        ("leases", json!(status.seats.iter().map(lend::json_of).collect::<Vec<_>>())),
         ("hardening", json!(status.hardening.iter().map(measure).collect::<Vec<_>>())),
         ("health", health(status.health.unwrap_or_default())),
     ])

@@ -3,22 +3,29 @@
 use proto::rpc::api::LockRequest;
 use serde_json::json;
 
-use crate::args::ProfileArg;
-use crate::client::{self, answer};
+use crate::args::LockArgs;
+use crate::card::manager::Manager;
+use crate::client::answer;
 use crate::error::CliError;
-use crate::output::Output;
-use crate::paths::Layout;
+use crate::output::{Output, shown};
 
 /// Takes the PIN back.
 ///
 /// # Errors
 /// What the key manager answered.
-pub(crate) async fn run(out: Output, args: ProfileArg) -> Result<(), CliError> {
-    let profile = Layout::of_user()?.choose(args.profile.as_deref())?;
-    let mut manager = client::keymgr(&profile.keymgr_socket).await?;
-    answer(manager.lock(LockRequest::default())).await?;
+pub(crate) async fn run(out: Output, args: LockArgs) -> Result<(), CliError> {
+    let LockArgs { target, all } = args;
+    let mut manager = Manager::of(&target).await?;
+    let target = manager.target();
+    let locked = answer(manager.keymgr().lock(LockRequest { target, all })).await?.cards;
     if out.is_json() {
-        return out.object(&json!({ "profile": profile.name.as_str(), "unlocked": false }));
+        return out.object(&json!({ "profile": manager.profile(), "unlocked": false, "locked": locked }));
     }
-    out.line(format!("{}'s card is locked and was reset.", profile.name))
+    if all {
+        for card in &locked {
+            out.line(format!("{} is locked and was reset.", shown(card)))?;
+        }
+        return out.line("Every card is locked.");
+    }
+    out.line(format!("{} is locked and was reset.", manager.card_of()))
 }

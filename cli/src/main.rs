@@ -17,6 +17,7 @@ mod error;
 mod folder;
 mod hold;
 mod keymgr;
+mod lend;
 mod lines;
 mod lock;
 mod network;

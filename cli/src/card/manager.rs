@@ -79,6 +79,25 @@ impl Manager {
         &self.profile
     }
 
+    /// Returns the key manager's service for sessions.
+    pub(crate) const fn keymgr(&mut self) -> &mut Keymgr {
+        &mut self.keymgr
+    }
+
+    /// Returns whose PIN is asked for.
+    pub(crate) fn whose(&self) -> &str {
+        &self.whose
+    }
+
+    /// Returns the card in the words of a sentence that begins with it.
+    pub(crate) fn card_of(&self) -> String {
+        match (self.target.card.as_str(), self.target.reader.as_str()) {
+            ("", "") => format!("{}'s card", self.profile),
+            ("", reader) => format!("The card in {}", shown(reader)),
+            (card, _) => format!("The card {}", shown(card)),
+        }
+    }
+
     /// Returns the card that is meant.
     pub(crate) fn target(&self) -> Option<CardTarget> {
         Some(self.target.clone())

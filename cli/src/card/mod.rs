@@ -7,7 +7,7 @@ mod info;
 mod init;
 mod install;
 mod key;
-mod manager;
+pub(crate) mod manager;
 mod pairings;
 mod recover;
 mod reset;

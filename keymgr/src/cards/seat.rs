@@ -211,7 +211,7 @@ impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
             ([], _) => {}
         }
         // It is not unlocked. Perhaps somebody else has it, and perhaps it was never heard of.
-        let lent = self.seats().filter(|seat| matches!(seat.state.phase(), Phase::Lent(_)));
+        let mut lent = self.seats().filter(|seat| matches!(seat.state.phase(), Phase::Lent(_)));
         let meant = |seat: &&Seat<T>| {
             let card = seat.lease.as_ref().and_then(|lease| lease.card.as_deref());
             let called = |wanted: &String| card.is_some_and(|card| self.candidate(card, &seat.name).fits(wanted));
@@ -220,7 +220,7 @@ impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
                 && target.card.as_ref().is_none_or(called)
                 && enrolled
         };
-        if let Some(seat) = lent.filter(meant).next() {
+        if let Some(seat) = lent.find(meant) {
             return Err(self.loan_of(seat).map_or(BrokerError::Locked, BrokerError::from));
         }
         match &target.card {

@@ -70,11 +70,17 @@ pub(crate) fn of_manager<T: CardTransport, S: LogStore>(
         Err(error) => (unlisted(&error), Vec::new()),
     };
     let choice = served.choice();
+    let served_name = served.to_string();
     let ours = choice.as_ref().and_then(|choice| choice.among(&states)).map(|state| state.name.clone());
     for state in &states {
         let held = matches!(state.slot, Slot::Card { used: Use::Ours, .. });
-        let mut info = if held { own(plain(state), broker) } else { look(readers, state) };
-        info.served = held || ours.as_ref() == Some(&state.name);
+        let served = ours.as_ref() == Some(&state.name);
+        // What is held at no seat of its own is held by the manager's own reader.
+        let seat = Some(full_name(state)).filter(|name| broker.seat_named(name).is_some());
+        let seat = seat.unwrap_or_else(|| served_name.clone());
+        let mut info =
+            if held { broker.at_seat(&seat, None, |broker| own(plain(state), broker)) } else { look(readers, state) };
+        info.served = held || served;
         reply.readers.push(info);
     }
     if choice.is_none() {
