@@ -10,7 +10,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     #[cfg(feature = "rpc")]
     {
         let local = protox::compile(
-            ["schema/local/keymgr.proto", "schema/local/cards.proto", "schema/local/node.proto"],
+            [
+                "schema/local/keymgr.proto",
+                "schema/local/cards.proto",
+                "schema/local/policy.proto",
+                "schema/local/approvals.proto",
+                "schema/local/node.proto",
+            ],
             ["schema/local"],
         )?;
         let mut config = prost_build::Config::new();

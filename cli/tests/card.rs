@@ -95,8 +95,10 @@ impl Owner {
     fn allow_signing(&mut self) {
         self.stop();
         let uid = rustix::process::geteuid().as_raw();
-        let rule =
-            format!("[[allow]]\npath = \"{SIGNED}\"\nform = \"sign\"\npurposes = [\"command line\"]\nuids = [{uid}]\n");
+        let rule = format!(
+            "[[client]]\nname = \"me\"\nuid = {uid}\n\n[[key]]\nname = \"wallet\"\npath = \"{SIGNED}\"\n\
+             operations = [\"sign\"]\nclients = [\"me\"]\npurposes = [\"command line\"]\n"
+        );
         std::fs::write(self.keymgr().join("policy.toml"), rule).unwrap();
         self.start();
     }
@@ -179,7 +181,7 @@ fn an_owner_takes_a_card_of_each_generation_from_blank_to_blank() {
         let signed = owner.done(&format!("sign --path \"{SIGNED}\" {HASH} --pin-fd 3 3<pin"));
         assert_eq!(signed["signature"].as_str().unwrap().len(), 130);
         let refused = owner.fails(&format!("sign --path m/0 {HASH} --pin-fd 3 3<pin"), Fault::Refused);
-        assert!(refused.contains("form = \"sign\""), "{refused}");
+        assert!(refused.contains("operations = [\\\"sign\\\"]"), "{refused}");
         owner.fails(&format!("key export-public \"{SIGNED}\" --pin-fd 3 3<pin"), Fault::Refused);
         let identity = owner.done("verify-identity");
         assert_eq!((&identity["test_card"], &identity["authority"]), (&true.into(), &"test".into()));

@@ -26,8 +26,9 @@ use crate::manifest::Manifest;
 use crate::metrics::{Held, HeldCard, Metrics};
 use crate::pause::Pauses;
 use crate::pins::{PinnedCards, Pins};
-use crate::policy::Policy;
+use crate::policy::{History, Policy};
 use crate::refusals::{Refusals, TOO_MANY_TEXT, Written};
+use crate::roles::InForce;
 use crate::seats::{Seat, Slot};
 
 /// Some cards, the rules for them, and their log.
@@ -56,8 +57,8 @@ pub struct Rules {
     pub test_authority: bool,
     /// Which cards may be met.
     pub manifest: Manifest,
-    /// Which keys may leave.
-    pub policy: Policy,
+    /// Which keys may leave, and be used.
+    pub policy: InForce,
     /// How long a PIN stays valid at most, whatever was asked for; without it until the manager stops.
     pub pin_lifetime: Option<Duration>,
 }
@@ -100,7 +101,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         outside: Outside,
     ) -> Self {
         let Outside { clock, dice, metrics } = outside;
-        let journal = Journal::new(log, clock, rules.policy.hash(), metrics.clone());
+        let journal = Journal::new(log, clock, rules.policy.policy().hash(), metrics.clone());
         Self {
             seat: Seat::new(cards.own.clone(), Slot::Idle(Guarded::new(transport, metrics.clone()))),
             others: BTreeMap::new(),
@@ -116,6 +117,50 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
+    /// Takes what the log told before: how often keys were used, and what left.
+    pub fn recall(&mut self, history: History) {
+        self.journal.recall(history);
+    }
+
+    /// Returns the policy in force, for those who ask before the card is.
+    #[must_use]
+    pub fn in_force(&self) -> InForce {
+        self.rules.policy.clone()
+    }
+
+    /// Returns where the policy is, the hash of the one in force, and whether that is what the file has.
+    ///
+    /// # Errors
+    /// [`BrokerError::State`] when the file cannot be read.
+    pub fn policy_file(&self) -> Result<(PathBuf, [u8; 32], bool), BrokerError> {
+        let path = self.enrolment.policy_path.clone();
+        let hash = self.rules.policy.policy().hash();
+        let written = files::read_text(&path, Policy::MAX_BYTES)?.is_some_and(|text| Policy::hash_of(&text) == hash);
+        Ok((path, hash, written))
+    }
+
+    /// Reads the policy file again and puts it in force, which is written down first. Returns the hashes of both.
+    ///
+    /// # Errors
+    /// [`BrokerError::State`] when it is missing or no policy, [`BrokerError::Log`]: the old one stays in force.
+    pub fn reload_policy(&mut self) -> Result<([u8; 32], [u8; 32]), BrokerError> {
+        let path = &self.enrolment.policy_path;
+        let Some(policy) = Policy::read(path)? else {
+            let todo = "write it anew; the rules that were read before stay in force";
+            return Err(files::StateError::Missing { path: path.clone(), todo }.into());
+        };
+        let (from, to) = (self.rules.policy.policy().hash(), policy.hash());
+        if from != to {
+            self.journal.policy_changed(to)?;
+            for rule in policy.dead_rules() {
+                tracing::warn!("{}: {rule}", path.display());
+            }
+            self.rules.policy.replace(policy);
+            tracing::info!(hash = hex::encode(to), "another policy is in force");
+        }
+        Ok((from, to))
+    }
+
     /// Writes down which manager works from here on, `binary` being the hash of its program.
     ///
     /// # Errors
@@ -124,7 +169,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let opened = LogOpened {
             version: Text::lossy(env!("CARGO_PKG_VERSION")),
             binary,
-            policy: self.rules.policy.hash(),
+            policy: self.rules.policy.policy().hash(),
             test_authority: self.rules.test_authority,
         };
         self.journal.opened(opened).map(drop)
@@ -203,7 +248,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let written =
             if spent { Written::Itself } else { self.refusals.count(why.caller.uid, self.journal.monotonic()) };
         let reason = match written {
-            Written::Itself => error.to_string(),
+            Written::Itself => error.in_log(),
             Written::TooMany => TOO_MANY_TEXT.to_owned(),
             Written::Not => return error,
         };

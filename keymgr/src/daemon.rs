@@ -11,13 +11,17 @@ use std::time::Duration;
 use audit::{Bad, Log, LogId, LogStore, OpenError, What};
 use keycard::{CardTransport, TransportError};
 use proto::rpc::Fault;
+use proto::rpc::api::approvals_server::ApprovalsServer;
 use proto::rpc::api::cards_server::CardsServer;
 use proto::rpc::api::keymgr_server::KeymgrServer;
+use proto::rpc::api::policies_server::PoliciesServer;
 use proto::rpc::socket::{self, Served, SocketError};
 use proto::shell::dice;
 use proto::{CardId, Pin};
 use rand_core::Rng as _;
 use readers::{Readers, Watch};
+use tokio::signal::unix::{SignalKind, signal};
+use tower::Layer as _;
 
 use crate::broker::{Broker, Enrolment, Outside, Rules};
 use crate::caller::{ourselves, own_hash};
@@ -34,10 +38,11 @@ use crate::manifest::Manifest;
 use crate::metrics::Metrics;
 use crate::metrics::requests::Counted;
 use crate::pins::PinnedCards;
-use crate::policy::Policy;
+use crate::policy::{History, Policy};
 use crate::profile::Profile;
 use crate::reader::view::Seen;
 use crate::reader::{AnyReader, OtherReaders, ReaderName};
+use crate::roles::Gate;
 use crate::service::{Place, Service, UNLOCK};
 use crate::store::FileStore;
 use crate::trusted::Trusted;
@@ -156,7 +161,7 @@ impl Daemon {
     /// [`DaemonError::Broker`].
     pub fn unlock(&mut self, pin: Pin) -> Result<(), DaemonError> {
         let purpose = UNLOCK.to_owned().try_into().map_err(|_| BrokerError::bad_input("no purpose"))?;
-        let why = Why { caller: ourselves(), purpose };
+        let why = Why::new(ourselves(), purpose);
         self.broker.unlock(Unlocking::with(pin), &why)?;
         Ok(())
     }
@@ -194,13 +199,14 @@ pub(crate) fn broker(
         pinned.write(&profile.pins())?;
     }
     for rule in policy.dead_rules() {
-        tracing::warn!("policy.toml lists {rule}, which no policy can allow");
+        tracing::warn!("{}: {rule}", profile.policy().display());
     }
+    let history = history(&profile.log())?;
     let rules = Rules {
         trust,
         test_authority: config.trusted.test_authority,
         manifest,
-        policy,
+        policy: policy.into(),
         pin_lifetime: config.pin_lifetime,
     };
     let enrolment = Enrolment { pinned, logged, pins_path: profile.pins(), policy_path: profile.policy() };
@@ -212,7 +218,9 @@ pub(crate) fn broker(
         seen: Seen::default(),
     };
     let outside = Outside { clock: Box::new(clock), dice: Box::new(dice()), metrics: config.metrics.clone() };
-    Ok(Broker::new(card, log, rules, enrolment, cards, outside))
+    let mut broker = Broker::new(card, log, rules, enrolment, cards, outside);
+    broker.recall(history);
+    Ok(broker)
 }
 
 /// Serves a broker on a socket until `stop`, then resets the card.
@@ -232,12 +240,17 @@ where
 {
     let mut broker = broker;
     broker.listen(place.seen.clone());
+    let policy = broker.in_force();
+    let gate = Gate::new(policy.clone(), rustix::process::geteuid().as_raw());
     let (worker, mut ended) = Worker::start(broker).map_err(|_| DaemonError::Worker { what: "did not start" })?;
     let _watch = watch(&worker, &place)?;
     let (metrics, hardening) = (front.metrics.clone(), front.hardening.clone());
     let (notifier, textfile) = (std::mem::take(&mut front.notifier), front.textfile.take());
-    let incoming = Incoming::new(served.listener, front.limits, metrics.clone());
-    let service = Arc::new(Service::new(worker.clone(), place, front));
+    let incoming = Incoming::new(served.listener, &front);
+    let service = Arc::new(Service::new(worker.clone(), place, front, policy));
+    let _reload = reload_on_signal(&worker);
+    let policies = PoliciesServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_REQUEST);
+    let approvals = ApprovalsServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_REQUEST);
     let cards = CardsServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_INSTALLATION);
     let service = KeymgrServer::from_arc(service).max_decoding_message_size(MAX_REQUEST);
     let (shut, shutting) = tokio::sync::oneshot::channel::<()>();
@@ -249,8 +262,10 @@ where
         .http2_max_header_list_size(MAX_HEADERS)
         .http2_keepalive_interval(Some(PING))
         .http2_keepalive_timeout(Some(PING))
-        .add_service(Counted::new(service, metrics.clone()))
-        .add_service(Counted::new(cards, metrics.clone()))
+        .add_service(Counted::new(gate.layer(service), metrics.clone()))
+        .add_service(Counted::new(gate.layer(cards), metrics.clone()))
+        .add_service(Counted::new(gate.layer(policies), metrics.clone()))
+        .add_service(Counted::new(gate.layer(approvals), metrics.clone()))
         .serve_with_incoming_shutdown(incoming, async {
             drop(shutting.await);
         });
@@ -308,6 +323,40 @@ fn policy(profile: &Profile, enrolled: bool) -> Result<Policy, StateError> {
         }
         None => Policy::parse(&Policy::initial(rustix::process::geteuid().as_raw()))
             .map_err(|error| StateError::damaged(&path, error.to_string())),
+    }
+}
+
+/// Returns what the log tells of the past.
+fn history(log: &Path) -> Result<History, StateError> {
+    let file = File::open(log).map_err(|source| StateError::io(log, source))?;
+    History::of_log(BufReader::new(file)).map_err(|source| StateError::io(log, source))
+}
+
+/// Reads the policy again at each SIGHUP, until dropped.
+fn reload_on_signal<T, S>(worker: &Worker<T, S>) -> Option<AbortOnDrop>
+where
+    T: CardTransport + Send + 'static,
+    S: LogStore + Send + 'static,
+{
+    let mut hangups = signal(SignalKind::hangup()).ok()?;
+    let worker = worker.clone();
+    Some(AbortOnDrop(tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            worker.tell(|broker| {
+                if let Err(error) = broker.reload_policy() {
+                    tracing::error!("the policy in force stays: {error}");
+                }
+            });
+        }
+    })))
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

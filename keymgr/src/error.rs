@@ -9,7 +9,7 @@ use proto::{CardId, Fingerprint};
 use crate::cards::seat::TargetError;
 use crate::files::StateError;
 use crate::lend::Loan;
-use crate::policy::Reason;
+use crate::policy::Refusal;
 
 /// Why the broker did not do what it was asked. Each message is the whole line: its causes, each once, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -53,17 +53,9 @@ pub enum BrokerError {
     /// A pairing is missing, or not needed.
     #[error(transparent)]
     Pairing(#[from] PairingTrouble),
-    /// The policy says no, whatever its rules are.
+    /// The policy says no.
     #[error("refused: {0}")]
-    Refused(#[from] Reason),
-    /// The policy says no, and a rule could allow it.
-    #[error("refused: {reason}; to allow it, add this rule to policy.toml (a line each) and start again: {rule}")]
-    Unlisted {
-        /// Why.
-        reason: Reason,
-        /// The rule, in one line.
-        rule: String,
-    },
+    Refused(Box<Refusal>),
     /// The log cannot be written, so nothing is handed on.
     #[error("nothing was exported: {}", unwritten(.0))]
     Log(#[from] LogError),
@@ -270,7 +262,7 @@ impl BrokerError {
             Self::Pairing(PairingTrouble::NotNeeded) => Fault::Unsupported,
             Self::Locked => Fault::Locked,
             Self::Lent(_) => Fault::Lent,
-            Self::Refused(_) | Self::Unlisted { .. } => Fault::Refused,
+            Self::Refused(_) => Fault::Refused,
             Self::Log(_) => Fault::LogUnwritable,
             Self::CutOff { cause, .. } => cause.fault(),
             Self::State(error) => error.fault(),
@@ -289,6 +281,14 @@ impl BrokerError {
                     CardError::Untrusted(_) | CardError::Changed(_) | CardError::Unpaired(Unpaired::WellKnown)
                 )
         )
+    }
+
+    /// Returns what the log says of it: one line, without the text that would allow it.
+    pub(crate) fn in_log(&self) -> String {
+        match self {
+            Self::Refused(refusal) => format!("refused: {}", refusal.reason),
+            other => other.to_string(),
+        }
     }
 
     /// Returns the same, with what the card is now.

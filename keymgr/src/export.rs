@@ -7,11 +7,12 @@ use proto::rpc::api::Sealed;
 use proto::rpc::seal;
 use proto::{ChatKey, ExportPath, Fingerprint, KeyPath, Secret};
 
+use crate::approval::Granted;
 use crate::broker::{About, Broker};
 use crate::error::{BrokerError, Mismatch};
 use crate::guard::GuardedCard;
 use crate::journal::{Journal, Why};
-use crate::policy::{Decision, Policy};
+use crate::policy::{Decision, Question, Reason, Refusal, Request};
 
 /// A private key on its way to the caller.
 pub struct SealedKey {
@@ -41,10 +42,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// or it was wiped; [`BrokerError::Card`], [`BrokerError::Mismatch`]. After all but the first two the card is locked.
     pub fn export_private(&mut self, path: KeyPath, caller: &ChatKey, why: &Why) -> Result<SealedKey, BrokerError> {
         let about = self.about();
-        let operation = self.decide(about, Asked::Private(path), why)?;
-        let Operation::ExportPrivate(path) = operation else {
-            return Err(BrokerError::bad_input("the policy answered another question"));
-        };
+        self.decide(about, Asked::Private(path.clone()), why)?;
+        let path = ExportPath::try_from(path).map_err(|error| BrokerError::bad_input(error.to_string()))?;
         self.private(&path, caller, why).inspect_err(|error| self.after(error))
     }
 
@@ -58,26 +57,57 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         extended: Option<&ChatKey>,
         why: &Why,
     ) -> Result<PublicKey, BrokerError> {
-        let asked = asked_public(path, extended.is_some());
+        let operation = operation_public(path.clone(), extended.is_some());
         let about = self.about();
-        let operation = self.decide(about, asked, why)?;
+        self.decide(about, asked_public(path, extended.is_some()), why)?;
         self.public_key(operation, extended, why).inspect_err(|error| self.after(error))
     }
 
-    /// Returns the operation that the policy allows. What it refuses is in the log, about this card.
-    pub(crate) fn decide(&mut self, about: About, asked: Asked, why: &Why) -> Result<Operation, BrokerError> {
-        match self.rules.policy.decide(why.caller.uid, &asked, &why.purpose) {
-            Decision::Allowed(operation) => Ok(operation),
-            Decision::Refused(reason) => {
-                tracing::info!(%asked, purpose = %why.purpose, "refused: {reason}");
-                let rule = Policy::rule_for(why.caller.uid, &asked, &why.purpose);
-                let error = match rule {
-                    Some(rule) => BrokerError::Unlisted { reason, rule: rule.trim_end().replace('\n', "  ") },
-                    None => reason.into(),
-                };
-                Err(self.refused_about(about, asked, why, error))
-            }
-        }
+    /// Checks that the policy allows this. What it refuses is in the log, about this card.
+    pub(crate) fn decide(&mut self, about: About, asked: Asked, why: &Why) -> Result<(), BrokerError> {
+        let question = Question::of(&asked);
+        self.decide_on(question, about, asked, why)
+    }
+
+    /// The same, where what is asked of the card is not all of the question.
+    pub(crate) fn decide_on(
+        &mut self,
+        question: Result<Question, Reason>,
+        about: About,
+        asked: Asked,
+        why: &Why,
+    ) -> Result<(), BrokerError> {
+        let reason = match self.weigh(question.as_ref(), about, why) {
+            Decision::Allowed { key, approval } => match Granted::suffices(why.granted, approval) {
+                Ok(()) => return Ok(()),
+                Err(no) => Reason::NotApproved { key, why: no.to_string() },
+            },
+            Decision::Refused(reason) => reason,
+        };
+        tracing::info!(%asked, purpose = %why.purpose, "refused: {reason}");
+        let error = self.refusal(reason, question.ok().as_ref(), why);
+        Err(self.refused_about(about, asked, why, error))
+    }
+
+    /// Returns what the policy says.
+    pub(crate) fn weigh(&self, question: Result<&Question, &Reason>, about: About, why: &Why) -> Decision {
+        let Why { caller, doubt, purpose, .. } = why;
+        let question = match question {
+            Ok(question) => question,
+            Err(reason) => return Decision::Refused(reason.clone()),
+        };
+        let (doubt, account, at) = (doubt.as_ref(), about.1, self.journal.unix());
+        let request = Request { caller, doubt, question, purpose, account, at };
+        self.rules.policy.policy().decide(&request, self.journal.history())
+    }
+
+    /// Returns a refusal that says in which file what would allow it.
+    pub(crate) fn refusal(&self, reason: Reason, question: Option<&Question>, why: &Why) -> BrokerError {
+        let policy = self.rules.policy.policy();
+        let block = question
+            .filter(|_| reason.can_be_allowed())
+            .and_then(|question| policy.block_for(&why.caller, why.doubt.as_ref(), question, &why.purpose));
+        BrokerError::Refused(Box::new(Refusal { reason, block, file: self.enrolment.policy_path.clone() }))
     }
 
     fn private(&mut self, path: &ExportPath, caller: &ChatKey, why: &Why) -> Result<SealedKey, BrokerError> {
@@ -128,6 +158,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 /// Returns the question for a public key.
 pub(crate) fn asked_public(path: KeyPath, extended: bool) -> Asked {
     if extended { Asked::ExtendedPublic(path) } else { Asked::Public(path) }
+}
+
+/// Returns what the card is asked for it.
+pub(crate) const fn operation_public(path: KeyPath, extended: bool) -> Operation {
+    if extended { Operation::ExportExtendedPublic(path) } else { Operation::ExportPublic(path) }
 }
 
 /// Asks a card for a public key, with its chain code if that was asked for, and returns them with the number of the intent.

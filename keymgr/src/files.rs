@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use proto::rpc::Fault;
 use proto::shell::{file, folder};
 
+use crate::policy::NotAPolicy;
+
 /// Why a state file or directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,6 +29,14 @@ pub enum StateError {
         path: PathBuf,
         /// What is wrong with it.
         what: String,
+    },
+    /// The owner wrote something that is no policy.
+    #[error("{}, {error}; mend that line, `cardinal policy check {}` says whether it is right", path.display(), path.display())]
+    NotAPolicy {
+        /// The file.
+        path: PathBuf,
+        /// Where, and what is wrong there.
+        error: NotAPolicy,
     },
     /// Another manager holds it.
     #[error("another key manager uses {}{}; stop it first", path.display(), by(*.pid))]
@@ -67,7 +77,7 @@ impl StateError {
             Self::Missing { .. } => Fault::StateMissing,
             Self::Damaged { .. } => Fault::StateDamaged,
             Self::InUse { .. } => Fault::InUse,
-            Self::NotPrivate { .. } | Self::Exists { .. } => Fault::BadInput,
+            Self::NotPrivate { .. } | Self::Exists { .. } | Self::NotAPolicy { .. } => Fault::BadInput,
             Self::Io { .. } => Fault::DiskFull,
         }
     }

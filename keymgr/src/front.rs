@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use audit::LogStore;
 use keycard::CardTransport;
+use tokio::net::UnixStream;
 
-use crate::caller::Programs;
+use crate::caller::{Asker, Programs};
 use crate::hardening::Hardening;
 use crate::incoming::Limits;
 use crate::metrics::{Metrics, textfile};
@@ -14,7 +15,7 @@ use crate::notify::Notifier;
 use crate::worker::Worker;
 
 /// The front of a manager. The default is one that nobody watches, as tests have it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Front {
     /// How many connections are taken.
     pub limits: Limits,
@@ -26,8 +27,34 @@ pub struct Front {
     pub hardening: Hardening,
     /// The eye for callers' programs.
     pub programs: Programs,
+    /// Says who is at the other end of a connection.
+    pub kernel: Kernel,
     /// The service manager.
     pub notifier: Notifier,
+}
+
+/// Who is at the other end of a connection: nobody is served whom it does not name.
+pub type Kernel = fn(&UnixStream) -> Option<Asker>;
+
+impl Default for Front {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            metrics: Metrics::default(),
+            textfile: None,
+            hardening: Hardening::default(),
+            programs: Programs::default(),
+            kernel: peer,
+            notifier: Notifier::default(),
+        }
+    }
+}
+
+/// Asks the kernel itself (SO_PEERCRED).
+#[must_use]
+pub fn peer(stream: &UnixStream) -> Option<Asker> {
+    let peer = stream.peer_cred().ok()?;
+    Some(Asker::new(peer.uid(), peer.pid()))
 }
 
 /// Tells the service manager, again and again, that the thread with the cards answers. It never ends.

@@ -16,8 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_stream::Stream;
-use tonic::transport::server::{Connected, UdsConnectInfo};
+use tonic::transport::server::Connected;
 
+use crate::caller::{Asker, Programs};
+use crate::front::{Front, Kernel};
 use crate::metrics::Metrics;
 
 /// How many connections there are at most, and how long one may be silent.
@@ -47,6 +49,8 @@ pub(crate) struct Incoming {
     seats: Arc<Mutex<Seats>>,
     limits: Limits,
     metrics: Metrics,
+    programs: Programs,
+    kernel: Kernel,
     /// Until then nothing is accepted, because the system had no descriptor.
     pause: Option<Pin<Box<Sleep>>>,
 }
@@ -54,6 +58,7 @@ pub(crate) struct Incoming {
 /// One connection.
 pub(crate) struct Connection {
     stream: UnixStream,
+    asker: Asker,
     silence: Duration,
     deadline: Pin<Box<Sleep>>,
     /// How many bytes of the greeting are missing.
@@ -79,10 +84,12 @@ struct Seat {
 }
 
 impl Incoming {
-    pub(crate) fn new(listener: UnixListener, limits: Limits, metrics: Metrics) -> Self {
+    pub(crate) fn new(listener: UnixListener, front: &Front) -> Self {
+        let Front { limits, metrics, programs, kernel, .. } = front;
+        let (limits, metrics, programs, kernel) = (*limits, metrics.clone(), programs.clone(), *kernel);
         let own = rustix::process::geteuid().as_raw();
         let seats = Seats { limits, own, taken: BTreeMap::new(), all: 0, metrics: metrics.clone() };
-        Self { listener, seats: Arc::new(Mutex::new(seats)), limits, metrics, pause: None }
+        Self { listener, seats: Arc::new(Mutex::new(seats)), limits, metrics, programs, kernel, pause: None }
     }
 }
 
@@ -104,12 +111,15 @@ impl Stream for Incoming {
                     continue;
                 }
             };
-            let Ok(peer) = stream.peer_cred() else { continue };
-            match Seats::take(&this.seats, peer.uid()) {
-                Ok(seat) => return Poll::Ready(Some(Ok(Connection::new(stream, seat, &this.limits)))),
+            let Some(asker) = (this.kernel)(&stream) else { continue };
+            match Seats::take(&this.seats, asker.uid) {
+                Ok(seat) => {
+                    this.programs.meet(&asker);
+                    return Poll::Ready(Some(Ok(Connection::new(stream, asker, seat, &this.limits))));
+                }
                 Err(why) => {
                     this.metrics.turned_away(why);
-                    tracing::debug!(uid = peer.uid(), "a connection is not taken: {why}");
+                    tracing::debug!(uid = asker.uid, "a connection is not taken: {why}");
                     // Past the runtime, which does not know yet that there is room: there is. Nobody is waited for.
                     let _ = send(&stream, &farewell(why), SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
                 }
@@ -119,9 +129,9 @@ impl Stream for Incoming {
 }
 
 impl Connection {
-    fn new(stream: UnixStream, seat: Seat, limits: &Limits) -> Self {
+    fn new(stream: UnixStream, asker: Asker, seat: Seat, limits: &Limits) -> Self {
         let deadline = Box::pin(sleep(limits.greeting));
-        Self { stream, silence: limits.silence, deadline, missing: GREETING, _seat: seat }
+        Self { stream, asker, silence: limits.silence, deadline, missing: GREETING, _seat: seat }
     }
 }
 
@@ -172,10 +182,10 @@ impl AsyncWrite for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = UdsConnectInfo;
+    type ConnectInfo = Asker;
 
-    fn connect_info(&self) -> UdsConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Asker {
+        self.asker.clone()
     }
 }
 

@@ -5,11 +5,14 @@ use audit::{
     PairedChannelOpened, Provisioning, Purpose, Recorded, Refusal, Request, Text, When,
 };
 use keycard::CardError;
-use proto::{CardId, Instant, KeyUid, Secret};
+use proto::{CardId, Instant, KeyUid, Secret, UnixMillis};
 
+use crate::approval::Granted;
+use crate::caller::Doubt;
 use crate::clock::Clock;
 use crate::error::BrokerError;
 use crate::metrics::Metrics;
+use crate::policy::History;
 use crate::tail::Tail;
 
 /// The log, the clocks that stamp it, and the policy that every intent names.
@@ -17,6 +20,8 @@ pub(crate) struct Journal<S> {
     log: Log<S>,
     clock: Box<dyn Clock + Send>,
     policy: [u8; 32],
+    /// What the log tells of the past, as far as the policy asks.
+    history: History,
     /// The key of the fingerprints, when they must not tell one key from another.
     quiet: Option<Secret<32>>,
     /// The outcomes that no card has signed.
@@ -29,13 +34,25 @@ pub(crate) struct Journal<S> {
 pub struct Why {
     /// Who.
     pub caller: Caller,
+    /// What is wrong with the evidence about its program, if anything.
+    pub doubt: Option<Doubt>,
     /// What for.
     pub purpose: Purpose,
+    /// That the owner approved it, where that was asked.
+    pub granted: Option<Granted>,
+}
+
+impl Why {
+    /// Returns who asks for what, with evidence that is not in doubt and without the owner's approval.
+    #[must_use]
+    pub const fn new(caller: Caller, purpose: Purpose) -> Self {
+        Self { caller, doubt: None, purpose, granted: None }
+    }
 }
 
 impl<S: LogStore> Journal<S> {
     pub(crate) fn new(log: Log<S>, clock: Box<dyn Clock + Send>, policy: [u8; 32], metrics: Metrics) -> Self {
-        Self { log, clock, policy, quiet: None, tail: Tail::default(), metrics }
+        Self { log, clock, policy, history: History::default(), quiet: None, tail: Tail::default(), metrics }
     }
 
     /// Carries out one operation between its intent and its outcome, and returns what it gave with the intent's number.
@@ -51,18 +68,14 @@ impl<S: LogStore> Journal<S> {
         ask: impl FnOnce(&mut Recorded) -> Result<V, CardError>,
         done: impl FnOnce(&V) -> Outcome,
     ) -> Result<(V, u64), BrokerError> {
-        let (only_reads, card) = (request.operation.only_reads(), request.card);
-        let now = self.now();
-        let mut recorded = self.log.intent(now, request, why.purpose.clone(), why.caller.clone(), self.policy)?;
+        let only_reads = request.operation.only_reads();
+        let mut recorded = self.intent(request, why)?;
         let entry = recorded.seq();
         let began = self.monotonic();
-        let answer = ask(&mut recorded);
-        let now = self.now();
-        match answer {
+        match ask(&mut recorded) {
             Ok(value) => {
                 let outcome = self.hushed(entry, done(&value));
-                self.log.outcome(now, recorded, outcome)?;
-                self.tail.grow(card, now.monotonic);
+                self.outcome(recorded, outcome)?;
                 self.metrics.lag(self.monotonic().since(began));
                 Ok((value, entry))
             }
@@ -78,14 +91,9 @@ impl<S: LogStore> Journal<S> {
                     }
                     _ => Outcome::Failed { reason },
                 };
-                let was_sent = !matches!(outcome, Outcome::NotSent { .. });
-                match self.log.outcome(now, recorded, outcome) {
-                    Ok(_) if was_sent => self.tail.grow(card, now.monotonic),
-                    Ok(_) => {}
+                if let Err(unwritten) = self.outcome(recorded, outcome) {
                     // The intent stands alone then, which reads as "exported".
-                    Err(unwritten) => {
-                        tracing::error!(entry, "the outcome of a failed operation is not in the log: {unwritten}");
-                    }
+                    tracing::error!(entry, "the outcome of a failed operation is not in the log: {unwritten}");
                 }
                 Err(error.into())
             }
@@ -108,8 +116,7 @@ impl<S: LogStore> Journal<S> {
     {
         let mut recorded = Vec::with_capacity(requests.len());
         for request in requests {
-            let now = self.now();
-            recorded.push(self.log.intent(now, request, why.purpose.clone(), why.caller.clone(), self.policy)?);
+            recorded.push(self.intent(request, why)?);
         }
         let entry = recorded.first().map_or(0, Recorded::seq);
         let answer = ask(&mut recorded);
@@ -120,15 +127,52 @@ impl<S: LogStore> Journal<S> {
                 Some(reason) if recorded.is_spent() => Outcome::Failed { reason: reason.clone() },
                 Some(reason) => Outcome::NotSent { reason: reason.clone() },
             };
-            let now = self.now();
-            let card = recorded.request().card;
-            let written = self.log.outcome(now, recorded, outcome);
+            let written = self.outcome(recorded, outcome);
             if answer.is_ok() {
                 written?;
             }
-            self.tail.grow(card, now.monotonic);
         }
         Ok((answer.map_err(Into::into)?, entry))
+    }
+
+    fn intent(&mut self, request: Request, why: &Why) -> Result<Recorded, BrokerError> {
+        let now = self.now();
+        let Why { caller, purpose, .. } = why;
+        let recorded = self.log.intent(now, request, purpose.clone(), caller.clone(), self.policy)?;
+        self.history.intent((recorded.seq(), now.unix), recorded.request(), purpose, caller);
+        Ok(recorded)
+    }
+
+    fn outcome(&mut self, recorded: Recorded, outcome: Outcome) -> Result<(), BrokerError> {
+        let now = self.now();
+        let (intent, card) = (recorded.seq(), recorded.request().card);
+        self.log.outcome(now, recorded, outcome.clone())?;
+        self.history.outcome(intent, &outcome);
+        if !matches!(outcome, Outcome::NotSent { .. }) {
+            self.tail.grow(card, now.monotonic);
+        }
+        Ok(())
+    }
+
+    /// Writes down that another policy is in force from here on.
+    pub(crate) fn policy_changed(&mut self, to: [u8; 32]) -> Result<(), BrokerError> {
+        let now = self.now();
+        self.log.policy_changed(now, self.policy, to)?;
+        self.policy = to;
+        Ok(())
+    }
+
+    /// Takes what the log told before this manager wrote to it.
+    pub(crate) fn recall(&mut self, history: History) {
+        self.history = history;
+    }
+
+    pub(crate) const fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(crate) fn unix(&self) -> UnixMillis {
+        self.now().unix
     }
 
     /// Keys the fingerprints from here on, or no longer, and returns what keyed them before.

@@ -103,8 +103,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let card = self.seat.lease.take().and_then(|lease| lease.card);
         let caller: Caller = ourselves();
         if let Ok(purpose) = Purpose::try_from(OVER.to_owned())
-            && let Err(error) =
-                self.journal.owner(card.as_ref().map(|info| info.card_id()), Deed::TakesBack, &Why { caller, purpose })
+            && let Err(error) = self.journal.owner(
+                card.as_ref().map(|info| info.card_id()),
+                Deed::TakesBack,
+                &Why::new(caller, purpose),
+            )
         {
             tracing::error!("the log does not tell that the reader came back: {error}");
         }

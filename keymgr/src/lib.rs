@@ -12,11 +12,13 @@
 //!   itself.
 
 pub mod activation;
+pub mod approval;
 pub mod broker;
 pub mod caller;
 pub mod cards;
 pub mod clock;
 pub mod daemon;
+pub mod derive;
 pub mod drill;
 pub mod error;
 pub mod export;
@@ -32,6 +34,7 @@ pub mod manifest;
 pub mod metrics;
 pub mod notify;
 pub mod opening;
+mod owner_service;
 mod pause;
 pub mod pins;
 pub mod policy;
@@ -39,6 +42,7 @@ pub mod profile;
 pub mod provision;
 pub mod reader;
 mod refusals;
+pub mod roles;
 pub mod sealing;
 pub mod seats;
 pub mod service;

@@ -12,7 +12,7 @@ use keymgr::caller::Programs;
 use keymgr::daemon::{Config, Daemon, DaemonError};
 use keymgr::drill::DrillError;
 use keymgr::files::StateError;
-use keymgr::front::Front;
+use keymgr::front::{Front, peer};
 use keymgr::hardening::{self, Hardening, Places};
 use keymgr::incoming::Limits;
 use keymgr::metrics::Metrics;
@@ -244,7 +244,7 @@ fn run(args: RunArgs) -> Result<(), Failure> {
     let trusted = Trusted { test_authority: allow_test_ca, authorities: ca_keys, cards: card_keys };
     // What needs more than a manager that shut itself in may do comes before that.
     let notifier = Notifier::from_env()?;
-    let programs = Programs::Witness(Witness::start()?);
+    let programs = Programs::from(Witness::start()?);
     let read = [Some(&manifest), trusted.authorities.as_ref(), trusted.cards.as_ref()];
     let mut places = Places::of(&dir, read.into_iter().flatten());
     if activated.is_none() {
@@ -261,7 +261,15 @@ fn run(args: RunArgs) -> Result<(), Failure> {
     }
     let metrics = Metrics::default();
     let config = Config { dir, socket, reader, manifest, trusted, pin_lifetime, metrics: metrics.clone() };
-    let front = Front { limits: Limits::default(), metrics, textfile: metrics_file, hardening, programs, notifier };
+    let front = Front {
+        limits: Limits::default(),
+        metrics,
+        textfile: metrics_file,
+        hardening,
+        programs,
+        kernel: peer,
+        notifier,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(async {
         let mut stop = Stop::listen(until_stdin_closes)?;

@@ -1,11 +1,12 @@
 //! The local API (`proto/schema/local/keymgr.proto`): checks who asks, opens what is sealed, and asks the worker.
 //!
-//! The invariant: no call is answered before the kernel named its user and that user is ours.
+//! The invariant: who asks is who the kernel names; [`crate::roles`] has let the call pass before any of this, and nothing in
+//! a request names anybody.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use audit::{Caller, LogStore};
+use audit::{Asked, LogStore};
 use keycard::{CardTransport, Mnemonic};
 use proto::rpc::api::keymgr_server::Keymgr;
 use proto::rpc::api::{
@@ -14,7 +15,6 @@ use proto::rpc::api::{
     ProvisionReply, ProvisionRequest, ReadersReply, ReadersRequest, Sealed, SealingKeyReply, SealingKeyRequest,
     UnlockReply, UnlockRequest, provision_request,
 };
-use proto::rpc::socket::Peer;
 use proto::rpc::{Fault, seal};
 use proto::shell::dice;
 use proto::{ChatKey, Fingerprint, KeyPath, Pin, Puk};
@@ -22,18 +22,22 @@ use readers::Readers;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
+use crate::approval::{Desk, Waiting, Wish};
 use crate::broker::Broker;
-use crate::caller::Programs;
+use crate::caller::{Asker, Programs};
 use crate::cards::seat::Target;
 use crate::cards::vouch::Contact;
 use crate::error::BrokerError;
+use crate::export::asked_public;
 use crate::front::Front;
 use crate::hardening::{Hardening, Measure};
 use crate::journal::Why;
 use crate::metrics::Metrics;
+use crate::policy::Role;
 use crate::provision::{Enrolling, KeySource};
 use crate::reader::ReaderName;
 use crate::reader::view::{self, Seen};
+use crate::roles::InForce;
 use crate::sealing::SealingKeys;
 use crate::seats::Validity;
 use crate::unlock::Unlocking;
@@ -44,9 +48,11 @@ pub struct Service<T: CardTransport, S: LogStore> {
     worker: Worker<T, S>,
     place: Place,
     keys: Mutex<SealingKeys>,
-    programs: Arc<Mutex<Programs>>,
+    programs: Programs,
     metrics: Metrics,
     hardening: Hardening,
+    policy: InForce,
+    pub(crate) desk: Desk,
 }
 
 /// Where the manager's card and log are.
@@ -69,9 +75,42 @@ where
 {
     /// Returns the service in front of `worker`.
     #[must_use]
-    pub fn new(worker: Worker<T, S>, place: Place, front: Front) -> Self {
+    pub fn new(worker: Worker<T, S>, place: Place, front: Front, policy: InForce) -> Self {
         let Front { programs, metrics, hardening, .. } = front;
-        Self { worker, place, keys: Mutex::default(), programs: Arc::new(Mutex::new(programs)), metrics, hardening }
+        Self { worker, place, keys: Mutex::default(), programs, metrics, hardening, policy, desk: Desk::default() }
+    }
+
+    /// Asks the broker for what the policy decides on, after the owner's approval where that is wanted.
+    pub(crate) async fn ask_for<R: Send + 'static>(
+        &self,
+        wish: Wish,
+        why: Why,
+        work: impl FnOnce(&mut Broker<T, S>, &Why) -> Result<R, BrokerError> + Send + 'static,
+    ) -> Result<R, Status> {
+        let needed = if self.policy.policy().asks_its_owner() {
+            let (wish, why) = (wish.clone(), why.clone());
+            self.ask(move |broker| Ok(broker.wants_approval(&wish, &why))).await?
+        } else {
+            None
+        };
+        let (Some((key, approval)), Ok(question)) = (needed, wish.question.clone()) else {
+            return self.ask(move |broker| work(broker, &why)).await;
+        };
+        let waiting = Waiting { id: 0, key: key.clone(), approval, question, why: why.clone() };
+        match self.desk.put(waiting).await {
+            Ok((id, yes)) => {
+                let result = self.ask(move |broker| broker.with_approval(yes, &wish.target, why, work)).await;
+                let how = result.as_ref().map_or_else(|status| status.message().to_owned(), |_| "done".to_owned());
+                self.desk.settle(id, how);
+                result
+            }
+            Err(no) => self.ask(move |broker| Err(broker.not_approved(key, &no, wish, &why))).await,
+        }
+    }
+
+    /// Returns whether this is the manager's owner.
+    pub(crate) fn is_owner(&self, asker: &Asker) -> bool {
+        self.policy.policy().role(asker.uid, rustix::process::geteuid().as_raw()) == Role::Owner
     }
 
     pub(crate) async fn ask<R: Send + 'static>(
@@ -91,17 +130,10 @@ where
     }
 
     /// Returns who asks and what for.
-    pub(crate) async fn why(&self, peer: Peer, purpose: &str, one_time_key: Option<[u8; 33]>) -> Result<Why, Status> {
+    pub(crate) async fn why(&self, asker: Asker, purpose: &str, one_time_key: Option<[u8; 33]>) -> Result<Why, Status> {
         let purpose = purpose.parse().map_err(|error: audit::text::NotAPurpose| bad_input(error.to_string()))?;
-        Ok(Why { caller: self.caller(peer, one_time_key).await?, purpose })
-    }
-
-    async fn caller(&self, peer: Peer, one_time_key: Option<[u8; 33]>) -> Result<Caller, Status> {
-        let programs = Arc::clone(&self.programs);
-        // Hashing a program reads all of its file.
-        tokio::task::spawn_blocking(move || lock(&programs).caller(&peer, one_time_key))
-            .await
-            .map_err(|_| Status::internal("the caller's program could not be looked at"))
+        let (caller, doubt) = self.programs.caller(&asker, one_time_key).await;
+        Ok(Why { caller, doubt, purpose, granted: None })
     }
 }
 
@@ -111,8 +143,7 @@ where
     T: CardTransport + Send + 'static,
     S: LogStore + Send + 'static,
 {
-    async fn status(&self, request: Request<KeymgrStatusRequest>) -> Result<Response<KeymgrStatus>, Status> {
-        Peer::of_same_user(&request)?;
+    async fn status(&self, _: Request<KeymgrStatusRequest>) -> Result<Response<KeymgrStatus>, Status> {
         let mut reply = self.ask(|broker| Ok(broker.status())).await?;
         reply.reader = self.place.reader.to_string();
         self.place.seen.state_of(&self.place.reader).clone_into(&mut reply.reader_state);
@@ -122,35 +153,31 @@ where
         Ok(Response::new(reply))
     }
 
-    async fn metrics(&self, request: Request<MetricsRequest>) -> Result<Response<MetricsReply>, Status> {
-        Peer::of_same_user(&request)?;
+    async fn metrics(&self, _: Request<MetricsRequest>) -> Result<Response<MetricsReply>, Status> {
         let held = self.ask(|broker| Ok(broker.held())).await?;
         Ok(Response::new(MetricsReply { text: self.metrics.text(&held, &self.hardening) }))
     }
 
     async fn card(&self, request: Request<CardRequest>) -> Result<Response<CardInfo>, Status> {
-        Peer::of_same_user(&request)?;
         let target = target_of(request.into_inner().target);
         Ok(Response::new(self.ask(move |broker| broker.at(&target, Broker::card_info)).await?))
     }
 
-    async fn readers(&self, request: Request<ReadersRequest>) -> Result<Response<ReadersReply>, Status> {
-        Peer::of_same_user(&request)?;
+    async fn readers(&self, _: Request<ReadersRequest>) -> Result<Response<ReadersReply>, Status> {
         let Place { reader, readers, .. } = self.place.clone();
         Ok(Response::new(self.ask(move |broker| Ok(view::of_manager(&readers, &reader, broker))).await?))
     }
 
-    async fn sealing_key(&self, request: Request<SealingKeyRequest>) -> Result<Response<SealingKeyReply>, Status> {
-        Peer::of_same_user(&request)?;
+    async fn sealing_key(&self, _: Request<SealingKeyRequest>) -> Result<Response<SealingKeyReply>, Status> {
         let public_key = lock(&self.keys).hand_out(&mut dice()).to_vec();
         Ok(Response::new(SealingKeyReply { public_key }))
     }
 
     async fn unlock(&self, request: Request<UnlockRequest>) -> Result<Response<UnlockReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let UnlockRequest { pin, last_try, seconds, each_use, target, confirm, first_pairing } = request.into_inner();
         let pin = pin_of(&self.open(seal::PIN, pin.as_ref())?)?;
-        let why = self.why(peer, UNLOCK, None).await?;
+        let why = self.why(asker, UNLOCK, None).await?;
         let contact = Contact { confirm: some(confirm), first_pairing };
         let validity = Validity { seconds, each_use };
         let unlocking = Unlocking { target: target_of(target), contact, pin, last_try, validity };
@@ -165,7 +192,6 @@ where
     }
 
     async fn lock(&self, request: Request<LockRequest>) -> Result<Response<LockReply>, Status> {
-        Peer::of_same_user(&request)?;
         let LockRequest { target, all } = request.into_inner();
         let target = (!all).then(|| target_of(target));
         let locked = self.ask(move |broker| broker.lock_cards(target.as_ref())).await?;
@@ -173,7 +199,7 @@ where
     }
 
     async fn provision(&self, request: Request<ProvisionRequest>) -> Result<Response<ProvisionReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let ProvisionRequest { pin, puk, key, caller, target } = request.into_inner();
         let pin = pin_of(&self.open(seal::PIN, pin.as_ref())?)?;
         let puk = Puk::try_from(self.open(seal::PUK, puk.as_ref())?.as_slice())
@@ -195,7 +221,7 @@ where
                 return Err(bad_input("say where the key comes from: generate, a mnemonic, or fresh words"));
             }
         };
-        let why = self.why(peer, ENROL, one_time_key).await?;
+        let why = self.why(asker, ENROL, one_time_key).await?;
         let enrolling = Enrolling { target: target_of(target), pin, puk, key };
         let enrolled = self.ask(move |broker| broker.provision(enrolling, &why)).await?;
         Ok(Response::new(ProvisionReply {
@@ -210,14 +236,17 @@ where
         &self,
         request: Request<ExportPrivateRequest>,
     ) -> Result<Response<ExportPrivateReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let ExportPrivateRequest { path, purpose, caller, target } = request.into_inner();
         let target = target_of(target);
         let path = path_of(&path)?;
         let caller = one_time(&caller)?;
-        let why = self.why(peer, &purpose, Some(caller.to_compressed())).await?;
-        let export = move |broker: &mut Broker<T, S>| broker.export_private(path, &caller, &why);
-        let exported = self.ask(move |broker| broker.in_session(&target, export)).await?;
+        let why = self.why(asker, &purpose, Some(caller.to_compressed())).await?;
+        let wish = Wish::of(Asked::Private(path.clone()), &target);
+        let export = move |broker: &mut Broker<T, S>, why: &Why| {
+            broker.in_session(&target, |broker| broker.export_private(path, &caller, why))
+        };
+        let exported = self.ask_for(wish, why, export).await?;
         Ok(Response::new(ExportPrivateReply {
             key: Some(exported.sealed),
             fingerprint: exported.fingerprint.to_string(),
@@ -229,14 +258,17 @@ where
         &self,
         request: Request<ExportPublicRequest>,
     ) -> Result<Response<ExportPublicReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let ExportPublicRequest { path, extended, purpose, caller, target } = request.into_inner();
         let target = target_of(target);
         let path = path_of(&path)?;
         let caller = extended.then(|| one_time(&caller)).transpose()?;
-        let why = self.why(peer, &purpose, caller.map(|key| key.to_compressed())).await?;
-        let export = move |broker: &mut Broker<T, S>| broker.export_public(path, caller.as_ref(), &why);
-        let exported = self.ask(move |broker| broker.in_session(&target, export)).await?;
+        let why = self.why(asker, &purpose, caller.map(|key| key.to_compressed())).await?;
+        let wish = Wish::of(asked_public(path.clone(), extended), &target);
+        let export = move |broker: &mut Broker<T, S>, why: &Why| {
+            broker.in_session(&target, |broker| broker.export_public(path, caller.as_ref(), why))
+        };
+        let exported = self.ask_for(wish, why, export).await?;
         Ok(Response::new(ExportPublicReply {
             public_key: exported.key.to_bytes().to_vec(),
             chain_code: exported.chain_code,
@@ -273,7 +305,7 @@ pub(crate) fn bad_input(message: impl Into<String>) -> Status {
     Fault::BadInput.status(message)
 }
 
-fn status(error: &BrokerError) -> Status {
+pub(crate) fn status(error: &BrokerError) -> Status {
     let message = error.to_string();
     tracing::debug!(fault = error.fault().name(), "{message}");
     error.fault().status(message)

@@ -1,27 +1,44 @@
 //! A process that looks at callers' programs: a manager that closed the file system to itself cannot.
 //!
 //! ```text
-//! manager ──▶ witness   process id (4, little-endian)
-//! witness ──▶ manager   one line of JSON: {"binary": path or null, "hash": SHA-256 in hex or null}
+//! manager ──▶ witness   process id (4, little-endian) || 1 where the program shall be hashed, else 0 (1)
+//! witness ──▶ manager   one line of JSON: a [`Sight`]
 //! ```
 //! It holds no secret, takes nothing but process ids, and ends when the manager does. The invariant: what it says is evidence;
 //! without an answer nothing is known of the program, which no rule takes for a permission.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// The program of a process.
+/// What is seen of a process; nothing of one that is not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Program {
-    /// Its path.
+pub struct Sight {
+    /// When it was started, in ticks since the boot: with its id this names one process.
+    pub started: Option<u64>,
+    /// The path of its program, as the kernel tells it.
     pub binary: Option<String>,
-    /// Its SHA-256, in hexadecimal digits.
+    /// The device and the inode of the file that it runs.
+    pub file: Option<(u64, u64)>,
+    /// Why that is not the file at the path.
+    pub misplaced: Option<Misplaced>,
+    /// The SHA-256 of the file that it runs, in hexadecimal digits.
     pub hash: Option<String>,
+}
+
+/// Why the file at a program's path is not the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Misplaced {
+    /// It was removed, or another was put in its place by a rename.
+    Deleted,
+    /// Another file is there.
+    Replaced,
 }
 
 /// The way to a witness.
@@ -63,16 +80,17 @@ impl Witness {
     }
 
     /// Returns what it sees of a process, nothing when it does not answer.
-    pub fn look(&mut self, pid: i32) -> Program {
-        self.exchange(pid).unwrap_or_else(|error| {
+    pub fn look(&mut self, pid: i32, hash: bool) -> Sight {
+        self.exchange(pid, hash).unwrap_or_else(|error| {
             tracing::warn!("the caller's program is not known: the witness does not answer ({error})");
-            Program::default()
+            Sight::default()
         })
     }
 
-    fn exchange(&mut self, pid: i32) -> io::Result<Program> {
+    fn exchange(&mut self, pid: i32, hash: bool) -> io::Result<Sight> {
         let ask = self.ask.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
-        ask.write_all(&pid.to_le_bytes())?;
+        let [a, b, c, d] = pid.to_le_bytes();
+        ask.write_all(&[a, b, c, d, hash.into()])?;
         ask.flush()?;
         let mut line = Vec::new();
         (&mut self.answers).take(MAX_LINE).read_until(b'\n', &mut line)?;
@@ -88,16 +106,26 @@ impl Drop for Witness {
 }
 
 impl Looked {
-    /// Looks at a process.
-    pub fn at(&mut self, pid: i32) -> Program {
+    /// Looks at a process, and at the bytes of its program where they shall be hashed.
+    pub fn at(&mut self, pid: i32, hash: bool) -> Sight {
+        let started = started(pid);
         let exe = format!("/proc/{pid}/exe");
-        let binary = std::fs::read_link(&exe).ok().map(|path| path.to_string_lossy().into_owned());
-        Program { binary, hash: self.hash(&exe).map(hex::encode) }
+        let path = std::fs::read_link(&exe).ok();
+        // The running program, whatever lies at its path.
+        let file = File::open(&exe).ok();
+        let meta = file.as_ref().and_then(|file| file.metadata().ok());
+        let hash = file.zip(meta.as_ref()).filter(|_| hash).and_then(|(file, meta)| self.hash(file, meta));
+        // Compared after the look: had the id been given to another process, this would be another time.
+        if started.is_none() || self::started(pid) != started {
+            return Sight::default();
+        }
+        let file = meta.map(|meta| (meta.dev(), meta.ino()));
+        let misplaced = path.as_ref().zip(file).and_then(|(path, file)| misplaced(path, file));
+        let binary = path.map(|path| path.to_string_lossy().into_owned());
+        Sight { started, binary, file, misplaced, hash: hash.map(hex::encode) }
     }
 
-    fn hash(&mut self, path: &str) -> Option<[u8; 32]> {
-        let file = File::open(path).ok()?;
-        let meta = file.metadata().ok()?;
+    fn hash(&mut self, file: File, meta: &Metadata) -> Option<[u8; 32]> {
         let version = Version {
             device: meta.dev(),
             inode: meta.ino(),
@@ -123,17 +151,35 @@ impl Looked {
 /// The pipe's, but its end.
 pub fn serve(mut asked: impl Read, mut answer: impl Write) -> io::Result<()> {
     let mut looked = Looked::default();
-    let mut pid = [0; 4];
+    let mut question = [0; 5];
     loop {
-        match asked.read_exact(&mut pid) {
+        match asked.read_exact(&mut question) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
             other => other?,
         }
-        let mut line = serde_json::to_vec(&looked.at(i32::from_le_bytes(pid)))?;
+        let [a, b, c, d, hash] = question;
+        let mut line = serde_json::to_vec(&looked.at(i32::from_le_bytes([a, b, c, d]), hash != 0))?;
         line.push(b'\n');
         answer.write_all(&line)?;
         answer.flush()?;
     }
+}
+
+/// Returns when a process was started, in clock ticks since the boot (proc_pid_stat(5), field 22).
+fn started(pid: i32) -> Option<u64> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses, which may hold anything.
+    let rest = stat.rsplit(|byte| *byte == b')').next()?;
+    std::str::from_utf8(rest).ok()?.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// Returns why the file at a program's path is not the one that runs.
+fn misplaced(path: &Path, running: (u64, u64)) -> Option<Misplaced> {
+    if path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") {
+        return Some(Misplaced::Deleted);
+    }
+    let there = std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    (there.ok() != Some(running)).then_some(Misplaced::Replaced)
 }
 
 /// Returns the SHA-256 of a program.
@@ -162,19 +208,26 @@ const MAX_BYTES: u64 = 512 << 20;
 mod tests {
     use super::*;
 
+    fn question(pid: i32, hash: bool) -> Vec<u8> {
+        [pid.to_le_bytes().as_slice(), &[hash.into()]].concat()
+    }
+
     #[test]
-    fn a_witness_tells_the_path_and_the_hash_of_a_program() {
+    fn a_witness_tells_what_a_process_runs_and_the_hash_of_it() {
         let ours = i32::try_from(std::process::id()).unwrap();
         let mut answers = Vec::new();
-        serve([ours.to_le_bytes(), i32::MAX.to_le_bytes(), (-1_i32).to_le_bytes()].concat().as_slice(), &mut answers)
-            .unwrap();
-        let programs: Vec<Program> =
+        let asked =
+            [question(ours, true), question(ours, false), question(i32::MAX, true), question(-1, true)].concat();
+        serve(asked.as_slice(), &mut answers).unwrap();
+        let sights: Vec<Sight> =
             answers.split_inclusive(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect();
         let exe = std::env::current_exe().unwrap();
         let whole = std::fs::read(&exe).unwrap();
-        assert_eq!(programs[0].binary.as_deref(), exe.to_str());
-        assert_eq!(programs[0].hash, Some(hex::encode(Sha256::digest(whole))));
-        assert_eq!(programs[1..], [Program::default(), Program::default()], "no such process");
+        assert_eq!((sights[0].binary.as_deref(), sights[0].misplaced), (exe.to_str(), None));
+        assert!(sights[0].started.is_some() && sights[0].file.is_some());
+        assert_eq!(sights[0].hash, Some(hex::encode(Sha256::digest(whole))));
+        assert_eq!(sights[1], Sight { hash: None, ..sights[0].clone() });
+        assert_eq!(sights[2..], [Sight::default(), Sight::default()], "no such process");
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn what_is_missing_or_damaged_is_named_and_left_as_it_is() {
     assert_eq!(soft_create(dir.path(), "alice").status.code(), Some(i32::from(Fault::BadInput.exit_code())));
     for (name, fault, says) in [
         ("pins.toml", Fault::StateDamaged, "pins.toml is damaged"),
-        ("policy.toml", Fault::StateDamaged, "policy.toml is damaged"),
+        ("policy.toml", Fault::BadInput, "policy.toml, line 1, column 9: "),
         ("export.log", Fault::LogBad, "line 1"),
     ] {
         std::fs::write(path(name), "nonsense\n").expect("a file");

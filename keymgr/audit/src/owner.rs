@@ -52,6 +52,13 @@ pub enum Deed {
     },
     /// Its reader was taken back, or the time was over.
     TakesBack,
+    /// Approved what somebody asks for, which the next intent or refusal tells.
+    Approves {
+        /// Who asks.
+        uid: u32,
+        /// Whether with the card's PIN.
+        with_pin: bool,
+    },
 }
 
 impl fmt::Display for Owner {
@@ -65,6 +72,10 @@ impl fmt::Display for Owner {
             Deed::Forgets => f.write_str("forgets what was remembered")?,
             Deed::Lends { seconds } => write!(f, "lends for {seconds} s the reader")?,
             Deed::TakesBack => f.write_str("takes back the reader")?,
+            Deed::Approves { uid, with_pin } => {
+                let how = if *with_pin { " with the PIN" } else { "" };
+                write!(f, "approves{how} what uid {uid} asks")?;
+            }
         }
         if let Some(card) = card {
             write!(f, " of {card}")?;

@@ -144,9 +144,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         if access.pin.is_none() && access.target == crate::cards::seat::Target::default() {
             return self.in_session(&access.target, |broker| broker.export_public(path, extended, why));
         }
-        let asked = crate::export::asked_public(path, extended.is_some());
+        let operation = crate::export::operation_public(path.clone(), extended.is_some());
         let about = self.meant(&access);
-        let operation = self.decide(about, asked, why)?;
+        self.decide(about, crate::export::asked_public(path, extended.is_some()), why)?;
         let (key, chain_code, entry) =
             self.with_card(access, why, |card, journal| crate::export::ask_public(card, journal, &operation, why))?;
         let chain_code = match (chain_code, extended) {

@@ -9,6 +9,7 @@
 
 pub mod access;
 mod base64;
+mod calls;
 pub mod cash;
 pub mod change;
 pub mod describe;

@@ -5,21 +5,21 @@ use keycard::{CardTransport, ExtendedSecret, Mnemonic, NdefRecord, Seed};
 use proto::rpc::api::cards_server::Cards;
 use proto::rpc::api::{
     AccountRange, Bip85Request, CardAccess, CardDescription, CardDone, CardIdentity, CardSlot, CashReply, CashRequest,
-    ChallengeReply, ChallengeRequest, ChangeRequest, DataReply, DataRequest, DescribeRequest, DuressRequest,
-    EcdhRequest, ExportPairingsReply, ExportPairingsRequest, ImportPairingsReply, ImportPairingsRequest, InitRequest,
-    InstallReply, InstallRequest, KnownCard, LabelRequest, LeeRequest, LendReply, LendRequest, LoadKeyReply,
-    LoadKeyRequest, MnemonicReply, MnemonicRequest, NdefEntry, NdefText, PairReply, PairRequest, PinlessRequest,
-    PublicKeyReply, PublicKeyRequest, ResetReply, ResetRequest, Sealed, SecretReply, SetDataRequest, SignReply,
-    SignRequest, StatusMetadata, TakeBackReply, TakeBackRequest, UnblockRequest, UnpairReply, UnpairRequest,
+    ChallengeReply, ChallengeRequest, ChangeRequest, DataReply, DataRequest, DeriveRequest, DescribeRequest,
+    DuressRequest, EcdhRequest, ExportPairingsReply, ExportPairingsRequest, ImportPairingsReply, ImportPairingsRequest,
+    InitRequest, InstallReply, InstallRequest, KnownCard, LabelRequest, LeeRequest, LendReply, LendRequest,
+    LoadKeyReply, LoadKeyRequest, MnemonicReply, MnemonicRequest, NdefEntry, NdefText, PairReply, PairRequest,
+    PinlessRequest, PublicKeyReply, PublicKeyRequest, ResetReply, ResetRequest, Sealed, SecretReply, SetDataRequest,
+    SignReply, SignRequest, StatusMetadata, TakeBackReply, TakeBackRequest, UnblockRequest, UnpairReply, UnpairRequest,
     change_request, load_key_request, ndef_entry, set_data_request, unpair_request,
 };
 use proto::rpc::seal;
-use proto::rpc::socket::Peer;
 use proto::{Digest, Fingerprint, Pin, Puk, Secret};
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
 use crate::broker::Broker;
+use crate::caller::Asker;
 use crate::cards::access::Access;
 use crate::cards::cash::CashSaid;
 use crate::cards::change::{Change, Unblocking};
@@ -30,16 +30,15 @@ use crate::cards::known::Known;
 use crate::cards::label::Remember;
 use crate::cards::pair::{Form, Pairing, Which};
 use crate::cards::slot::Content;
-use crate::cards::uses::Signing;
 use crate::cards::vouch::Contact;
-use crate::service::{Service, bad_input, one_time, path_of, pin_of, some, target_of};
+use crate::service::{Service, bad_input, one_time, pin_of, some, target_of};
 
 impl<T, S> Service<T, S>
 where
     T: CardTransport + Send + 'static,
     S: LogStore + Send + 'static,
 {
-    fn access(&self, access: Option<CardAccess>) -> Result<Access, Status> {
+    pub(super) fn access(&self, access: Option<CardAccess>) -> Result<Access, Status> {
         let CardAccess { target, pin, last_try, confirm, first_pairing } = access.unwrap_or_default();
         let pin = pin.map(|pin| pin_of(&self.open(seal::PIN, Some(&pin))?)).transpose()?;
         let contact = Contact { confirm: some(confirm), first_pairing };
@@ -106,19 +105,17 @@ where
     S: LogStore + Send + 'static,
 {
     async fn describe(&self, request: Request<DescribeRequest>) -> Result<Response<CardDescription>, Status> {
-        Peer::of_same_user(&request)?;
         let target = target_of(request.into_inner().target);
         Ok(Response::new(self.ask(move |broker| broker.describe(&target)).await?))
     }
 
     async fn verify_identity(&self, request: Request<DescribeRequest>) -> Result<Response<CardIdentity>, Status> {
-        Peer::of_same_user(&request)?;
         let target = target_of(request.into_inner().target);
         Ok(Response::new(self.ask(move |broker| broker.verify_identity(&target)).await?))
     }
 
     async fn init(&self, request: Request<InitRequest>) -> Result<Response<CardDone>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let request = request.into_inner();
         let tries = (small(request.pin_tries, "PIN tries")?, small(request.puk_tries, "PUK tries")?);
         let initialising = Initialising {
@@ -133,12 +130,12 @@ where
                 .map(|sealed| self.text(seal::PAIRING_PASSWORD, &sealed))
                 .transpose()?,
         };
-        let why = self.why(peer, "card init", None).await?;
+        let why = self.why(asker, "card init", None).await?;
         self.ask(move |broker| broker.card_init(initialising, &why)).await.map(done)
     }
 
     async fn change(&self, request: Request<ChangeRequest>) -> Result<Response<CardDone>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let ChangeRequest { access, what } = request.into_inner();
         let access = self.access(access)?;
         let (change, purpose) = match what {
@@ -155,27 +152,27 @@ where
             Some(change_request::What::PairingRandom(true)) => (Change::PairingSecret(None), "card pairings password"),
             Some(change_request::What::PairingRandom(false)) | None => return Err(bad_input("say what to change")),
         };
-        let why = self.why(peer, purpose, None).await?;
+        let why = self.why(asker, purpose, None).await?;
         self.ask(move |broker| broker.card_change(access, change, &why)).await.map(done)
     }
 
     async fn unblock(&self, request: Request<UnblockRequest>) -> Result<Response<CardDone>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let UnblockRequest { access, puk, new_pin } = request.into_inner();
         let Access { target, contact, pin: _, last_try } = self.access(access)?;
         let puk = self.puk(seal::PUK, puk.as_ref())?;
         let new_pin = self.pin(seal::NEW_PIN, new_pin.as_ref())?;
         let unblocking = Unblocking { target, contact, puk, new_pin, last_try };
-        let why = self.why(peer, "card pin unblock", None).await?;
+        let why = self.why(asker, "card pin unblock", None).await?;
         self.ask(move |broker| broker.card_unblock(unblocking, &why)).await.map(done)
     }
 
     async fn pair(&self, request: Request<PairRequest>) -> Result<Response<PairReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let PairRequest { access, password } = request.into_inner();
         let Access { target, contact, .. } = self.access(access)?;
         let password = password.map(|sealed| self.text(seal::PAIRING_PASSWORD, &sealed)).transpose()?;
-        let why = self.why(peer, "card pair", None).await?;
+        let why = self.why(asker, "card pair", None).await?;
         let pairing = Pairing { target, contact, password };
         let paired = self.ask(move |broker| broker.card_pair(pairing, &why)).await?;
         Ok(Response::new(PairReply {
@@ -187,7 +184,7 @@ where
     }
 
     async fn unpair(&self, request: Request<UnpairRequest>) -> Result<Response<UnpairReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let UnpairRequest { access, which } = request.into_inner();
         let which = match which {
             Some(unpair_request::Which::Slot(slot)) => Which::Slot(small(slot, "slot")?),
@@ -196,13 +193,13 @@ where
             _ => return Err(bad_input("say which pairing: a slot, the others, or ours")),
         };
         let access = self.access(access)?;
-        let why = self.why(peer, "card unpair", None).await?;
+        let why = self.why(asker, "card unpair", None).await?;
         let unpaired = self.ask(move |broker| broker.card_unpair(access, which, &why)).await?;
         Ok(Response::new(UnpairReply { done: Some(unpaired.done.into()), free_slots: unpaired.free_slots.into() }))
     }
 
     async fn load_key(&self, request: Request<LoadKeyRequest>) -> Result<Response<LoadKeyReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let mut request = request.into_inner();
         let access = self.access(request.access.take())?;
         let source = self.source(&request)?;
@@ -210,102 +207,59 @@ where
             Source::Fresh { caller, .. } => Some(caller.to_compressed()),
             _ => None,
         };
-        let why = self.why(peer, "card key", caller).await?;
+        let why = self.why(asker, "card key", caller).await?;
         let loaded = self.ask(move |broker| broker.card_load_key(access, source, &why)).await?;
         Ok(Response::new(LoadKeyReply { done: Some(loaded.done.into()), mnemonic: loaded.mnemonic }))
     }
 
     async fn remove_key(&self, request: Request<CardAccess>) -> Result<Response<CardDone>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let access = self.access(Some(request.into_inner()))?;
-        let why = self.why(peer, "card key remove", None).await?;
+        let why = self.why(asker, "card key remove", None).await?;
         self.ask(move |broker| broker.card_remove_key(access, &why)).await.map(done)
     }
 
     async fn public_key(&self, request: Request<PublicKeyRequest>) -> Result<Response<PublicKeyReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
-        let PublicKeyRequest { access, path, extended, purpose, caller } = request.into_inner();
-        let access = self.access(access)?;
-        let path = path_of(&path)?;
-        let caller = extended.then(|| one_time(&caller)).transpose()?;
-        let why = self.why(peer, &purpose, caller.map(|key| key.to_compressed())).await?;
-        let exported = self.ask(move |broker| broker.card_public_key(access, path, caller.as_ref(), &why)).await?;
-        Ok(Response::new(PublicKeyReply {
-            public_key: exported.key.to_bytes().to_vec(),
-            chain_code: exported.chain_code,
-            fingerprint: Fingerprint::of(&exported.key).to_string(),
-            log_entry: exported.entry,
-        }))
+        self.show_public_key(request).await
     }
 
     async fn mnemonic(&self, request: Request<MnemonicRequest>) -> Result<Response<MnemonicReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let MnemonicRequest { access, words, caller } = request.into_inner();
         let access = self.access(access)?;
         let caller = one_time(&caller)?;
         let words = small(words, "words")?;
-        let why = self.why(peer, "card mnemonic", Some(caller.to_compressed())).await?;
+        let why = self.why(asker, "card mnemonic", Some(caller.to_compressed())).await?;
         let (done, mnemonic) =
             self.ask(move |broker| broker.card_mnemonic(&access.target, &access.contact, words, &caller, &why)).await?;
         Ok(Response::new(MnemonicReply { done: Some(done.into()), mnemonic: Some(mnemonic) }))
     }
 
     async fn sign(&self, request: Request<SignRequest>) -> Result<Response<SignReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
-        let SignRequest { access, path, hash, schnorr, tweak, purpose } = request.into_inner();
-        let access = self.access(access)?;
-        let tweak = if tweak.is_empty() { None } else { Some(digest(&tweak, "tweak")?) };
-        let signing = Signing { path: path_of(&path)?, hash: digest(&hash, "hash")?, schnorr, tweak };
-        let why = self.why(peer, &purpose, None).await?;
-        let signed = self.ask(move |broker| broker.card_sign(access, signing, &why)).await?;
-        Ok(Response::new(SignReply {
-            signature: signed.signature,
-            public_key: signed.key.to_bytes().to_vec(),
-            log_entry: signed.entry,
-        }))
+        self.sign_hash(request).await
     }
 
     async fn ecdh(&self, request: Request<EcdhRequest>) -> Result<Response<SecretReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
-        let EcdhRequest { access, path, peer: other, purpose, caller } = request.into_inner();
-        let access = self.access(access)?;
-        let path = path_of(&path)?;
-        let other = proto::ChatKey::try_from(other.as_slice())
-            .map_err(|_| bad_input("the other key is no point of secp256k1; nothing was asked of the card"))?;
-        let caller = one_time(&caller)?;
-        let why = self.why(peer, &purpose, Some(caller.to_compressed())).await?;
-        self.ask(move |broker| broker.card_ecdh(access, path, &other, &caller, &why)).await.map(secret)
+        self.agree(request).await
+    }
+
+    async fn derive(&self, request: Request<DeriveRequest>) -> Result<Response<SecretReply>, Status> {
+        self.derived(request).await
     }
 
     async fn bip85(&self, request: Request<Bip85Request>) -> Result<Response<SecretReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
-        let Bip85Request { access, path, length, purpose, caller } = request.into_inner();
-        let access = self.access(access)?;
-        let (path, length, caller) = (path_of(&path)?, small(length, "length")?, one_time(&caller)?);
-        let why = self.why(peer, &purpose, Some(caller.to_compressed())).await?;
-        self.ask(move |broker| broker.card_bip85(access, path, length, &caller, &why)).await.map(secret)
+        self.entropy(request).await
     }
 
     async fn lee(&self, request: Request<LeeRequest>) -> Result<Response<SecretReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
-        let LeeRequest { access, path, purpose, caller } = request.into_inner();
-        let access = self.access(access)?;
-        let (path, caller) = (path_of(&path)?, one_time(&caller)?);
-        let why = self.why(peer, &purpose, Some(caller.to_compressed())).await?;
-        self.ask(move |broker| broker.card_lee(access, path, &caller, &why)).await.map(secret)
+        self.lee_keys(request).await
     }
 
     async fn pinless(&self, request: Request<PinlessRequest>) -> Result<Response<CardDone>, Status> {
-        let peer = Peer::of_same_user(&request)?;
-        let PinlessRequest { access, path, purpose } = request.into_inner();
-        let access = self.access(access)?;
-        let path = some(path).map(|path| path_of(&path)).transpose()?;
-        let why = self.why(peer, &purpose, None).await?;
-        self.ask(move |broker| broker.card_pinless(access, path, &why)).await.map(done)
+        self.set_pinless(request).await
     }
 
     async fn challenge(&self, request: Request<ChallengeRequest>) -> Result<Response<ChallengeReply>, Status> {
-        Peer::of_same_user(&request)?;
         let ChallengeRequest { access, length } = request.into_inner();
         let Access { target, contact, .. } = self.access(access)?;
         let length = small(length, "length")?;
@@ -314,7 +268,6 @@ where
     }
 
     async fn data(&self, request: Request<DataRequest>) -> Result<Response<DataReply>, Status> {
-        Peer::of_same_user(&request)?;
         let request = request.into_inner();
         let slot = slot_of(request.slot())?;
         let Access { target, contact, .. } = self.access(request.access)?;
@@ -328,7 +281,7 @@ where
     }
 
     async fn set_data(&self, request: Request<SetDataRequest>) -> Result<Response<CardDone>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let request = request.into_inner();
         let slot = slot_of(request.slot())?;
         let access = self.access(request.access)?;
@@ -342,16 +295,16 @@ where
             }
             _ => return Err(bad_input("say what to write")),
         };
-        let why = self.why(peer, "card data", None).await?;
+        let why = self.why(asker, "card data", None).await?;
         self.ask(move |broker| broker.card_set_data(access, slot, content, &why)).await.map(done)
     }
 
     async fn cash(&self, request: Request<CashRequest>) -> Result<Response<CashReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let CashRequest { target, hash } = request.into_inner();
         let target = target_of(target);
         let hash = if hash.is_empty() { None } else { Some(digest(&hash, "hash")?) };
-        let why = self.why(peer, "card cash", None).await?;
+        let why = self.why(asker, "card cash", None).await?;
         let CashSaid { info, signed } = self.ask(move |broker| broker.card_cash(&target, hash, &why)).await?;
         Ok(Response::new(CashReply {
             applet: info.version.to_string(),
@@ -363,7 +316,7 @@ where
     }
 
     async fn install(&self, request: Request<InstallRequest>) -> Result<Response<InstallReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let InstallRequest { target, caps, ca_key, test_ca, erase_owned } = request.into_inner();
         let issuer = match (ca_key, test_ca) {
             (None, false) => Issuer::Nobody,
@@ -373,7 +326,7 @@ where
         };
         let installation =
             Installation { target: target_of(target), files: caps, issuer, erase_owned: some(erase_owned) };
-        let why = self.why(peer, "card install", None).await?;
+        let why = self.why(asker, "card install", None).await?;
         let issued = self.ask(move |broker| broker.card_install(installation, &why)).await?;
         Ok(Response::new(InstallReply {
             card: issued.card.to_string(),
@@ -385,10 +338,10 @@ where
     }
 
     async fn reset(&self, request: Request<ResetRequest>) -> Result<Response<ResetReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let ResetRequest { target, id } = request.into_inner();
         let target = target_of(target);
-        let why = self.why(peer, "card reset", None).await?;
+        let why = self.why(asker, "card reset", None).await?;
         let reset = self.ask(move |broker| broker.card_reset(&target, &id, &why)).await?;
         Ok(Response::new(ResetReply {
             card_before: reset.before.to_string(),
@@ -400,7 +353,7 @@ where
     }
 
     async fn label(&self, request: Request<LabelRequest>) -> Result<Response<KnownCard>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let LabelRequest { target, label, forget, confirm } = request.into_inner();
         let target = target_of(target);
         let contact = Contact { confirm: some(confirm), first_pairing: false };
@@ -409,14 +362,14 @@ where
             (false, Some(label)) => Remember::Label(label),
             (false, None) => Remember::Nothing,
         };
-        let why = self.why(peer, "card settings", None).await?;
+        let why = self.why(asker, "card settings", None).await?;
         self.ask(move |broker| broker.remember(&target, &contact, what, &why))
             .await
             .map(|known| Response::new(known.into()))
     }
 
     async fn duress(&self, request: Request<DuressRequest>) -> Result<Response<KnownCard>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let DuressRequest { target, mode, confirm } = request.into_inner();
         let target = target_of(target);
         let contact = Contact { confirm: some(confirm), first_pairing: false };
@@ -424,7 +377,7 @@ where
             Some(mode) => Remember::Duress(mode.parse().map_err(bad_input)?),
             None => Remember::Nothing,
         };
-        let why = self.why(peer, "card settings", None).await?;
+        let why = self.why(asker, "card settings", None).await?;
         self.ask(move |broker| broker.remember(&target, &contact, what, &why))
             .await
             .map(|known| Response::new(known.into()))
@@ -434,11 +387,11 @@ where
         &self,
         request: Request<ImportPairingsRequest>,
     ) -> Result<Response<ImportPairingsReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let ImportPairingsRequest { target, pairings, mobile } = request.into_inner();
         let target = target_of(target);
         let text = self.open(seal::PAIRINGS, pairings.as_ref())?;
-        let why = self.why(peer, "card pairings import", None).await?;
+        let why = self.why(asker, "card pairings import", None).await?;
         let cards = self.ask(move |broker| broker.import_pairings(&target, form(mobile), &text, &why)).await?;
         Ok(Response::new(ImportPairingsReply { cards: cards.iter().map(ToString::to_string).collect() }))
     }
@@ -447,11 +400,11 @@ where
         &self,
         request: Request<ExportPairingsRequest>,
     ) -> Result<Response<ExportPairingsReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let ExportPairingsRequest { target, all, mobile, caller } = request.into_inner();
         let target = (!all).then(|| target_of(target));
         let caller = one_time(&caller)?;
-        let why = self.why(peer, "card pairings export", Some(caller.to_compressed())).await?;
+        let why = self.why(asker, "card pairings export", Some(caller.to_compressed())).await?;
         let export =
             move |broker: &mut Broker<T, S>| broker.export_pairings(target.as_ref(), form(mobile), &caller, &why);
         let pairings = self.ask(export).await?;
@@ -459,11 +412,11 @@ where
     }
 
     async fn lend(&self, request: Request<LendRequest>) -> Result<Response<LendReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let LendRequest { target, seconds, purpose } = request.into_inner();
         let target = target_of(target);
         let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-        let why = self.why(peer, &purpose, None).await?;
+        let why = self.why(asker, &purpose, None).await?;
         let lent = self.ask(move |broker| broker.lend(&target, seconds, &why)).await?;
         Ok(Response::new(LendReply {
             reader: lent.reader,
@@ -473,9 +426,9 @@ where
     }
 
     async fn take_back(&self, request: Request<TakeBackRequest>) -> Result<Response<TakeBackReply>, Status> {
-        let peer = Peer::of_same_user(&request)?;
+        let asker = Asker::of(&request)?;
         let target = target_of(request.into_inner().target);
-        let why = self.why(peer, "take back", None).await?;
+        let why = self.why(asker, "take back", None).await?;
         let returned = self.ask(move |broker| broker.take_back(&target, &why)).await?;
         Ok(Response::new(TakeBackReply {
             reader: returned.reader,
@@ -511,19 +464,15 @@ fn no_key() -> Status {
     bad_input("a private key has 32 bytes, or 64 with its chain code")
 }
 
-fn done(done: Done) -> Response<CardDone> {
+pub(super) fn done(done: Done) -> Response<CardDone> {
     Response::new(done.into())
 }
 
-fn secret((secret, log_entry): (Sealed, u64)) -> Response<SecretReply> {
-    Response::new(SecretReply { secret: Some(secret), log_entry })
-}
-
-fn small(number: u32, what: &str) -> Result<u8, Status> {
+pub(super) fn small(number: u32, what: &str) -> Result<u8, Status> {
     u8::try_from(number).map_err(|_| bad_input(format!("too many {what}")))
 }
 
-fn digest(bytes: &[u8], what: &str) -> Result<Digest, Status> {
+pub(super) fn digest(bytes: &[u8], what: &str) -> Result<Digest, Status> {
     Digest::try_from(bytes).map_err(|_| bad_input(format!("a {what} has 32 bytes")))
 }
 

@@ -4,7 +4,7 @@
 //! log; secrets go to the caller's one-time key.
 
 use audit::{Agreement, Asked, Bip85, LogStore, Operation, Outcome, Recorded, Scheme};
-use keycard::CardTransport;
+use keycard::{CardError, CardTransport};
 use proto::rpc::api::Sealed;
 use proto::rpc::seal;
 use proto::{ChatKey, Digest, Fingerprint, KeyPath, KeyPlace};
@@ -15,8 +15,11 @@ use crate::cards::access::Access;
 use crate::cards::init::Done;
 use crate::cards::seat::Target;
 use crate::cards::vouch::Contact;
+use crate::derive::Name;
 use crate::error::BrokerError;
+use crate::guard::GuardedCard;
 use crate::journal::Why;
+use crate::policy::{Question, Reason, Use};
 
 /// What is to be signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,55 @@ pub struct Signed {
     pub entry: u64,
 }
 
+/// What is to be derived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deriving {
+    path: KeyPath,
+    name: Name,
+    point: ChatKey,
+    length: u8,
+}
+
+impl Signing {
+    /// Returns what the log tells of it.
+    ///
+    /// # Errors
+    /// [`BrokerError::BadInput`] for a tweak of an ECDSA signature.
+    pub(crate) fn recorded(&self) -> Result<audit::Signing, BrokerError> {
+        let scheme = match (self.schnorr, self.tweak.is_some()) {
+            (false, false) => Scheme::Ecdsa,
+            (true, false) => Scheme::Schnorr,
+            (true, true) => Scheme::TweakedSchnorr,
+            (false, true) => return Err(BrokerError::bad_input("a tweak belongs to a Schnorr signature")),
+        };
+        Ok(audit::Signing { key: self.path.clone().into(), makes_current: false, scheme, digest: self.hash })
+    }
+}
+
+impl Deriving {
+    /// Returns what is derived of the key at `path` under a name, so many bytes.
+    ///
+    /// # Errors
+    /// What is wrong with the name or the number.
+    pub fn new(path: KeyPath, name: &str, length: u8) -> Result<Self, &'static str> {
+        let name = Name::try_from(name)?;
+        if !(1..=64).contains(&length) {
+            return Err("a derived secret has 1 to 64 bytes");
+        }
+        let point = name.point()?;
+        Ok(Self { path, name, point, length })
+    }
+
+    pub(crate) const fn path(&self) -> &KeyPath {
+        &self.path
+    }
+
+    /// Returns what the log tells of it: an agreement with the point of the name.
+    pub(crate) fn agreement(&self) -> Agreement {
+        Agreement { path: self.path.clone(), peer: Fingerprint::of(&self.point) }
+    }
+}
+
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Signs a hash.
     ///
@@ -49,17 +101,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// [`BrokerError::Unlisted`] and [`BrokerError::Refused`], which are in the log; those of [`Broker::with_card`] and of
     /// the card.
     pub fn card_sign(&mut self, access: Access, signing: Signing, why: &Why) -> Result<Signed, BrokerError> {
+        let recorded = signing.recorded()?;
         let Signing { path, hash, schnorr, tweak } = signing;
-        let scheme = match (schnorr, tweak.is_some()) {
-            (false, false) => Scheme::Ecdsa,
-            (true, false) => Scheme::Schnorr,
-            (true, true) => Scheme::TweakedSchnorr,
-            (false, true) => return Err(BrokerError::bad_input("a tweak belongs to a Schnorr signature")),
-        };
         let key = KeyPlace::from(path.clone());
-        let signing = audit::Signing { key: key.clone(), makes_current: false, scheme, digest: hash };
         let about = self.meant(&access);
-        let operation = self.decide(about, Asked::Operation(Operation::Sign(signing)), why)?;
+        let operation = Operation::Sign(recorded);
+        self.decide(about, Asked::Operation(operation.clone()), why)?;
         self.with_card(access, why, |card, journal| {
             let request = card.request(operation);
             let key_uid = request.key_uid;
@@ -97,6 +144,26 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let agreement = Agreement { path: path.clone(), peer: Fingerprint::of(peer) };
         self.secret_use(access, Operation::Ecdh(agreement), caller, why, |card, recorded| {
             Ok(Zeroizing::new(card.ecdh(&path, peer, recorded)?.expose().to_vec()))
+        })
+    }
+
+    /// Derives a secret from the agreement of a key with the point of a name, sealed ([`crate::derive`]).
+    ///
+    /// # Errors
+    /// As [`Self::card_sign`].
+    pub fn card_derive(
+        &mut self,
+        access: Access,
+        deriving: Deriving,
+        caller: &ChatKey,
+        why: &Why,
+    ) -> Result<(Sealed, u64), BrokerError> {
+        let question = Question { operation: Use::Derive, path: deriving.path.clone() };
+        let operation = Operation::Ecdh(deriving.agreement());
+        let Deriving { path, name, point, length } = deriving;
+        self.secret_use_as(Ok(question), access, operation, caller, why, |card, recorded| {
+            let agreed = card.ecdh(&path, &point, recorded)?;
+            name.expand(&agreed, length).map_err(|what| CardError::Misuse { what })
         })
     }
 
@@ -144,8 +211,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let about = self.meant(&access);
         let operation = match &path {
             Some(path) => {
-                let asked = Asked::Operation(Operation::SetPinlessPath(path.clone()));
-                self.decide(about, asked, why)?
+                let operation = Operation::SetPinlessPath(path.clone());
+                self.decide(about, Asked::Operation(operation.clone()), why)?;
+                operation
             }
             None => Operation::ClearPinlessPath,
         };
@@ -200,13 +268,23 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         operation: Operation,
         caller: &ChatKey,
         why: &Why,
-        work: impl FnOnce(
-            &mut crate::guard::GuardedCard<T>,
-            &mut Recorded,
-        ) -> Result<Zeroizing<Vec<u8>>, keycard::CardError>,
+        work: impl FnOnce(&mut GuardedCard<T>, &mut Recorded) -> Result<Zeroizing<Vec<u8>>, CardError>,
+    ) -> Result<(Sealed, u64), BrokerError> {
+        let question = Question::of_operation(&operation);
+        self.secret_use_as(question, access, operation, caller, why, work)
+    }
+
+    fn secret_use_as(
+        &mut self,
+        question: Result<Question, Reason>,
+        access: Access,
+        operation: Operation,
+        caller: &ChatKey,
+        why: &Why,
+        work: impl FnOnce(&mut GuardedCard<T>, &mut Recorded) -> Result<Zeroizing<Vec<u8>>, CardError>,
     ) -> Result<(Sealed, u64), BrokerError> {
         let about = self.meant(&access);
-        let operation = self.decide(about, Asked::Operation(operation), why)?;
+        self.decide_on(question, about, Asked::Operation(operation.clone()), why)?;
         let (secret, entry) = self.with_card(access, why, |card, journal| {
             let request = card.request(operation);
             let key_uid = request.key_uid;

@@ -193,7 +193,7 @@ fn pin(digits: &[u8]) -> Result<Pin, BrokerError> {
 
 fn why(purpose: &str) -> Result<Why, BrokerError> {
     let purpose = purpose.parse().map_err(|_| BrokerError::bad_input("no purpose"))?;
-    Ok(Why { caller: ourselves(), purpose })
+    Ok(Why::new(ourselves(), purpose))
 }
 
 /// A caller's one-time key; nobody opens what is sealed to it.

@@ -7,11 +7,11 @@ use proto::rpc::Fault;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
-use tonic::transport::server::UdsConnectInfo;
 use tonic::{Code, Status};
 use tracing::Instrument as _;
 
 use super::Metrics;
+use crate::caller::Asker;
 
 /// A service whose requests are counted.
 #[derive(Debug, Clone)]
@@ -47,7 +47,7 @@ where
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let began = Instant::now();
         let operation = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
-        let uid = request.extensions().get::<UdsConnectInfo>().and_then(|info| Some(info.peer_cred?.uid()));
+        let uid = request.extensions().get::<Asker>().map(|asker| asker.uid);
         let span = tracing::info_span!("request", operation, uid);
         let metrics = self.metrics.clone();
         let answer = self.service.call(request);

@@ -75,15 +75,6 @@ fn signing(path: &str) -> Signing {
     Signing { path: path.parse().unwrap(), hash: [7; 32].into(), schnorr: false, tweak: None }
 }
 
-/// Lets the policy allow one thing.
-fn allow(world: &World, path: &str, form: &str) {
-    let uid = rustix::process::geteuid().as_raw();
-    let rule = format!("[[allow]]\npath = \"{path}\"\nform = \"{form}\"\npurposes = [\"x\"]\nuids = [{uid}]\n");
-    let policy = world.dir.path().join("policy.toml");
-    let old = std::fs::read_to_string(&policy).unwrap_or_default();
-    std::fs::write(policy, old + &rule).unwrap();
-}
-
 /// Every kind of card from blank to blank: the way that the issue of a card takes, and its end.
 #[test]
 fn a_card_of_each_generation_is_initialised_used_changed_unblocked_and_reset() {
@@ -509,8 +500,8 @@ fn uses_of_a_key_go_to_the_session_of_the_unlocked_card_and_only_where_the_polic
     let (sealed, _) = broker.card_bip85(session(), path("m/83696968'/39'"), 20, &caller, &why("x")).unwrap();
     assert_eq!(ours.open(seal::SECRET, &sealed).unwrap().len(), 20);
     let refused = broker.card_sign(session(), signing("m/44'/60'/0'/0/0"), &why("x")).unwrap_err();
-    let rule = "path = \"m/44'/60'/0'/0/0\"  form = \"sign\"  purposes = [\"x\"]";
-    assert!(refused.to_string().contains(rule), "{refused}");
+    let block = "path = \"m/44'/60'/0'/0/0\"\noperations = [\"sign\"]\nclients = [\"me\"]\npurposes = [\"x\"]";
+    assert!(refused.to_string().contains(block), "{refused}");
     let (_, caller) = one_time();
     assert_eq!(fault(broker.card_lee(session(), path("m"), &caller, &why("x"))), Some(Fault::Refused));
     let (done, sealed) = {
@@ -532,6 +523,7 @@ fn what_an_applet_cannot_do_is_said_before_anything_is_sent() {
     let world = World::with(Model::V3_2);
     allow(&world, CHAT, "ecdh");
     allow(&world, CHAT, "sign");
+    allow(&world, CHAT, "pinless");
     let mut broker = world.broker();
     init(&mut broker);
     load(&mut broker, PIN).unwrap();

@@ -336,8 +336,13 @@ impl World {
         let trust = Trust::production();
         let trust = if self.test_authority { trust.with_test_authority() } else { trust };
         let manifest = Manifest::parse(&self.manifest).unwrap();
-        let rules =
-            Rules { trust, test_authority: self.test_authority, manifest, policy, pin_lifetime: self.pin_lifetime };
+        let rules = Rules {
+            trust,
+            test_authority: self.test_authority,
+            manifest,
+            policy: policy.into(),
+            pin_lifetime: self.pin_lifetime,
+        };
         let logged = self.log.report().enrolled;
         let enrolment = Enrolment { pinned, logged, pins_path: self.pins_path(), policy_path };
         let cards = Cards {
@@ -350,6 +355,7 @@ impl World {
         let outside =
             Outside { clock: Box::new(self.clock.clone()), dice: Box::new(dice()), metrics: Metrics::default() };
         let mut broker = Broker::new(self.reader.clone(), log, rules, enrolment, cards, outside);
+        broker.recall(crate::policy::History::of_log(bytes.as_slice()).unwrap());
         broker.announce(None).unwrap();
         broker
     }
@@ -377,10 +383,28 @@ pub(crate) fn manifest(identities: &[[u8; 33]]) -> String {
     identities.iter().enumerate().map(card).collect()
 }
 
+/// Lets the policy allow our user one thing, for the purposes `x` and `chat identity`.
+pub(crate) fn allow(world: &World, path: &str, operation: &str) {
+    let file = world.dir.path().join("policy.toml");
+    let mut policy = std::fs::read_to_string(&file).unwrap_or_default();
+    if !policy.contains("[[client]]") {
+        let uid = rustix::process::geteuid().as_raw();
+        policy += &format!("[[client]]\nname = \"me\"\nuid = {uid}\n");
+    }
+    let name = policy.matches("[[key]]").count();
+    let what = match operation {
+        "private" => "mode = \"export\"".to_owned(),
+        operation => format!("operations = [\"{operation}\"]"),
+    };
+    policy += &format!("[[key]]\nname = \"{name}\"\npath = \"{path}\"\n{what}\n");
+    policy += "clients = [\"me\"]\npurposes = [\"x\", \"chat identity\"]\n";
+    std::fs::write(file, policy).unwrap();
+}
+
 pub(crate) fn why(purpose: &str) -> Why {
     let uid = rustix::process::geteuid().as_raw();
     let caller = Caller { uid, pid: None, binary: None, binary_hash: None, one_time_key: None };
-    Why { caller, purpose: purpose.parse().unwrap() }
+    Why::new(caller, purpose.parse().unwrap())
 }
 
 pub(crate) fn pin(digits: &str) -> Pin {

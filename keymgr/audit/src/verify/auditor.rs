@@ -341,7 +341,7 @@ impl Auditor {
                 let questions = self.wallets.settings_changed(owner.card);
                 questions.into_iter().for_each(|question| self.notes.ask(question));
             }
-            Deed::ExportsPairings { .. } | Deed::ImportsPairings { .. } | Deed::Forgets => {}
+            Deed::ExportsPairings { .. } | Deed::ImportsPairings { .. } | Deed::Forgets | Deed::Approves { .. } => {}
         }
     }
 

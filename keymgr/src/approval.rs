@@ -1,0 +1,322 @@
+//! The owner's approval of one request: asked for at the desk where the owner's agents wait, given or not, and written down.
+//!
+//! The invariant: a request waits at most [`PATIENCE`], at most [`MOST_WAITING`] wait, and one that nobody can answer is
+//! refused at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use audit::{Asked, Caller, Deed, LogStore};
+use keycard::CardTransport;
+use proto::Pin;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::broker::{About, Broker};
+use crate::cards::seat::Target;
+use crate::cards::vouch::Contact;
+use crate::error::BrokerError;
+use crate::journal::Why;
+use crate::policy::{Approval, Decision, Question, Reason};
+use crate::seats::{Seat, Validity};
+use crate::unlock::Unlocking;
+
+/// What somebody wants of a card, as the policy and the owner see it.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    /// What the log calls it.
+    pub(crate) asked: Asked,
+    /// What the policy calls it.
+    pub(crate) question: Result<Question, Reason>,
+    /// Which card.
+    pub(crate) target: Target,
+}
+
+/// A request that waits for its owner.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// Its number at this desk.
+    pub id: u64,
+    /// The block that allows it if the owner does.
+    pub key: String,
+    /// What the owner does.
+    pub approval: Approval,
+    /// What is wanted.
+    pub question: Question,
+    /// By whom, and what for.
+    pub why: Why,
+}
+
+/// What an agent hears.
+#[derive(Debug, Clone)]
+pub enum Heard {
+    /// A request waits.
+    Waits(Waiting),
+    /// One waits no longer: how it ended.
+    Settled(u64, String),
+}
+
+/// An owner's yes.
+pub struct Yes {
+    /// Who said it.
+    pub by: Why,
+    /// The PIN, where the block wants it.
+    pub pin: Option<Pin>,
+}
+
+/// That the owner approved, in the request that it was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granted {
+    /// Whether with the PIN.
+    with_pin: bool,
+}
+
+/// Why nobody approved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoApproval {
+    /// Nobody was asked.
+    #[error("this request was not put to the owner")]
+    NotAsked,
+    /// The owner said yes without the PIN.
+    #[error("the owner's agent sent no PIN")]
+    NoPin,
+    /// No agent is there.
+    #[error("no agent of the owner is connected; the owner starts one with `cardinal agent`")]
+    NoAgent,
+    /// Enough wait.
+    #[error("too many requests wait for the owner")]
+    TooMany,
+    /// The owner did not answer.
+    #[error("the owner did not answer in time")]
+    TooLate,
+    /// The owner said no.
+    #[error("the owner denied it (uid {})", .0.uid)]
+    Denied(Caller),
+}
+
+/// Where requests wait and agents answer.
+#[derive(Clone, Default)]
+pub struct Desk(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    waiting: BTreeMap<u64, (Waiting, oneshot::Sender<Answer>)>,
+    agents: BTreeMap<u64, mpsc::Sender<Heard>>,
+}
+
+/// What an agent says.
+type Answer = Result<Yes, Caller>;
+
+/// An agent at the desk; dropping it ends that.
+pub struct Place {
+    desk: Desk,
+    id: u64,
+    heard: mpsc::Receiver<Heard>,
+}
+
+impl Wish {
+    /// Returns the wish for what is asked of a card.
+    pub(crate) fn of(asked: Asked, target: &Target) -> Self {
+        let question = Question::of(&asked);
+        Self { asked, question, target: target.clone() }
+    }
+}
+
+impl Granted {
+    /// Whether this is what a block wants.
+    pub(crate) fn suffices(granted: Option<Self>, approval: Approval) -> Result<(), NoApproval> {
+        match (approval, granted) {
+            (Approval::None, _) | (Approval::Prompt, Some(_)) | (Approval::Pin, Some(Self { with_pin: true })) => {
+                Ok(())
+            }
+            (Approval::Prompt | Approval::Pin, None) => Err(NoApproval::NotAsked),
+            (Approval::Pin, Some(Self { with_pin: false })) => Err(NoApproval::NoPin),
+        }
+    }
+}
+
+impl Desk {
+    /// Puts a request to the owner's agents and waits for an answer.
+    ///
+    /// # Errors
+    /// [`NoApproval`].
+    pub async fn put(&self, mut waiting: Waiting) -> Result<(u64, Yes), NoApproval> {
+        let (id, answer) = {
+            let mut state = self.state();
+            state.agents.retain(|_, agent| !agent.is_closed());
+            if state.agents.is_empty() {
+                return Err(NoApproval::NoAgent);
+            }
+            let of_user = state.waiting.values().filter(|(other, _)| other.why.caller.uid == waiting.why.caller.uid);
+            if of_user.count() >= MOST_OF_A_USER || state.waiting.len() >= MOST_WAITING {
+                return Err(NoApproval::TooMany);
+            }
+            state.next += 1;
+            let id = state.next;
+            waiting.id = id;
+            let (say, answer) = oneshot::channel();
+            state.tell(&Heard::Waits(waiting.clone()));
+            state.waiting.insert(id, (waiting, say));
+            (id, answer)
+        };
+        // A caller that goes away meanwhile takes its request with it.
+        let _leave = Leave { desk: self, id };
+        match tokio::time::timeout(PATIENCE, answer).await {
+            Ok(Ok(Ok(yes))) => Ok((id, yes)),
+            Ok(Ok(Err(by))) => Err(NoApproval::Denied(by)),
+            Ok(Err(_)) => Err(NoApproval::NoAgent),
+            Err(_) => Err(NoApproval::TooLate),
+        }
+    }
+
+    /// Takes a place for an agent, which hears of what waits already; nothing when there are too many agents.
+    #[must_use]
+    pub fn sit(&self) -> Option<Place> {
+        let (tell, heard) = mpsc::channel(MOST_HEARD);
+        let mut state = self.state();
+        state.agents.retain(|_, agent| !agent.is_closed());
+        if state.agents.len() >= MOST_AGENTS {
+            return None;
+        }
+        for (waiting, _) in state.waiting.values() {
+            drop(tell.try_send(Heard::Waits(waiting.clone())));
+        }
+        state.next += 1;
+        let id = state.next;
+        state.agents.insert(id, tell);
+        Some(Place { desk: self.clone(), id, heard })
+    }
+
+    /// Returns what the owner does for a request that still waits.
+    #[must_use]
+    pub fn wants(&self, id: u64) -> Option<Approval> {
+        self.state().waiting.get(&id).map(|(waiting, _)| waiting.approval)
+    }
+
+    /// Answers a request that waits; false when it does not, or no longer.
+    pub fn answer(&self, id: u64, answer: Answer) -> bool {
+        let waiting = self.state().waiting.remove(&id);
+        waiting.is_some_and(|(_, say)| say.send(answer).is_ok())
+    }
+
+    /// Tells the agents how a request ended.
+    pub fn settle(&self, id: u64, how: String) {
+        self.state().tell(&Heard::Settled(id, how));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing is left half done while the lock is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Tells every agent. One that does not listen loses its place.
+    fn tell(&mut self, what: &Heard) {
+        self.agents.retain(|_, agent| agent.try_send(what.clone()).is_ok());
+    }
+}
+
+impl Place {
+    /// Returns what the agent hears next.
+    pub fn poll_next(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<Option<Heard>> {
+        self.heard.poll_recv(cx)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.desk.state();
+        state.agents.remove(&self.id);
+        if state.agents.is_empty() {
+            // Nobody can answer what waits: those who wait hear it by the end of their channel.
+            state.waiting.clear();
+        }
+    }
+}
+
+/// Takes a request from the desk when whoever asked waits no longer.
+struct Leave<'a> {
+    desk: &'a Desk,
+    id: u64,
+}
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        let waited = self.desk.state().waiting.remove(&self.id);
+        if waited.is_some() {
+            self.desk.settle(self.id, "it waits no longer".to_owned());
+        }
+    }
+}
+
+impl<T: CardTransport, S: LogStore> Broker<T, S> {
+    /// Returns the block that allows this wish once the owner approves, and how; nothing where no approval is wanted, or
+    /// none would help.
+    pub(crate) fn wants_approval(&mut self, wish: &Wish, why: &Why) -> Option<(String, Approval)> {
+        let about = self.about_target(&wish.target);
+        match self.weigh(wish.question.as_ref(), about, why) {
+            Decision::Allowed { key, approval } if approval != Approval::None => Some((key, approval)),
+            _ => None,
+        }
+    }
+
+    /// Writes down that nobody approved, and returns the refusal.
+    pub(crate) fn not_approved(&mut self, key: String, no: &NoApproval, wish: Wish, why: &Why) -> BrokerError {
+        let about = self.about_target(&wish.target);
+        let reason = Reason::NotApproved { key, why: no.to_string() };
+        let error = self.refusal(reason, wish.question.ok().as_ref(), why);
+        self.refused_about(about, wish.asked, why, error)
+    }
+
+    /// Does what the owner approved, which is written down first. Where the owner sent the PIN, the card is asked whether
+    /// it is right, and a card that was locked is locked again afterwards.
+    pub(crate) fn with_approval<R>(
+        &mut self,
+        yes: Yes,
+        target: &Target,
+        why: Why,
+        work: impl FnOnce(&mut Self, &Why) -> Result<R, BrokerError>,
+    ) -> Result<R, BrokerError> {
+        let Yes { by, pin } = yes;
+        let with_pin = pin.is_some();
+        let (card, _) = self.about_target(target);
+        let by = Why { purpose: why.purpose.clone(), ..by };
+        self.journal.owner(card, Deed::Approves { uid: why.caller.uid, with_pin }, &by)?;
+        let session = self.session(target).ok();
+        if let Some(pin) = pin {
+            let seat = session.as_ref().and_then(|name| self.seat_named(name));
+            let left = seat.and_then(|seat| self.pin_left(seat));
+            let validity = Validity { seconds: left.map_or(0, |left| left.as_secs().max(1)), each_use: seat.is_none() };
+            let (target, contact) = (target.clone(), Contact::default());
+            self.unlock(Unlocking { target, contact, pin, last_try: false, validity }, &by)?;
+        }
+        let why = Why { granted: Some(Granted { with_pin }), ..why };
+        let result = work(self, &why);
+        if with_pin && session.is_none() {
+            self.lock_cards(Some(target))?;
+        }
+        result
+    }
+
+    /// Returns the card that a wish is about, where it is known without asking one.
+    fn about_target(&self, target: &Target) -> About {
+        let session = self.session(target).ok();
+        match session.and_then(|name| self.seat_named(&name)).and_then(Seat::info) {
+            Some(info) => (Some(info.card_id()), info.key_uid),
+            None if *target == Target::default() => self.about(),
+            None => (None, None),
+        }
+    }
+}
+
+/// How long a request waits for its owner.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How many requests wait at most.
+pub const MOST_WAITING: usize = 16;
+const MOST_OF_A_USER: usize = 8;
+const MOST_AGENTS: usize = 8;
+/// What an agent that does not listen may miss before it loses its place.
+const MOST_HEARD: usize = 64;

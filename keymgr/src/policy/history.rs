@@ -1,0 +1,141 @@
+//! What was allowed before, for rates, and what left before, for the closure: both as the log tells them.
+//!
+//! The invariant: it is bounded. What is remembered for rates is what a day's largest rate needs; when there is no more room,
+//! blocks with a rate refuse.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use audit::{Caller, Event, Intent, Line, Operation, Outcome, Purpose, Request, Text};
+use proto::{KeyPath, UnixMillis};
+
+use super::closure::Left;
+use super::question::{Question, Use};
+use super::rule::{Client, Key, Period, Rate};
+
+/// What happened before.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    uses: BTreeMap<Past, VecDeque<UnixMillis>>,
+    /// How many times stand in `uses`.
+    count: usize,
+    /// When those of other days were forgotten last.
+    forgot: UnixMillis,
+    left: Left,
+}
+
+/// Who did what, what for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Past {
+    uid: u32,
+    binary: Option<Text<512>>,
+    hash: Option<[u8; 32]>,
+    operation: Use,
+    path: KeyPath,
+    purpose: Purpose,
+}
+
+impl History {
+    /// Returns the history that a log tells.
+    ///
+    /// # Errors
+    /// The reader's. A bad line ends the history.
+    pub fn of_log(log: impl std::io::BufRead) -> std::io::Result<Self> {
+        let mut history = Self::default();
+        audit::read(log, |line| history.hear(line))?;
+        Ok(history)
+    }
+
+    /// Hears of one more line.
+    pub fn hear(&mut self, line: &Line) {
+        match &line.event {
+            Event::Intent(Intent { request, purpose, caller, .. }) => {
+                self.intent((line.seq, UnixMillis::new(line.unix_ms)), request, purpose, caller);
+            }
+            Event::Outcome { intent, outcome } => self.outcome(*intent, outcome),
+            _ => {}
+        }
+    }
+
+    /// Hears of an intent, with its line's number and time.
+    pub fn intent(&mut self, (seq, at): (u64, UnixMillis), request: &Request, purpose: &Purpose, caller: &Caller) {
+        self.use_of(at, &request.operation, purpose, caller);
+        self.left.may_leave(seq, request.key_uid, &request.operation);
+    }
+
+    /// Hears of an outcome.
+    pub fn outcome(&mut self, intent: u64, outcome: &Outcome) {
+        self.left.ended(intent, outcome);
+    }
+
+    /// Returns what left.
+    pub(super) const fn left(&self) -> &Left {
+        &self.left
+    }
+
+    fn use_of(&mut self, at: UnixMillis, operation: &Operation, purpose: &Purpose, caller: &Caller) {
+        let Ok(Question { operation, path }) = Question::of_operation(operation) else { return };
+        if self.count >= MOST_TIMES && age(self.forgot, at) >= Period::Minute.millis() {
+            self.forget(at);
+        }
+        let Caller { uid, binary, binary_hash, .. } = caller;
+        let (binary, hash) = (binary.clone(), *binary_hash);
+        let past = Past { uid: *uid, binary, hash, operation, path, purpose: purpose.clone() };
+        if self.count >= MOST_TIMES && !self.uses.contains_key(&past) {
+            return;
+        }
+        let times = self.uses.entry(past).or_default();
+        times.push_back(at);
+        if times.len() > Rate::MOST {
+            times.pop_front();
+        } else {
+            self.count += 1;
+        }
+    }
+
+    /// Forgets what is older than the longest period.
+    fn forget(&mut self, now: UnixMillis) {
+        for times in self.uses.values_mut() {
+            times.retain(|at| age(*at, now) < Period::Day.millis());
+        }
+        self.uses.retain(|_, times| !times.is_empty());
+        self.count = self.uses.values().map(VecDeque::len).sum();
+        self.forgot = now;
+    }
+
+    /// Returns in how many seconds the client may do this again, if its rate is used up.
+    pub(super) fn wait(&self, key: &Key, client: &Client, operation: Use, now: UnixMillis) -> Option<u64> {
+        let Rate { most, period } = key.rate?;
+        if self.count >= MOST_TIMES {
+            return Some(period.millis() / 1000);
+        }
+        let counts = |past: &Past| {
+            past.uid == client.uid
+                && client.binary.as_ref().is_none_or(|wanted| {
+                    past.binary.as_ref().is_some_and(|binary| wanted.as_os_str() == binary.as_str())
+                })
+                && client.sha256.is_none_or(|wanted| past.hash == Some(wanted))
+                && past.operation == operation.on_card()
+                && key.covers(&past.path)
+                && key.purposes.contains(&past.purpose)
+        };
+        let mut ages: Vec<u64> = self
+            .uses
+            .iter()
+            .filter(|(past, _)| counts(past))
+            .flat_map(|(_, times)| times.iter().map(|at| age(*at, now)))
+            .filter(|age| *age < period.millis())
+            .collect();
+        ages.sort_unstable();
+        // The oldest of the newest `most` must be out of the period before there is room again.
+        let oldest = ages.get(most - 1)?;
+        Some((period.millis() - oldest).div_ceil(1000))
+    }
+}
+
+/// Returns how long ago something was. What lies ahead, because a clock went back, counts as just done.
+const fn age(at: UnixMillis, now: UnixMillis) -> u64 {
+    now.get().saturating_sub(at.get())
+}
+
+/// Of eight bytes each: half a megabyte.
+const MOST_TIMES: usize = 65_536;
