@@ -99,7 +99,7 @@ impl Profile {
 
     /// Returns the spool of the heads that cards have signed.
     pub(crate) fn spool(&self) -> PathBuf {
-        self.keymgr_dir().join("export.log.spool")
+        self.keymgr_dir().join("spool").join("heads.jsonl")
     }
 }
 

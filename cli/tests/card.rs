@@ -231,8 +231,10 @@ fn an_owner_takes_a_card_of_each_generation_from_blank_to_blank() {
         assert_eq!(owner.done("info")["initialised"], false);
         owner.stop();
         let log = owner.keymgr().join("export.log");
-        let verify = owner.command(cardinal()).args(["audit", "verify"]).arg(log).output().unwrap();
-        assert!(verify.status.success(), "{}", text(&verify.stderr));
+        let verify =
+            owner.command(cardinal()).args(["--json", "audit", "verify", "--ca", "test"]).arg(log).output().unwrap();
+        let verified: Value = serde_json::from_slice(&verify.stdout).unwrap();
+        assert_eq!(verified["consistent"], true, "{}", text(&verify.stderr));
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum AuditVerb {
     /// Send the heads that cards have signed away from this computer.
     #[command(long_about = PUSH)]
     Push(PushArgs),
+    /// Print the newest head, to be kept elsewhere: a line that `verify --anchor` takes, also from a sheet of paper.
+    Anchor(LogArgs),
 }
 
 /// Which log.

@@ -44,7 +44,8 @@ impl LogFiles {
     fn with(newest: &Path, named: &[PathBuf]) -> Result<Self, CliError> {
         let mut older: BTreeSet<(u64, PathBuf)> = BTreeSet::new();
         for path in named {
-            older.insert((first_line(path)?, path.clone()));
+            // By the number of its first line files are put in order; one that has none comes last.
+            older.insert((first_line(path)?.map_or(u64::MAX, |line| line.seq), path.clone()));
         }
         for (first, path) in rotated(newest) {
             // The same file may be named and lie beside.
@@ -74,6 +75,22 @@ impl LogFiles {
     pub(crate) fn lines(&self) -> Result<impl BufRead + use<>, CliError> {
         let files = self.all.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
         Ok(Joined { files: files.into_iter().rev().collect() })
+    }
+
+    /// Returns each file with its name, opened.
+    ///
+    /// # Errors
+    /// [`Fault::StateMissing`] and [`Fault::BadInput`] for what is no log's file.
+    pub(super) fn opened(&self) -> Result<Vec<(&Path, BufReader<File>)>, CliError> {
+        self.all.iter().map(|path| Ok((path.as_path(), open(path)?))).collect()
+    }
+
+    /// Returns the first line, if it is one.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn first(&self) -> Result<Option<Line>, CliError> {
+        self.all.first().map_or(Ok(None), |path| first_line(path))
     }
 
     /// Returns how far the log went when its manager last wrote it, if that stands beside it.
@@ -168,12 +185,12 @@ fn open(path: &Path) -> Result<BufReader<File>, CliError> {
     Ok(BufReader::with_capacity(BUFFER, file))
 }
 
-/// Returns the number of a file's first line, by which files are put in order. One that has none comes last.
-fn first_line(path: &Path) -> Result<u64, CliError> {
+/// Returns a file's first line, if it is one.
+fn first_line(path: &Path) -> Result<Option<Line>, CliError> {
     let mut bytes = Vec::new();
     let room = u64::try_from(MAX_LINE).unwrap_or(u64::MAX);
     open(path)?.take(room).read_until(b'\n', &mut bytes).map_err(CliError::file(path))?;
-    Ok(Line::decode(&bytes).map_or(u64::MAX, |line| line.seq))
+    Ok(Line::decode(&bytes).ok())
 }
 
 /// Returns the files beside a log that are named like its older ones, with the number of their first line.

@@ -1,5 +1,6 @@
 //! `cardinal audit`: reads an export log offline. No service, card or PIN is needed, and none is asked.
 
+mod anchor;
 pub(crate) mod args;
 mod closure;
 mod file;
@@ -9,6 +10,7 @@ mod report;
 mod row;
 mod select;
 mod show;
+mod trust;
 mod verify;
 
 use crate::error::CliError;
@@ -17,7 +19,7 @@ use crate::output::Output;
 use self::args::AuditVerb;
 
 pub(crate) use self::file::LogFiles;
-pub(crate) use self::verify::check;
+pub(crate) use self::verify::verified;
 
 /// Does what the verb says.
 ///
@@ -29,6 +31,7 @@ pub(crate) async fn run(out: Output, verb: AuditVerb) -> Result<(), CliError> {
         AuditVerb::Verify(args) => verify::run(out, &args),
         AuditVerb::Closure(args) => closure::run(out, &args),
         AuditVerb::Report(args) => report::run(out, &args),
+        AuditVerb::Anchor(args) => anchor::run(out, &args),
         AuditVerb::Push(args) => push::run(out, args).await,
     }
 }

@@ -1,16 +1,21 @@
-//! `cardinal audit verify`.
+//! `cardinal audit verify`: the verdict, all findings with what to do about each, and what left.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use audit::{Line, Report, verify};
+use audit::closure::History;
+use audit::verify::{Anchor, Auditor, Kept};
+use audit::{Event, Line, LogId, Report};
 use proto::rpc::Fault;
+use proto::shell::clock;
 use serde_json::{Value, json};
 
 use super::args::{LogArgs, TrustArgs, VerifyArgs};
+use super::closure::in_words;
 use super::file::LogFiles;
-use super::judgement::Judgement;
+use super::judgement::{self, Judgement, Tone};
+use super::trust::Trust;
 use crate::error::CliError;
-use crate::output::{Output, shown};
+use crate::output::{self, Output, shown};
 
 /// A log that was verified.
 #[derive(Debug)]
@@ -26,15 +31,45 @@ pub(super) struct Examined {
 }
 
 impl Examined {
-    /// Verifies a log.
+    /// Verifies the log that a command line means.
     ///
     /// # Errors
     /// [`Fault::StateMissing`], [`Fault::BadInput`] for files that are none; what is wrong with the log is in the report.
-    pub(super) fn of(log: &LogArgs, trust: &TrustArgs) -> Result<Self, CliError> {
-        let files = LogFiles::of(log)?;
-        let report = check(&files)?;
+    pub(super) fn of(
+        log: &LogArgs,
+        trust: &TrustArgs,
+        card: Option<Anchor>,
+        before: History,
+    ) -> Result<Self, CliError> {
+        Self::with(LogFiles::of(log)?, trust, card, before)
+    }
+
+    /// Verifies a log against what is trusted, what a card remembers, and what left before it.
+    ///
+    /// # Errors
+    /// [`Fault::BadInput`] for files that are none; [`CliError::File`].
+    pub(super) fn with(
+        files: LogFiles,
+        trust: &TrustArgs,
+        card: Option<Anchor>,
+        before: History,
+    ) -> Result<Self, CliError> {
+        let Trust { authorities, anchors } = Trust::of(trust, id_of(&files)?)?;
+        let mut against = vec![("Authority", trust.ca.clone())];
+        for path in &trust.anchor {
+            against.push(("Anchor", path.display().to_string()));
+        }
+        if let Some(anchor) = &card {
+            against.push(("The card remembers", anchor.head.to_string()));
+        }
+        let beside = files.remembered().map(|head| Anchor { head, kept: Kept::Beside });
+        let anchors = anchors.into_iter().chain(card).chain(beside);
+        let mut auditor = Auditor::new(authorities).with_anchors(anchors).with_now(clock::unix()).with_history(before);
+        for (path, file) in files.opened()? {
+            auditor.read(file, |_, _| {}).map_err(CliError::file(path))?;
+        }
+        let report = auditor.finish();
         let judgement = Judgement::of(&report);
-        let against = vec![("Authority", trust.ca.clone())];
         Ok(Self { files, report, judgement, against })
     }
 
@@ -47,61 +82,94 @@ impl Examined {
     }
 }
 
-pub(super) fn run(out: Output, args: &VerifyArgs) -> Result<(), CliError> {
-    let examined = Examined::of(&args.log, &args.trust)?;
-    let (path, report) = (examined.files.newest(), &examined.report);
-    let printed = if out.is_json() { out.object(&as_json(&examined)) } else { people(out, path, report) };
-    // The verdict stands whether or not anybody could read it.
-    verdict(path, report).and(printed)
-}
-
-/// Reads and checks a whole log.
+/// Verifies a log of software cards against heads that were kept elsewhere.
 ///
 /// # Errors
-/// [`Fault::StateMissing`] when the file is missing, [`CliError::File`] when it cannot be read.
-pub(crate) fn check(files: &LogFiles) -> Result<Report, CliError> {
-    verify(files.lines()?, files.remembered()).map_err(CliError::file(files.newest()))
+/// As [`Examined::with`].
+pub(crate) fn verified(log: &Path, anchors: &[PathBuf]) -> Result<Report, CliError> {
+    let trust = TrustArgs { ca: "test".to_owned(), anchor: anchors.to_vec() };
+    Ok(Examined::with(LogFiles::beside(log)?, &trust, None, History::default())?.report)
 }
 
-fn verdict(path: &Path, report: &Report) -> Result<(), CliError> {
-    match (&report.bad, report.is_consistent()) {
-        (_, true) => Ok(()),
-        (Some(bad), _) => {
-            let message = format!(
-                "{} does not verify at {bad}; keep the file as evidence and compare it with a copy",
-                path.display()
-            );
-            Err(CliError::found(Fault::LogBad, message))
-        }
-        (None, _) => Err(CliError::found(Fault::LogBad, format!("{} is empty: every line is missing", path.display()))),
+/// Returns the name of a log, if its first line has one.
+fn id_of(files: &LogFiles) -> Result<Option<LogId>, CliError> {
+    Ok(files.first()?.and_then(|line| match line.event {
+        Event::LogCreated { log, .. } => Some(log),
+        Event::LogContinued { previous, .. } => Some(previous.log),
+        _ => None,
+    }))
+}
+
+/// Verifies a log and prints what was found.
+///
+/// # Errors
+/// A fault for each verdict but the best; those of [`Examined::of`].
+pub(super) fn run(out: Output, args: &VerifyArgs) -> Result<(), CliError> {
+    let examined = Examined::of(&args.log, &args.trust, None, History::default())?;
+    let printed = if out.is_json() { out.object(&as_json(&examined)) } else { people(out, &examined) };
+    // The verdict stands whether or not anybody could read it.
+    verdict(&examined).and(printed)
+}
+
+fn verdict(examined: &Examined) -> Result<(), CliError> {
+    let Some(fault) = judgement::fault(examined.report.verdict()) else { return Ok(()) };
+    let path = examined.files.newest().display();
+    Err(CliError::found(fault, format!("{path}: {}", examined.judgement.headline)))
+}
+
+fn people(out: Output, examined: &Examined) -> Result<(), CliError> {
+    let Examined { files, report, judgement, .. } = examined;
+    let tone = match judgement.tone {
+        Tone::Good => output::Tone::Good,
+        Tone::Warn | Tone::Bad => output::Tone::Bad,
+    };
+    let path = shown(&files.newest().display().to_string());
+    out.line(format!("{path}: {}", out.tone(tone, &shown(&judgement.headline))))?;
+    out.line(format!("  {}", judgement.meaning))?;
+    for finding in &judgement.findings {
+        out.line(out.tone(output::Tone::Bad, &format!("  {}", shown(&finding.says))))?;
+        out.line(format!("    {}", finding.todo))?;
     }
-}
-
-fn people(out: Output, path: &Path, report: &Report) -> Result<(), CliError> {
-    out.line(format!("{}: {report}", shown(&path.display().to_string())))?;
+    for span in &report.coverage.spans {
+        let taken = if span.taken { "" } else { ", which is not taken" };
+        let (covers, card, authority) = (span.covers, span.card, &span.authority);
+        let text = format!("{covers} signed {} time(s) by {card} ({authority} authority{taken})", span.signatures);
+        out.line(format!("  {}", shown(&text)))?;
+    }
+    for stated in &report.statements {
+        out.line(format!(
+            "  lines 1-{} stated by a key of {} under PIN (line {})",
+            stated.covers, stated.card, stated.line
+        ))?;
+    }
     for (key, left) in &report.left {
         let fingerprints: Vec<String> = left.fingerprints.iter().map(ToString::to_string).collect();
         let unknown = if left.unknown == 0 { String::new() } else { format!(", {} more unknown", left.unknown) };
+        let fingerprints = fingerprints.join(" ");
+        let (form, path, times, last) = (key.form, &key.path, left.times, left.last);
         out.line(format!(
-            "  left the card: {} {} {}, {} time(s){unknown}, last at line {}",
-            key.form,
-            key.path,
-            fingerprints.join(" "),
-            left.times,
-            left.last
+            "  left the card: {form} {path} {fingerprints}, {times} time(s){unknown}, last at line {last}"
         ))?;
     }
     for implied in report.closure.computable.iter().filter(|implied| implied.what.follows) {
-        out.line(format!("  follows from that: {} of {}", implied.what.extent, implied.what.path))?;
+        out.line(format!("  follows from that: {}", in_words(implied)))?;
     }
-    for line in &report.unknown {
-        out.line(format!("  line {line}: outcome unknown, treat as exported"))?;
+    for repeat in &report.repeated_nonces {
+        let (path, wallet, first, second) = (&repeat.path, &repeat.wallet, repeat.first, repeat.second);
+        let text = format!(
+            "  the signatures of lines {first} and {second} have one nonce: the private key {path} of {wallet} follows"
+        );
+        out.line(out.tone(output::Tone::Bad, &shown(&text)))?;
+    }
+    for question in &judgement.questions {
+        out.line(format!("  not known: {}", shown(question)))?;
     }
     out.line(format!("  {} refused, {} card(s) enrolled", report.refusals, report.provisionings))
 }
 
+/// Returns everything that was found, for programs.
 pub(super) fn as_json(examined: &Examined) -> Value {
-    let (path, report) = (examined.files.newest(), &examined.report);
+    let Examined { files, report, judgement, .. } = examined;
     let uid = |uid: &Option<proto::KeyUid>| uid.as_ref().map(ToString::to_string);
     let left: Vec<Value> = report
         .left
@@ -113,8 +181,12 @@ pub(super) fn as_json(examined: &Examined) -> Value {
                 "form": key.form.to_string(),
                 "cards": left.cards.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "fingerprints": left.fingerprints.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "users": left.users,
+                "programs": left.programs,
+                "purposes": left.purposes,
                 "times": left.times,
                 "unknown": left.unknown,
+                "first": left.first,
                 "last": left.last,
             })
         })
@@ -132,15 +204,66 @@ pub(super) fn as_json(examined: &Examined) -> Value {
             })
         })
         .collect();
+    let findings: Vec<Value> = report
+        .findings
+        .iter()
+        .zip(&judgement.findings)
+        .map(|(finding, told)| {
+            json!({
+                "verdict": finding.verdict.name(),
+                "first_line": finding.lines.first,
+                "last_line": finding.lines.last,
+                "what": finding.why.to_string(),
+                "todo": told.todo,
+            })
+        })
+        .collect();
+    let signed: Vec<Value> = report
+        .coverage
+        .spans
+        .iter()
+        .map(|span| {
+            json!({
+                "first_line": span.covers.first,
+                "last_line": span.covers.last,
+                "signatures": span.signatures,
+                "card": span.card.to_string(),
+                "identity": hex::encode(span.identity),
+                "authority": span.authority,
+                "taken": span.taken,
+            })
+        })
+        .collect();
+    let verdict = report.verdict();
     json!({
-        "file": path.display().to_string(),
+        "file": files.newest().display().to_string(),
+        "files": files.all().iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+        "verdict": verdict.name(),
+        "exit_code": judgement::fault(verdict).map_or(0, Fault::exit_code),
+        "summary": judgement.headline,
+        "meaning": judgement.meaning,
+        "findings": findings,
+        "more_findings": report.more_findings,
+        "questions": judgement.questions,
+        "end_proven": report.end_proven,
+        "signed_to": report.coverage.signed_to,
+        "signed": signed,
+        "statements": report.statements.iter().map(|stated| json!({
+            "line": stated.line,
+            "covers": stated.covers,
+            "card": stated.card.to_string(),
+            "key": hex::encode(stated.key),
+        })).collect::<Vec<_>>(),
+        "repeated_nonces": report.repeated_nonces.iter().map(|repeat| json!({
+            "wallet": repeat.wallet.to_string(),
+            "path": repeat.path.to_string(),
+            "first_line": repeat.first,
+            "second_line": repeat.second,
+        })).collect::<Vec<_>>(),
         "consistent": report.is_consistent(),
-        "verdict": report.to_string(),
         "entries": report.entries(),
-        "head": report.head.map(|head| head.hash.to_string()),
+        "head": report.head.map(|head| head.to_string()),
         "log": report.head.map(|head| head.log.to_string()),
-        "bad_line": report.bad.map(|bad| bad.line),
-        "bad": report.bad.map(|bad| bad.what.to_string()),
         "left": left,
         "implied": implied,
         "unknown": report.unknown,

@@ -5,7 +5,7 @@ use audit::{Event, Operation, Outcome};
 use proto::ExportPath;
 use proto::shell::file;
 
-use crate::audit::{LogFiles, check};
+use crate::audit::{LogFiles, verified};
 use crate::error::CliError;
 
 use super::hold;
@@ -50,7 +50,7 @@ pub(crate) fn exports(scribe: &Scribe, person: &Person) -> Result<(), CliError> 
 /// # Errors
 /// When it does not verify, or says something else than what happened.
 pub(crate) fn verify(scribe: &Scribe, person: &Person) -> Result<(), CliError> {
-    let report = check(&LogFiles::beside(&person.profile.log())?)?;
+    let report = verified(&person.profile.log(), &[])?;
     hold(report.is_consistent(), format!("{}'s log does not verify: {report}", person.name))?;
     let private = report.left.keys().filter(|key| key.form == Form::Private).count();
     hold(private == 2, format!("{}'s log shows {private} private keys", person.name))?;
@@ -80,7 +80,7 @@ pub(crate) fn tamper(scribe: &Scribe, person: &Person) -> Result<(), CliError> {
     let copy = person.profile.dir.join("altered.log");
     file::write_whole(&copy, &bytes).map_err(CliError::file(&copy))?;
     scribe.say(format!("Byte {} of {}, in line {line}.", middle + 1, bytes.len()))?;
-    let report = check(&LogFiles::beside(&copy)?)?;
+    let report = verified(&copy, &[])?;
     let Some(bad) = report.bad else {
         return Err(CliError::Other("the verifier did not notice the altered log".to_owned()));
     };

@@ -31,15 +31,16 @@ pub(super) struct Batch {
     pub(super) then: Sent,
 }
 
-/// Returns the next lines after what was sent; nothing when there are none. A spool that is another one than before is sent
-/// from its beginning: a line that arrives twice does no harm, one that never does would.
+/// Returns the next lines after what was sent; nothing when there are none. A spool whose older half went is gone on with
+/// after the line that was sent last; one without that line is sent from its beginning: a line that arrives twice does no
+/// harm, one that never does would.
 ///
 /// # Errors
 /// [`Fault::StateMissing`], [`Fault::StateDamaged`] for a line without end.
 pub(super) fn next(spool: &Path, sent: Sent) -> Result<Option<Batch>, CliError> {
     let file = File::open(spool).map_err(|error| missing(spool, error))?;
     let mut from = BufReader::new(file);
-    let sent = if goes_on(&mut from, sent) { sent } else { Sent::default() };
+    let sent = if goes_on(&mut from, sent) { sent } else { find(&mut from, sent).map_err(CliError::file(spool))? };
     from.seek(SeekFrom::Start(sent.bytes)).map_err(CliError::file(spool))?;
     let mut batch = Batch { lines: Vec::new(), count: 0, then: sent };
     while batch.lines.len() < BATCH {
@@ -85,6 +86,24 @@ fn goes_on(spool: &mut BufReader<File>, sent: Sent) -> bool {
     let body = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let start = body.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     *LineHash::of(bytes.get(start..).unwrap_or_default()).as_bytes() == last
+}
+
+/// Looks for the line that was sent last, which may stand elsewhere, and returns how far that is.
+fn find(spool: &mut BufReader<File>, sent: Sent) -> std::io::Result<Sent> {
+    spool.seek(SeekFrom::Start(0))?;
+    let (mut bytes, mut line) = (0u64, Vec::new());
+    loop {
+        line.clear();
+        let read = spool.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
+        bytes = bytes.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+        if line.last() != Some(&b'\n') {
+            return Ok(Sent::default());
+        }
+        let last = Some(*LineHash::of(&line).as_bytes());
+        if last == sent.last {
+            return Ok(Sent { bytes, last });
+        }
+    }
 }
 
 /// Where it is remembered how far the spool was sent to each place.
@@ -156,6 +175,17 @@ mod tests {
         assert_eq!(next(&path, batch.then).unwrap(), None);
         spool(&dir, "one\ntwo\nthree\n");
         assert_eq!(next(&path, batch.then).unwrap().unwrap().lines, b"three\n");
+    }
+
+    #[test]
+    fn a_spool_that_lost_its_older_half_is_gone_on_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = spool(&dir, "one\ntwo\nthree\n");
+        let sent = next(&path, Sent::default()).unwrap().unwrap().then;
+        spool(&dir, "three\nfour\n");
+        let batch = next(&path, sent).unwrap().unwrap();
+        assert_eq!(batch.lines, b"four\n");
+        assert_eq!(next(&path, batch.then).unwrap(), None);
     }
 
     #[test]

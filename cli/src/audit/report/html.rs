@@ -86,7 +86,8 @@ li { margin: .25rem 0; }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0; font-size: .87rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .5rem; border-bottom: 1px solid var(--rule);
   overflow-wrap: anywhere; }
-th { color: var(--faint); font-weight: 600; }
+th { color: var(--faint); font-weight: 600; overflow-wrap: normal; }
+td.who { min-width: 9rem; } td.why { min-width: 5rem; }
 td.n { font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.refused td, tr.unknown td { background: var(--shade); }
 tr.unknown td:last-child, tr.refused td:last-child { color: var(--bad); font-weight: 600; }

@@ -12,7 +12,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use audit::Report;
-use audit::closure::{Closure, Filter};
+use audit::verify::Manager;
 use proto::rpc::Fault;
 use proto::shell::file::{beside, remove_stale, sync_folder_of};
 
@@ -37,14 +37,13 @@ pub(super) fn run(out: Output, args: &ReportArgs) -> Result<(), CliError> {
         let message = "choose a form: --html FILE, --csv FILE, or --json";
         return Err(CliError::found(Fault::BadInput, message));
     }
-    let examined = Examined::of(&args.log, &args.trust)?;
-    let mut history = written(args.history.as_deref())?;
-    examined.each(|line| history.see(line))?;
-    let closure = Closure::of(&history, &Filter::default());
+    let before = written(args.history.as_deref())?;
+    let examined = Examined::of(&args.log, &args.trust, None, before)?;
     let Examined { files, report, judgement, against } = &examined;
+    let closure = &report.closure;
     if let Some(path) = &args.html {
         let facts = facts(files, report, against);
-        let cover = Cover { facts: &facts, judgement, report, closure: &closure };
+        let cover = Cover { facts: &facts, judgement, report, closure };
         whole(path, |to| {
             let mut page = Page::new(to);
             page::begin(&mut page, &cover)?;
@@ -58,7 +57,7 @@ pub(super) fn run(out: Output, args: &ReportArgs) -> Result<(), CliError> {
     let printed = if out.is_json() {
         let mut object = as_json(&examined);
         if let Some(fields) = object.as_object_mut() {
-            fields.insert("closure".to_owned(), to_json(&closure));
+            fields.insert("closure".to_owned(), to_json(closure));
         }
         out.object(&object)
     } else {
@@ -86,8 +85,42 @@ fn facts(files: &LogFiles, report: &Report, against: &[(&'static str, String)]) 
         ("Head", head(|head| head.hash.to_string())),
         ("Refusals", report.refusals.to_string()),
     ];
+    if let Some((from, to)) = report.written {
+        facts.push((
+            "Written",
+            format!("{}Z to {}Z, by the clock of that computer", page::moment(from), page::moment(to)),
+        ));
+    }
     facts.extend(against.iter().cloned());
+    for span in &report.coverage.spans {
+        let taken = if span.taken { "" } else { ", which is not taken" };
+        let (covers, card, authority) = (span.covers, span.card, &span.authority);
+        facts.push((
+            "Signed",
+            format!("{covers} by {card} ({authority} authority{taken}), {} time(s)", span.signatures),
+        ));
+    }
+    for stated in &report.statements {
+        facts.push(("Stated", format!("lines 1-{} under PIN, by a key of {}", stated.covers, stated.card)));
+    }
+    for manager in different(&report.managers) {
+        let version = manager.version.as_deref().unwrap_or("other rules");
+        let binary = manager.binary.map_or_else(|| "not known".to_owned(), hex::encode);
+        let policy = hex::encode(manager.policy);
+        facts.push(("Manager", format!("{version} from line {} on, binary {binary}, policy {policy}", manager.line)));
+    }
     facts
+}
+
+/// Returns the managers that differ from the one before.
+fn different(managers: &[Manager]) -> impl Iterator<Item = &Manager> {
+    let before = std::iter::once(None).chain(managers.iter().map(Some));
+    let same = |a: &Manager, b: &Manager| (&a.version, a.binary, a.policy) == (&b.version, b.binary, b.policy);
+    managers
+        .iter()
+        .zip(before)
+        .filter(move |(this, before)| before.is_none_or(|before| !same(this, before)))
+        .map(|(it, _)| it)
 }
 
 /// Whether a row belongs on the page: openings of channels are told by their signatures, which are verified above.

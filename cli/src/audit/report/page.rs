@@ -56,9 +56,9 @@ pub(super) fn row<W: Write>(page: &mut Page<W>, row: &Row) -> io::Result<()> {
     let lines = row.ended.map_or_else(|| row.seq.to_string(), |ended| format!("{}, {ended}", row.seq));
     page.element("<td class=\"n\">", &lines, "</td>")?;
     page.element("<td class=\"n\">", &moment(row.unix_ms), "</td>")?;
-    page.element("<td>", &row.caller.as_ref().map(ToString::to_string).unwrap_or_default(), "</td>")?;
+    page.element("<td class=\"who\">", &row.caller.as_ref().map(ToString::to_string).unwrap_or_default(), "</td>")?;
     page.element("<td>", &what(row), "</td>")?;
-    page.element("<td>", row.purpose.as_ref().map_or("", |purpose| purpose.as_str()), "</td>")?;
+    page.element("<td class=\"why\">", row.purpose.as_ref().map_or("", |purpose| purpose.as_str()), "</td>")?;
     page.element("<td>", &row.came(), "</td></tr>")
 }
 
@@ -96,7 +96,7 @@ fn verdict<W: Write>(page: &mut Page<W>, judgement: &Judgement) -> io::Result<()
         Tone::Bad => "<div class=\"verdict bad\">\n",
     })?;
     page.element("<strong>", &judgement.headline, "</strong>")?;
-    page.element("<p>", &judgement.meaning, "</p>")?;
+    page.element("<p>", judgement.meaning, "</p>")?;
     if !judgement.findings.is_empty() {
         page.markup("<ul>\n")?;
         for finding in &judgement.findings {
@@ -133,10 +133,18 @@ fn left<W: Write>(page: &mut Page<W>, report: &Report) -> io::Result<()> {
 fn follows<W: Write>(page: &mut Page<W>, closure: &Closure) -> io::Result<()> {
     page.markup("<h2>What can be computed from it</h2>\n")?;
     page.element("<p>", &format!("{}.", closure.count()), "</p>")?;
-    page.markup("<ul>\n<li class=\"faint\">Who holds all that left can compute these, and nothing else.</li>\n")?;
+    page.markup("<p class=\"faint\">Who holds all that left can compute these keys, and no others.</p>\n")?;
+    let mut wallet = None;
     for implied in &closure.computable {
-        page.element("<li>", &format!("{} {}", implied.wallet, in_words(implied)), "</li>")?;
+        if wallet != Some(implied.wallet) {
+            page.markup(if wallet.is_some() { "</ul>\n" } else { "" })?;
+            wallet = Some(implied.wallet);
+            page.element("<p>", &format!("{}:", implied.wallet), "</p>")?;
+            page.markup("<ul>\n")?;
+        }
+        page.element("<li>", &in_words(implied), "</li>")?;
     }
+    page.markup(if wallet.is_some() { "</ul>\n<ul>\n" } else { "<ul>\n" })?;
     for door in &closure.side_doors {
         page.element("<li>", &format!("{} {}: {} left", door.wallet, door.path, door.way), "</li>")?;
     }

@@ -1,0 +1,28 @@
+//! `cardinal audit anchor`: the newest head of a log as one line, to be kept where nobody who owns this computer can change it.
+
+use audit::verify;
+use proto::rpc::Fault;
+use serde_json::json;
+
+use super::args::LogArgs;
+use super::file::LogFiles;
+use super::judgement;
+use crate::error::CliError;
+use crate::output::Output;
+
+/// Prints the head of a log whose lines fit together.
+///
+/// # Errors
+/// The fault of the verdict where they do not; [`Fault::StateMissing`], [`Fault::BadInput`].
+pub(super) fn run(out: Output, args: &LogArgs) -> Result<(), CliError> {
+    let files = LogFiles::of(args)?;
+    let report = verify(files.lines()?, files.remembered()).map_err(CliError::file(files.newest()))?;
+    let Some(head) = report.head.filter(|_| report.is_consistent()) else {
+        let fault = judgement::fault(report.verdict()).unwrap_or(Fault::LogBad);
+        return Err(CliError::found(fault, format!("{}: {report}", files.newest().display())));
+    };
+    if out.is_json() {
+        return out.object(&json!({ "head": head.to_string(), "log": head.log.to_string(), "entries": head.entries }));
+    }
+    out.line(head.to_string())
+}
