@@ -4,6 +4,7 @@ mod broker;
 mod canary;
 mod cards;
 mod install;
+mod seats;
 mod service;
 mod signing;
 mod worker;
@@ -80,6 +81,10 @@ pub(crate) struct Seen {
     pub(crate) tampers: VecDeque<Tamper>,
     /// Hears of each reset.
     pub(crate) tell: Option<mpsc::Sender<()>>,
+    /// The card is not in the reader.
+    pub(crate) out: bool,
+    /// The card was drawn since its last reset.
+    pub(crate) drawn: bool,
 }
 
 impl Reader {
@@ -101,6 +106,18 @@ impl Reader {
 
     pub(crate) fn commands(&self) -> usize {
         self.seen().commands
+    }
+
+    /// Draws the card: it loses power.
+    pub(crate) fn draw(&self) {
+        self.card.lock().unwrap().power_cycle();
+        let mut seen = self.seen();
+        (seen.out, seen.drawn) = (true, true);
+    }
+
+    /// Puts the card back.
+    pub(crate) fn insert(&self) {
+        self.seen().out = false;
     }
 
     /// Tampers with the answer after `after` more of them.
@@ -136,6 +153,11 @@ impl CardTransport for Reader {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
         let tamper = {
             let mut seen = self.seen();
+            match (seen.out, seen.drawn) {
+                (_, true) => return Err(TransportError::Removed),
+                (true, false) => return Err(TransportError::NoCard),
+                (false, false) => {}
+            }
             seen.commands += 1;
             seen.tampers.pop_front().unwrap_or(Tamper::Pass)
         };
@@ -153,18 +175,24 @@ impl CardTransport for Reader {
     fn reset(&mut self) -> Result<(), TransportError> {
         self.card.lock().unwrap().power_cycle();
         let mut seen = self.seen();
+        seen.drawn = false;
         seen.resets += 1;
         seen.tell = seen.tell.take().filter(|tell| tell.send(()).is_ok());
         Ok(())
     }
+
+    fn is_there(&mut self) -> bool {
+        let seen = self.seen();
+        !seen.out && !seen.drawn
+    }
 }
 
-/// The other readers of a world, each with a card.
+/// The readers of a world, each with a card; the first is the manager's own.
 struct Shelf(Vec<(String, Reader)>);
 
 impl Readers<Reader> for Shelf {
     fn names(&mut self) -> Result<Vec<String>, BrokerError> {
-        Ok(self.0.iter().map(|(name, _)| name.clone()).collect())
+        Ok(self.0.iter().skip(1).map(|(name, _)| name.clone()).collect())
     }
 
     fn connect(&mut self, name: &str) -> Result<Reader, BrokerError> {
@@ -272,6 +300,8 @@ impl Clock for StillClock {
 /// One manager's surroundings; brokers come and go in it.
 pub(crate) struct World {
     pub(crate) reader: Reader,
+    /// The name of the manager's own reader.
+    pub(crate) own: String,
     /// Other readers by name.
     pub(crate) others: Vec<(String, Reader)>,
     pub(crate) log: Memory,
@@ -294,6 +324,7 @@ impl World {
     pub(crate) fn with(model: Model) -> Self {
         Self {
             reader: Reader::with_model(model),
+            own: OWN.to_owned(),
             others: Vec::new(),
             log: Memory::default(),
             clock: StillClock::default(),
@@ -345,11 +376,12 @@ impl World {
         };
         let logged = self.log.report().enrolled;
         let enrolment = Enrolment { pinned, logged, pins_path: self.pins_path(), policy_path };
+        let own = (self.own.clone(), self.reader.clone());
         let cards = Cards {
             known: KnownCards::read(&self.dir.path().join("cards.toml")).unwrap(),
             pairings: Pairings::read(&self.dir.path().join("pairings.json")).unwrap(),
-            readers: Box::new(Shelf(self.others.clone())),
-            own: OWN.to_owned(),
+            readers: Box::new(Shelf(std::iter::once(own).chain(self.others.iter().cloned()).collect())),
+            own: self.own.clone(),
             seen: view::Seen::default(),
         };
         let outside =
