@@ -62,6 +62,17 @@ pub(crate) enum Verb {
     Readers,
     /// Find out why no card answers, and say what mends it. Nothing is changed; the exit code is 0 when a card can be used.
     Doctor,
+    /// Look for secrets where none may be: everything is done once with secrets that are known, on software cards in a
+    /// folder of its own, and all that comes out is searched.
+    Selftest(SelftestArgs),
+}
+
+/// What to test.
+#[derive(Debug, Args)]
+pub(crate) struct SelftestArgs {
+    /// Search outputs, logs, files, sockets, arguments, environments and what a crash leaves, in every usual encoding.
+    #[arg(long, required = true)]
+    pub(crate) leaks: bool,
 }
 
 /// Which profile.

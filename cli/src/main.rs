@@ -27,6 +27,7 @@ mod paths;
 mod pin;
 mod process;
 mod secret;
+mod selftest;
 mod signals;
 mod system;
 mod unlock;
@@ -90,6 +91,7 @@ fn run(out: Output, verb: Verb) -> Result<(), CliError> {
             Verb::Keymgr(verb) => keymgr::run(out, verb).await,
             Verb::Readers => doctor::list(out).await,
             Verb::Doctor => doctor::run(out).await,
+            Verb::Selftest(args) => selftest::run(out, args).await,
         }
     });
     // A thread that waits for a terminal or a pipe is left behind.

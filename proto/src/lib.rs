@@ -9,6 +9,7 @@ pub mod curve;
 pub mod fingerprint;
 pub mod id;
 pub mod keccak;
+pub mod leak;
 pub mod path;
 pub mod pb;
 pub mod pin;
