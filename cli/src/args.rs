@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use proto::rpc::Fault;
 
+use crate::agent::AgentArgs;
 use crate::audit::args::AuditVerb;
 use crate::card::args::{CardVerb, ContactArgs, TargetArgs};
+use crate::keys::KeysVerb;
+use crate::policy::PolicyVerb;
 
 /// A card-backed public chat on a private network.
 #[derive(Debug, Parser)]
@@ -58,6 +61,14 @@ pub(crate) enum Verb {
     /// A profile's key manager.
     #[command(subcommand)]
     Keymgr(KeymgrVerb),
+    /// The keys of the unlocked card for other programs: sign, ecdh, derive. The policy decides; no PIN is asked.
+    #[command(subcommand)]
+    Keys(KeysVerb),
+    /// Which keys may leave the card or be used on it, for whom and what for.
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// Approve or deny what clients ask for, where the policy wants that: on the terminal, or with --json as lines.
+    Agent(AgentArgs),
     /// List the card readers, and what card is in each. A card that another program uses is not asked.
     Readers,
     /// Find out why no card answers, and say what mends it. Nothing is changed; the exit code is 0 when a card can be used.

@@ -78,6 +78,12 @@ pub(crate) enum CliError {
         /// The shell's exit code for it, 128 and its number.
         code: u8,
     },
+    /// What was asked is answered with no, and the output says why.
+    #[error("no")]
+    Said {
+        /// The exit code.
+        code: u8,
+    },
     /// A program that was run for its caller failed.
     #[error("{program} ended with exit code {code}")]
     Ended {
@@ -131,7 +137,7 @@ impl CliError {
             Self::Socket(SocketError::NotRunning(_)) => Some(Fault::NotRunning),
             Self::Socket(SocketError::InUse(_)) => Some(Fault::InUse),
             Self::File { source, .. } => disk(source.kind()),
-            Self::Interrupted { .. } | Self::Ended { .. } => None,
+            Self::Interrupted { .. } | Self::Ended { .. } | Self::Said { .. } => None,
             Self::Socket(_) | Self::NoProgram { .. } | Self::BrokenPipe | Self::Other(_) => None,
         }
     }
@@ -140,7 +146,7 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::BrokenPipe => 0,
-            Self::Interrupted { code, .. } | Self::Ended { code, .. } => *code,
+            Self::Interrupted { code, .. } | Self::Ended { code, .. } | Self::Said { code } => *code,
             _ => self.fault().map_or(1, Fault::exit_code),
         }
     }

@@ -3,6 +3,7 @@
 //! It is a client of their two local sockets, and it starts them as its children for `demo` and `up`. It never sees a
 //! private key: a PIN goes to the key manager sealed, and the export log is read offline.
 
+mod agent;
 mod args;
 mod audit;
 mod bot;
@@ -17,6 +18,7 @@ mod error;
 mod folder;
 mod hold;
 mod keymgr;
+mod keys;
 mod lend;
 mod lines;
 mod lock;
@@ -25,6 +27,7 @@ mod node;
 mod output;
 mod paths;
 mod pin;
+mod policy;
 mod process;
 mod secret;
 mod selftest;
@@ -89,6 +92,9 @@ fn run(out: Output, verb: Verb) -> Result<(), CliError> {
             Verb::Audit(verb) => audit::run(out, *verb).await,
             Verb::Node(verb) => node::run(out, verb).await,
             Verb::Keymgr(verb) => keymgr::run(out, verb).await,
+            Verb::Keys(verb) => keys::run(out, verb).await,
+            Verb::Policy(verb) => policy::run(out, verb).await,
+            Verb::Agent(args) => agent::run(out, args).await,
             Verb::Readers => doctor::list(out).await,
             Verb::Doctor => doctor::run(out).await,
             Verb::Selftest(args) => selftest::run(out, args).await,
@@ -102,14 +108,19 @@ fn run(out: Output, verb: Verb) -> Result<(), CliError> {
 /// Says in one line what went wrong. Nobody reading our output is no trouble worth a word.
 fn complain(out: Output, error: &CliError) {
     use std::io::Write as _;
-    let message = shown(&error.to_string());
+    let text = error.to_string();
     let line = match error {
-        CliError::BrokenPipe => return,
+        CliError::BrokenPipe | CliError::Said { .. } => return,
         _ if out.is_json() => {
             let name = error.fault().map_or("error", proto::rpc::Fault::name);
-            json_line(&json!({ "error": name, "code": error.exit_code(), "message": message })).unwrap_or(message)
+            json_line(&json!({ "error": name, "code": error.exit_code(), "message": text })).unwrap_or_default()
         }
-        _ => format!("cardinal: {message}"),
+        // A refusal shows lines to copy; whatever stands in them, none can pass for one of ours.
+        _ if error.fault() == Some(proto::rpc::Fault::Refused) => {
+            let lines: Vec<String> = text.lines().map(shown).collect();
+            format!("cardinal: {}", lines.join("\n  "))
+        }
+        _ => format!("cardinal: {}", shown(&text)),
     };
     let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

@@ -266,6 +266,29 @@ pub(crate) async fn run_once<R: DeserializeOwned>(name: &str, mut command: Comma
     serde_json::from_slice(&done.stdout).map_err(|_| failed(None, "did not print what it should".to_owned()))
 }
 
+/// The same for a program that answers a question: a refusal is an answer too, with its exit code.
+///
+/// # Errors
+/// As [`run_once`].
+pub(crate) async fn ask_once(name: &str, mut command: Command) -> Result<(serde_json::Value, u8), CliError> {
+    let failed = |fault, message: String| CliError::Child { name: name.to_owned(), fault, message };
+    command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+    let done = timeout(ONCE, command.output())
+        .await
+        .map_err(|_| failed(None, format!("did not end within {} s", ONCE.as_secs())))?
+        .map_err(|error| failed(None, format!("does not start: {error}")))?;
+    let code = done.status.code().and_then(|code| u8::try_from(code).ok());
+    match (serde_json::from_slice(&done.stdout), code) {
+        (Ok(said), Some(code)) => Ok((said, code)),
+        _ => {
+            let words = LastWords::default();
+            words.hear(&done.stderr);
+            let fault = Fault::ALL.iter().copied().find(|fault| Some(fault.exit_code()) == code);
+            Err(failed(fault, words.last_line().unwrap_or_else(|| done.status.to_string())))
+        }
+    }
+}
+
 /// Returns the beginning of a command line.
 pub(crate) fn command(program: &OsStr, verb: &str) -> Command {
     let mut command = Command::new(program);

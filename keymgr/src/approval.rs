@@ -96,8 +96,18 @@ pub enum NoApproval {
 }
 
 /// Where requests wait and agents answer.
-#[derive(Clone, Default)]
-pub struct Desk(Arc<Mutex<State>>);
+#[derive(Clone)]
+pub struct Desk {
+    state: Arc<Mutex<State>>,
+    /// How long a request waits.
+    patience: Duration,
+}
+
+impl Default for Desk {
+    fn default() -> Self {
+        Self { state: Arc::default(), patience: PATIENCE }
+    }
+}
 
 #[derive(Default)]
 struct State {
@@ -163,7 +173,7 @@ impl Desk {
         };
         // A caller that goes away meanwhile takes its request with it.
         let _leave = Leave { desk: self, id };
-        match tokio::time::timeout(PATIENCE, answer).await {
+        match tokio::time::timeout(self.patience, answer).await {
             Ok(Ok(Ok(yes))) => Ok((id, yes)),
             Ok(Ok(Err(by))) => Err(NoApproval::Denied(by)),
             Ok(Err(_)) => Err(NoApproval::NoAgent),
@@ -208,7 +218,7 @@ impl Desk {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing is left half done while the lock is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -320,3 +330,87 @@ const MOST_OF_A_USER: usize = 8;
 const MOST_AGENTS: usize = 8;
 /// What an agent that does not listen may miss before it loses its place.
 const MOST_HEARD: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::why;
+
+    fn waiting() -> Waiting {
+        let question = Question::of(&Asked::Private("m/43'/60'/1581'/0'/0".parse().unwrap())).unwrap();
+        Waiting { id: 0, key: "chat".to_owned(), approval: Approval::Prompt, question, why: why("x") }
+    }
+
+    async fn next(place: &mut Place) -> Heard {
+        std::future::poll_fn(|cx| place.poll_next(cx)).await.unwrap()
+    }
+
+    fn no(result: Result<(u64, Yes), NoApproval>) -> NoApproval {
+        result.err().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_request_is_answered_by_an_agent_and_refused_at_once_where_none_is() {
+        let desk = Desk::default();
+        assert_eq!(no(desk.put(waiting()).await), NoApproval::NoAgent);
+        let mut place = desk.sit().unwrap();
+        let put = tokio::spawn({
+            let desk = desk.clone();
+            async move { desk.put(waiting()).await }
+        });
+        let Heard::Waits(heard) = next(&mut place).await else { panic!("something else") };
+        assert!(desk.answer(heard.id, Ok(Yes { by: why("approval"), pin: None })));
+        assert_eq!(put.await.unwrap().unwrap().0, heard.id);
+        assert!(!desk.answer(heard.id, Err(why("x").caller)), "it waits no longer");
+        let put = tokio::spawn({
+            let desk = desk.clone();
+            async move { desk.put(waiting()).await }
+        });
+        let Heard::Waits(_) = next(&mut place).await else { panic!("something else") };
+        drop(place);
+        assert_eq!(no(put.await.unwrap()), NoApproval::NoAgent, "the agent went away");
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_bounded_in_time_and_number() {
+        let desk = Desk { patience: Duration::ZERO, ..Desk::default() };
+        let mut place = desk.sit().unwrap();
+        assert_eq!(no(desk.put(waiting()).await), NoApproval::TooLate);
+        assert!(matches!(next(&mut place).await, Heard::Waits(_)));
+        assert!(matches!(next(&mut place).await, Heard::Settled(..)));
+        let desk = Desk::default();
+        let mut place = desk.sit().unwrap();
+        let mut puts = Vec::new();
+        for _ in 0..MOST_OF_A_USER {
+            let desk = desk.clone();
+            puts.push(tokio::spawn(async move { desk.put(waiting()).await }));
+            assert!(matches!(next(&mut place).await, Heard::Waits(_)));
+        }
+        assert_eq!(no(desk.put(waiting()).await), NoApproval::TooMany);
+        // Whoever asks and goes away takes its request along.
+        puts.pop().unwrap().abort();
+        assert!(matches!(next(&mut place).await, Heard::Settled(..)));
+        assert_eq!(desk.state().waiting.len(), MOST_OF_A_USER - 1);
+        let places: Vec<_> = std::iter::from_fn(|| desk.sit()).collect();
+        assert_eq!(places.len() + 1, MOST_AGENTS);
+        for put in puts {
+            put.abort();
+        }
+    }
+
+    #[test]
+    fn an_approval_without_the_pin_is_none_where_the_pin_is_wanted() {
+        let (said, entered) = (Some(Granted { with_pin: false }), Some(Granted { with_pin: true }));
+        for (approval, granted, want) in [
+            (Approval::None, None, Ok(())),
+            (Approval::Prompt, None, Err(NoApproval::NotAsked)),
+            (Approval::Prompt, said, Ok(())),
+            (Approval::Prompt, entered, Ok(())),
+            (Approval::Pin, None, Err(NoApproval::NotAsked)),
+            (Approval::Pin, said, Err(NoApproval::NoPin)),
+            (Approval::Pin, entered, Ok(())),
+        ] {
+            assert_eq!(Granted::suffices(granted, approval), want, "{approval:?} {granted:?}");
+        }
+    }
+}

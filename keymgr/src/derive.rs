@@ -67,3 +67,59 @@ impl Name {
 }
 
 const DOMAIN: &[u8] = b"cardinal-derive/1";
+
+#[cfg(test)]
+mod tests {
+    use k256::SecretKey;
+    use proto::curve;
+
+    use super::*;
+
+    /// Computed by a program of its own, from the formulas above, with no library for the curve:
+    /// `scripts/derive-vectors.py`.
+    #[test]
+    fn the_derivation_gives_the_values_of_an_independent_computation() {
+        for (name, key, length, x, want) in [
+            (
+                "team vault",
+                "0000000000000000000000000000000000000000000000000000000000000007",
+                32,
+                "0ccb1f99a444e2cd9be5d30c4868e56c7f572d8fa54c5037f6da4b8aeb8605f6",
+                "4af1f8245c1393d42a9a9a9e824be59a688c6768adc145763d219b1fef144267",
+            ),
+            (
+                "Büro",
+                "1111111111111111111111111111111111111111111111111111111111111111",
+                64,
+                "72e5f4a428fd1dfca03b2042e4c8fe032d185853ac0be3d7e6702ad4f657fe34",
+                "761cc98ec341cf02f014215b21e3c1689ebce46d234af68ce5d58b9d1321cd18\
+                 bf0c94d904caafb8b38a7eb852c8fbcc207efbdc9dad6e2fc81bf548c3fe68f8",
+            ),
+            (
+                "a",
+                "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364140",
+                16,
+                "58331c615ae1c4b31328497b523ae1a80fd3563213d509f36cbfea5700e07120",
+                "cb148afccc45903ec284dcaf0d015165",
+            ),
+        ] {
+            let name = Name::try_from(name).unwrap();
+            let point = name.point().unwrap();
+            assert_eq!(hex::encode(point.to_compressed()), format!("02{x}"));
+            let key = SecretKey::from_slice(&hex::decode(key).unwrap()).unwrap();
+            let okm = name.expand(&curve::agree(&key, &point), length).unwrap();
+            assert_eq!(hex::encode(&okm), want);
+        }
+    }
+
+    #[test]
+    fn names_and_lengths_have_bounds() {
+        assert!(Name::try_from("").is_err() && Name::try_from("a\nb").is_err());
+        assert!(Name::try_from("x".repeat(65).as_str()).is_err());
+        let name = Name::try_from("x").unwrap();
+        let agreed = Secret::fill(|room| room.fill(7));
+        for (length, good) in [(0, false), (1, true), (64, true), (65, false)] {
+            assert_eq!(name.expand(&agreed, length).is_ok(), good, "{length}");
+        }
+    }
+}

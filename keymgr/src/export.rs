@@ -96,8 +96,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Ok(question) => question,
             Err(reason) => return Decision::Refused(reason.clone()),
         };
-        let (doubt, account, at) = (doubt.as_ref(), about.1, self.journal.unix());
-        let request = Request { caller, doubt, question, purpose, account, at };
+        let (doubt, at) = (doubt.as_ref(), self.journal.unix());
+        let request = Request { caller, doubt, question, purpose, about, at };
         self.rules.policy.policy().decide(&request, self.journal.history())
     }
 

@@ -1,8 +1,8 @@
 //! The order that every key operation keeps: intent synced, card asked, outcome synced, and only then the value is seen.
 
 use audit::{
-    Asked, Caller, ChannelOpened, Decoy, Deed, Head, HeadSigned, Log, LogOpened, LogStore, Outcome, Owner,
-    PairedChannelOpened, Provisioning, Purpose, Recorded, Refusal, Request, Text, When,
+    Asked, Caller, ChannelOpened, Decoy, Deed, Event, Head, HeadSigned, Intent, Log, LogOpened, LogStore, Outcome,
+    Owner, PairedChannelOpened, Provisioning, Purpose, Recorded, Refusal, Request, Text, When,
 };
 use keycard::CardError;
 use proto::{CardId, Instant, KeyUid, Secret, UnixMillis};
@@ -137,17 +137,18 @@ impl<S: LogStore> Journal<S> {
 
     fn intent(&mut self, request: Request, why: &Why) -> Result<Recorded, BrokerError> {
         let now = self.now();
-        let Why { caller, purpose, .. } = why;
-        let recorded = self.log.intent(now, request, purpose.clone(), caller.clone(), self.policy)?;
-        self.history.intent((recorded.seq(), now.unix), recorded.request(), purpose, caller);
+        let (caller, purpose, policy) = (why.caller.clone(), why.purpose.clone(), self.policy);
+        let recorded = self.log.intent(now, request.clone(), purpose.clone(), caller.clone(), policy)?;
+        let intent = Event::Intent(Intent { request, purpose, caller, policy });
+        self.history.tell(recorded.seq(), now.unix, &intent);
         Ok(recorded)
     }
 
     fn outcome(&mut self, recorded: Recorded, outcome: Outcome) -> Result<(), BrokerError> {
         let now = self.now();
         let (intent, card) = (recorded.seq(), recorded.request().card);
-        self.log.outcome(now, recorded, outcome.clone())?;
-        self.history.outcome(intent, &outcome);
+        let line = self.log.outcome(now, recorded, outcome.clone())?;
+        self.history.tell(line, now.unix, &Event::Outcome { intent, outcome: outcome.clone() });
         if !matches!(outcome, Outcome::NotSent { .. }) {
             self.tail.grow(card, now.monotonic);
         }
@@ -198,7 +199,9 @@ impl<S: LogStore> Journal<S> {
 
     pub(crate) fn decoy(&mut self, decoy: Decoy) -> Result<u64, BrokerError> {
         let now = self.now();
-        Ok(self.log.decoy(now, decoy)?)
+        let line = self.log.decoy(now, decoy.clone())?;
+        self.history.tell(line, now.unix, &Event::Decoy(decoy));
+        Ok(line)
     }
 
     pub(crate) fn refuse(

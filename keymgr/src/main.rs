@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use keymgr::activation::{self, Activated, Announced, NotActivated};
 use keymgr::caller::Programs;
+use keymgr::clock::{Clock as _, SystemClock};
 use keymgr::daemon::{Config, Daemon, DaemonError};
 use keymgr::drill::DrillError;
 use keymgr::files::StateError;
@@ -17,6 +18,8 @@ use keymgr::hardening::{self, Hardening, Places};
 use keymgr::incoming::Limits;
 use keymgr::metrics::Metrics;
 use keymgr::notify::Notifier;
+use keymgr::policy::Policy;
+use keymgr::policy::answer::{self, Supposed};
 use keymgr::reader::{NotAReader, ReaderName, SoftName, SoftReader, view};
 use keymgr::trusted::Trusted;
 use keymgr::witness::{self, Witness};
@@ -46,9 +49,49 @@ enum Verb {
     /// Perform the histories of `cardinal audit drill` in a folder, with software cards.
     #[command(hide = true)]
     Drill(DrillArgs),
+    /// Look at a policy without a card, for `cardinal policy`: one JSON object.
+    #[command(subcommand, hide = true)]
+    Policy(PolicyVerb),
     /// Look at callers' programs for a key manager that shut itself in. It starts this itself.
     #[command(name = witness::VERB, hide = true)]
     Witness,
+}
+
+/// What is asked about a policy.
+#[derive(Debug, Subcommand)]
+enum PolicyVerb {
+    /// What it allows.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Whether it would allow a request. The exit code is 0 or that of a refusal.
+    Test(PolicyTestArgs),
+}
+
+#[derive(Debug, Args)]
+struct PolicyTestArgs {
+    /// The policy file.
+    #[arg(long)]
+    policy: PathBuf,
+    /// The user who would ask.
+    #[arg(long)]
+    uid: u32,
+    /// The program that would ask.
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// What would be done with the key.
+    #[arg(long)]
+    operation: String,
+    /// The path of the key.
+    #[arg(long)]
+    path: String,
+    /// What for.
+    #[arg(long)]
+    purpose: String,
+    /// The export log that tells what was allowed before, and what left.
+    #[arg(long)]
+    history: Option<PathBuf>,
 }
 
 /// How a log line looks.
@@ -136,6 +179,8 @@ enum Failure {
     Reader(#[from] NotAReader),
     #[error("{0}")]
     BadInput(String),
+    #[error("the policy refuses this")]
+    NotAllowed,
     #[error("--require-hardening: not in force: {0}")]
     NotHardened(String),
     #[error(transparent)]
@@ -152,6 +197,7 @@ impl Failure {
             Self::Drill(error) => error.fault(),
             Self::Reader(NotAReader::Unknown) => Some(Fault::NoReader),
             Self::Reader(_) | Self::BadInput(_) | Self::Activation(_) => Some(Fault::BadInput),
+            Self::NotAllowed => Some(Fault::Refused),
             Self::NotHardened(_) => Some(Fault::NotHardened),
             Self::System(_) => None,
         };
@@ -174,6 +220,7 @@ fn main() -> ExitCode {
         Verb::Probe => probe(),
         Verb::SoftCreate(args) => soft_create(&args),
         Verb::Drill(args) => drill(&args),
+        Verb::Policy(verb) => policy(&verb),
         Verb::Witness => witness_callers(),
     };
     match result {
@@ -193,6 +240,31 @@ fn log(format: LogFormat) {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
     }
+}
+
+fn policy_at(file: &Path) -> Result<Policy, Failure> {
+    let missing = || Failure::BadInput(format!("there is no {}; name a policy file", file.display()));
+    Policy::read(file)?.ok_or_else(missing)
+}
+
+fn policy(verb: &PolicyVerb) -> Result<(), Failure> {
+    let args = match verb {
+        PolicyVerb::Check { file } => return Ok(print_line(&answer::check(&policy_at(file)?, file))?),
+        PolicyVerb::Test(args) => args,
+    };
+    let PolicyTestArgs { policy, uid, binary, operation, path, purpose, history } = args;
+    let supposed = Supposed {
+        uid: *uid,
+        binary: binary.clone(),
+        operation: operation.parse().map_err(Failure::BadInput)?,
+        path: path.parse().map_err(|error| Failure::BadInput(format!("{path:?}: {error}")))?,
+        purpose: purpose.parse().map_err(|error| Failure::BadInput(format!("{purpose:?}: {error}")))?,
+        history: history.clone(),
+        at: SystemClock::start().now().unix,
+    };
+    let said = answer::test(&policy_at(policy)?, policy, &supposed)?;
+    print_line(&said)?;
+    if said.get("allowed") == Some(&true.into()) { Ok(()) } else { Err(Failure::NotAllowed) }
 }
 
 fn witness_callers() -> Result<(), Failure> {

@@ -91,7 +91,7 @@ fn done(out: Output, done: Option<CardDone>, said: &str, more: Vec<(&'static str
 ///
 /// # Errors
 /// [`CliError::Other`] when nobody answers.
-async fn ask_line(question: &str) -> Result<String, CliError> {
+pub(crate) async fn ask_line(question: &str) -> Result<String, CliError> {
     use std::io::Write as _;
     eprint!("{question}");
     let _ = std::io::stderr().flush();

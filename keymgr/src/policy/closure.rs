@@ -1,75 +1,47 @@
-//! What left, and what would follow from one key more: the one place where the policy asks for the closure.
+//! What would follow from one key more: the one place where the policy asks for the closure of what left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use audit::closure::facts::Extent;
+use audit::closure::would_add;
+use audit::{Operation, Request};
+use proto::{CardId, ExportPath, KeyUid};
 
-use audit::{Operation, Outcome};
-use proto::{KeyPath, KeyUid};
-
+use super::Policy;
+use super::history::History;
 use super::question::{Question, Use};
+use super::rule::Mode;
 
-/// What left, by account: an intent without an outcome counts as left.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Left {
-    known: BTreeMap<Option<KeyUid>, BTreeSet<(KeyPath, Form)>>,
-    /// By the lines of intents without an outcome.
-    open: BTreeMap<u64, (Option<KeyUid>, KeyPath, Form)>,
-}
-
-/// In which form a key left from which others may follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Form {
-    Private,
-    Extended,
-}
-
-impl Left {
-    /// Takes what an operation lets out, unless its outcome tells otherwise.
-    pub(super) fn may_leave(&mut self, seq: u64, account: Option<KeyUid>, operation: &Operation) {
-        let Ok(question) = Question::of_operation(operation) else { return };
-        if let Some(form) = form(question.operation) {
-            self.open.insert(seq, (account, question.path, form));
-        }
-    }
-
-    /// Takes how an operation ended.
-    pub(super) fn ended(&mut self, intent: u64, outcome: &Outcome) {
-        let Some((account, path, form)) = self.open.remove(&intent) else { return };
-        if !matches!(outcome, Outcome::NotSent { .. } | Outcome::RefusedByCard { .. }) {
-            self.known.entry(account).or_default().insert((path, form));
-        }
-    }
-
-    /// Returns the first private key that nobody could compute before and anybody could afterwards, beside the one that is
-    /// asked for.
-    pub(super) fn would_follow(&self, account: Option<KeyUid>, question: &Question) -> Option<KeyPath> {
-        let asked = (question.path.clone(), form(question.operation)?);
-        let known = self.known.get(&account).into_iter().flatten().cloned();
-        let open = self.open.values().filter(|(uid, ..)| *uid == account).map(|(_, path, form)| (path.clone(), *form));
-        let before: BTreeSet<_> = known.chain(open).collect();
-        let follows = |keys: &BTreeSet<(KeyPath, Form)>| -> BTreeSet<KeyPath> {
-            let extended = keys.iter().filter(|(_, form)| *form == Form::Extended);
-            let betrayed = extended.filter(|(path, _)| {
-                keys.iter().any(|(other, form)| *form == Form::Private && descends_openly(path, other))
-            });
-            betrayed.map(|(path, _)| path.clone()).collect()
+impl Policy {
+    /// Returns the first private key that somebody could compute after this and not before, that is not the one asked for,
+    /// and that no block lets go.
+    ///
+    /// Where it is not known which card is asked, none of those that the log names may give more than that.
+    pub(super) fn beyond_allowed(
+        &self,
+        (card, account): (Option<CardId>, Option<KeyUid>),
+        question: &Question,
+        history: &History,
+    ) -> Option<String> {
+        let operation = match question.operation {
+            Use::ExportPrivate => Operation::ExportPrivate(ExportPath::try_from(question.path.clone()).ok()?),
+            Use::Extended => Operation::ExportExtendedPublic(question.path.clone()),
+            _ => return None,
         };
-        let already = follows(&before);
-        let after = before.into_iter().chain([asked]).collect();
-        follows(&after).into_iter().find(|path| !already.contains(path))
+        let places: Vec<_> = match card {
+            Some(card) => vec![(card, account)],
+            None => history.accounts().filter(|(_, uid)| account.is_none() || *uid == account).collect(),
+        };
+        let asked = places.into_iter().map(|(card, key_uid)| Request { card, key_uid, operation: operation.clone() });
+        asked.flat_map(|request| would_add(history.left(), &request)).find_map(|implied| {
+            let what = implied.what;
+            let own = what.path == question.path && question.operation == Use::ExportPrivate;
+            let allowed = what.extent == Extent::PrivateKey && (own || self.lets_go(&what.path));
+            (!allowed).then(|| format!("the {} of {}", what.extent, what.path))
+        })
+    }
+
+    /// Whether some block lets the private key at this path leave.
+    fn lets_go(&self, path: &proto::KeyPath) -> bool {
+        ExportPath::try_from(path.clone()).is_ok()
+            && self.keys.iter().any(|key| key.mode == Mode::Export && key.covers(path))
     }
 }
-
-const fn form(operation: Use) -> Option<Form> {
-    match operation {
-        Use::ExportPrivate => Some(Form::Private),
-        Use::Extended => Some(Form::Extended),
-        _ => None,
-    }
-}
-
-/// Returns whether `path` is `ancestor` or lies below it with no hardened step between.
-fn descends_openly(ancestor: &KeyPath, path: &KeyPath) -> bool {
-    path.components().strip_prefix(ancestor.components()).is_some_and(|below| below.iter().all(|c| c & HARDENED == 0))
-}
-
-const HARDENED: u32 = 0x8000_0000;

@@ -4,7 +4,7 @@
 //! where none does, the reason is of the block that came nearest.
 
 use audit::{Caller, Purpose};
-use proto::{KeyPath, KeyUid, UnixMillis};
+use proto::{CardId, KeyPath, KeyUid, UnixMillis};
 
 use super::history::History;
 use super::question::{Question, Use};
@@ -24,8 +24,8 @@ pub struct Request<'a> {
     pub question: &'a Question,
     /// What for.
     pub purpose: &'a Purpose,
-    /// The account on the card, as far as it is known.
-    pub account: Option<KeyUid>,
+    /// The card and the account on it, as far as they are known.
+    pub about: (Option<CardId>, Option<KeyUid>),
     /// The time.
     pub at: UnixMillis,
 }
@@ -124,8 +124,8 @@ impl Policy {
 
     /// Whether nothing follows from this key and those that left before but what the policy lets go.
     fn enlarges_nothing(&self, request: &Request<'_>, history: &History) -> Result<(), Reason> {
-        match history.left().would_follow(request.account, request.question) {
-            Some(path) => Err(Reason::Enlarges { implied: format!("the private key of {path}") }),
+        match self.beyond_allowed(request.about, request.question, history) {
+            Some(implied) => Err(Reason::Enlarges { implied }),
             None => Ok(()),
         }
     }

@@ -3,12 +3,11 @@
 //! The invariant: it is bounded. What is remembered for rates is what a day's largest rate needs; when there is no more room,
 //! blocks with a rate refuse.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use audit::{Caller, Event, Intent, Line, Operation, Outcome, Purpose, Request, Text};
-use proto::{KeyPath, UnixMillis};
+use audit::{Caller, Event, Intent, Line, Operation, Purpose, Text, closure};
+use proto::{CardId, KeyPath, KeyUid, UnixMillis};
 
-use super::closure::Left;
 use super::question::{Question, Use};
 use super::rule::{Client, Key, Period, Rate};
 
@@ -20,7 +19,8 @@ pub struct History {
     count: usize,
     /// When those of other days were forgotten last.
     forgot: UnixMillis,
-    left: Left,
+    left: closure::History,
+    accounts: BTreeSet<(CardId, Option<KeyUid>)>,
 }
 
 /// Who did what, what for.
@@ -47,29 +47,26 @@ impl History {
 
     /// Hears of one more line.
     pub fn hear(&mut self, line: &Line) {
-        match &line.event {
-            Event::Intent(Intent { request, purpose, caller, .. }) => {
-                self.intent((line.seq, UnixMillis::new(line.unix_ms)), request, purpose, caller);
-            }
-            Event::Outcome { intent, outcome } => self.outcome(*intent, outcome),
-            _ => {}
+        self.tell(line.seq, UnixMillis::new(line.unix_ms), &line.event);
+    }
+
+    /// Hears of the event of one more line, with its number and its time.
+    pub fn tell(&mut self, seq: u64, at: UnixMillis, event: &Event) {
+        if let Event::Intent(Intent { request, purpose, caller, .. }) = event {
+            self.use_of(at, &request.operation, purpose, caller);
+            self.accounts.insert((request.card, request.key_uid));
         }
-    }
-
-    /// Hears of an intent, with its line's number and time.
-    pub fn intent(&mut self, (seq, at): (u64, UnixMillis), request: &Request, purpose: &Purpose, caller: &Caller) {
-        self.use_of(at, &request.operation, purpose, caller);
-        self.left.may_leave(seq, request.key_uid, &request.operation);
-    }
-
-    /// Hears of an outcome.
-    pub fn outcome(&mut self, intent: u64, outcome: &Outcome) {
-        self.left.ended(intent, outcome);
+        self.left.tell(seq, event);
     }
 
     /// Returns what left.
-    pub(super) const fn left(&self) -> &Left {
+    pub(super) const fn left(&self) -> &closure::History {
         &self.left
+    }
+
+    /// Returns the cards that were asked for something, with the accounts on them.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = (CardId, Option<KeyUid>)> {
+        self.accounts.iter().copied()
     }
 
     fn use_of(&mut self, at: UnixMillis, operation: &Operation, purpose: &Purpose, caller: &Caller) {

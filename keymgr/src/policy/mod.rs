@@ -21,12 +21,14 @@
 //!
 //! - [`text`] reads and writes that language, [`rule`] holds its blocks, [`table`] shows what they allow;
 //! - [`question`] is what may be asked, and what no configuration can allow;
-//! - [`decide`] is the decision, [`reason`] why not, [`history`] what it knows of the past.
+//! - [`decide`] is the decision, [`reason`] why not, [`history`] what it knows of the past, and [`answer`] asks it without
+//!   a card.
 //!
 //! The invariant (DESIGN promise 3): no policy allows the extended public key of `m` or of anything at or under
 //! `m/43'/60'/1581'`, nor a private key outside that subtree or with a key type that is not hardened, nor one from which
 //! another would follow.
 
+pub mod answer;
 mod closure;
 pub mod decide;
 pub mod history;

@@ -46,7 +46,7 @@ fn decide_for(
     history: &History,
     at: u64,
 ) -> Result<String, Reason> {
-    let request = Request { caller, doubt, question, purpose, account: None, at: UnixMillis::new(at) };
+    let request = Request { caller, doubt, question, purpose, about: (None, None), at: UnixMillis::new(at) };
     match policy.decide(&request, history) {
         Decision::Allowed { key, .. } => Ok(key),
         Decision::Refused(reason) => Err(reason),
@@ -238,7 +238,9 @@ fn a_program_of_the_right_user_that_is_another_one_is_refused_with_the_differenc
 /// Tells a history of one use.
 fn used(history: &mut History, seq: u64, at: u64, caller: &Caller, operation: Operation, purpose: &Purpose) {
     let request = audit::Request { card: proto::CardId::Instance([1; 16]), key_uid: None, operation };
-    history.intent((seq, UnixMillis::new(at)), &request, purpose, caller);
+    let (purpose, caller) = (purpose.clone(), caller.clone());
+    let intent = audit::Intent { request, purpose, caller, policy: [0; 32] };
+    history.tell(seq, UnixMillis::new(at), &audit::Event::Intent(intent));
 }
 
 #[test]
@@ -293,9 +295,10 @@ fn attack_11_an_export_from_which_another_private_key_would_follow_is_refused() 
     used(&mut history, 1, 0, &caller(7), extended(), &purpose("x"));
     assert!(matches!(decide(&history), Err(Reason::Enlarges { .. })), "nobody knows whether it left");
     let mut left = history.clone();
-    left.outcome(1, &audit::Outcome::Failed { reason: Text::lossy("?") });
+    let ended = |outcome| audit::Event::Outcome { intent: 1, outcome };
+    left.tell(2, UnixMillis::new(0), &ended(audit::Outcome::Failed { reason: Text::lossy("?") }));
     assert!(matches!(decide(&left), Err(Reason::Enlarges { .. })));
-    history.outcome(1, &audit::Outcome::RefusedByCard { status: 0x6985 });
+    history.tell(2, UnixMillis::new(0), &ended(audit::Outcome::RefusedByCard { status: 0x6985 }));
     assert_eq!(decide(&history), Ok(()));
 }
 

@@ -1,9 +1,11 @@
 //! A card, a log that fails on purpose, a clock that stands still, and a broker between them.
 
+mod approvals;
 mod broker;
 mod canary;
 mod cards;
 mod install;
+mod roles;
 mod seats;
 mod service;
 mod signing;

@@ -30,25 +30,31 @@ fn place(world: &World) -> Place {
 
 pub(super) struct Running {
     pub(super) client: KeymgrClient<Channel>,
+    pub(super) channel: Channel,
     stop: oneshot::Sender<()>,
     server: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
     pub(super) async fn start(world: &World) -> Self {
+        Self::start_with(world, Front::default()).await
+    }
+
+    pub(super) async fn start_with(world: &World, front: Front) -> Self {
         let path = world.dir.path().join("run").join("keymgr.sock");
         let served = socket::serve(&path).unwrap();
         let place = place(world);
         let (stop, stopped) = oneshot::channel();
         let broker = world.broker();
         let server = tokio::spawn(async move {
-            serve(broker, place, served, Front::default(), async { drop(stopped.await) }).await.unwrap();
+            serve(broker, place, served, front, async { drop(stopped.await) }).await.unwrap();
         });
-        Self { client: KeymgrClient::new(socket::connect(&path).await.unwrap()), stop, server }
+        let channel = socket::connect(&path).await.unwrap();
+        Self { client: KeymgrClient::new(channel.clone()), channel, stop, server }
     }
 
     pub(super) async fn stop(self) {
-        drop(self.client);
+        drop((self.client, self.channel));
         drop(self.stop);
         self.server.await.unwrap();
     }
@@ -78,6 +84,27 @@ impl Running {
 
     /// Exports a private key and returns the reply's bytes and the opened key.
     pub(super) async fn export(&mut self, path: &str, purpose: &str) -> Result<(Vec<u8>, Vec<u8>), Status> {
+        self.another().export(path, purpose).await
+    }
+
+    /// Returns another client.
+    pub(super) fn another(&self) -> Another {
+        Another(self.client.clone())
+    }
+
+    async fn generated(world: &World) -> Self {
+        let mut running = Self::start(world).await;
+        running.provision(provision_request::Key::Generate(true), &[]).await.unwrap();
+        running
+    }
+}
+
+/// A client that can go elsewhere.
+pub(super) struct Another(KeymgrClient<Channel>);
+
+impl Another {
+    /// Exports a private key and returns the reply's bytes and the opened key.
+    pub(super) async fn export(&mut self, path: &str, purpose: &str) -> Result<(Vec<u8>, Vec<u8>), Status> {
         let ours = SealingKey::generate(&mut dice());
         let caller = ours.public().to_vec();
         let request = ExportPrivateRequest {
@@ -86,15 +113,9 @@ impl Running {
             caller,
             ..ExportPrivateRequest::default()
         };
-        let reply = self.client.export_private(request).await?.into_inner();
+        let reply = self.0.export_private(request).await?.into_inner();
         let bytes = reply.encode_to_vec();
         Ok((bytes, ours.open(seal::KEY, &reply.key.unwrap()).unwrap().to_vec()))
-    }
-
-    async fn generated(world: &World) -> Self {
-        let mut running = Self::start(world).await;
-        running.provision(provision_request::Key::Generate(true), &[]).await.unwrap();
-        running
     }
 }
 

@@ -126,8 +126,13 @@ impl Gives {
 impl History {
     /// Takes the next line of a log.
     pub fn see(&mut self, line: &Line) {
-        match &line.event {
-            Event::Intent(intent) => self.intent(line.seq, intent),
+        self.tell(line.seq, &line.event);
+    }
+
+    /// Takes the event of the next line, with the line's number.
+    pub fn tell(&mut self, seq: u64, event: &Event) {
+        match event {
+            Event::Intent(intent) => self.intent(seq, intent),
             Event::Outcome { intent, outcome } => self.outcome(*intent, outcome),
             Event::Decoy(decoy) => {
                 let card = self.cards.entry(decoy.card).or_default();
