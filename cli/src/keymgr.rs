@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use proto::rpc::api::{Health, Measure, MetricsRequest};
+use proto::rpc::api::{Health, Measure, MetricsRequest, Seat};
 use proto::shell::file;
 use serde_json::{Value, json};
 
@@ -111,10 +111,14 @@ async fn status(out: Output, ProfileArg { profile }: ProfileArg) -> Result<(), C
         ("log_entries", json!(status.log_entries)),
         ("log_head", json!(status.log_head)),
         ("test_ca_allowed", json!(status.test_ca_allowed)),
-        ("leases", json!(status.seats.iter().map(lend::json_of).collect::<Vec<_>>())),
-        ("hardening", json!(status.hardening.iter().map(measure).collect::<Vec<_>>())),
-        ("health", health(status.health.unwrap_or_default())),
+        ("leases", status.seats.iter().map(if out.is_json() { lend::json_of } else { told_lease }).collect()),
+        ("hardening", status.hardening.iter().map(if out.is_json() { measure } else { told_measure }).collect()),
+        ("health", if out.is_json() { health } else { told_health }(&status.health.unwrap_or_default())),
     ])
+}
+
+fn told_lease(seat: &Seat) -> Value {
+    json!(lend::line_of(seat))
 }
 
 fn measure(measure: &Measure) -> Value {
@@ -125,7 +129,23 @@ fn measure(measure: &Measure) -> Value {
     }
 }
 
-fn health(health: Health) -> Value {
+fn told_measure(measure: &Measure) -> Value {
+    let Measure { name, in_force, missing } = measure;
+    if *in_force { json!(name) } else { json!(format!("not {name}: {missing}")) }
+}
+
+fn told_health(health: &Health) -> Value {
+    let Health { requests, card_commands, card_p99_us, lag_p99_us, resident_bytes, .. } = health;
+    let refused: Vec<String> = health.refusals.iter().map(|(fault, times)| format!(", {times} {fault}")).collect();
+    let refused = refused.concat();
+    json!(format!(
+        "{requests} requests{refused}, {card_commands} card commands (99 % within {card_p99_us} us), \
+         99 % of outcomes on disk within {lag_p99_us} us, {} MiB of memory",
+        resident_bytes >> 20
+    ))
+}
+
+fn health(health: &Health) -> Value {
     json!({
         "connections": health.connections,
         "connections_turned_away": health.turned_away,

@@ -78,23 +78,18 @@ pub(crate) async fn leases(out: Output, args: ProfileArg) -> Result<(), CliError
     if out.is_json() {
         return out.object(&json!({ "readers": seats.iter().map(json_of).collect::<Vec<_>>() }));
     }
-    for seat in &seats {
-        let Seat { reader, state, card, label, holder, purpose, .. } = seat;
-        let name = if label.is_empty() { card } else { label };
-        let card = if name.is_empty() { String::new() } else { format!(", card {}", shown(name)) };
-        out.line(match holder.as_str() {
-            "" => format!("{}: {}{card}", shown(reader), shown(state)),
-            holder => format!(
-                "{}: {}{card}, by {} for \"{}\", {}",
-                shown(reader),
-                shown(state),
-                shown(holder),
-                shown(purpose),
-                until(seat)
-            ),
-        })?;
+    seats.iter().try_for_each(|seat| out.line(shown(&line_of(seat))))
+}
+
+/// Returns a reader as people read it, with foreign text in it.
+pub(crate) fn line_of(seat: &Seat) -> String {
+    let Seat { reader, state, card, label, holder, purpose, .. } = seat;
+    let name = if label.is_empty() { card } else { label };
+    let card = if name.is_empty() { String::new() } else { format!(", card {name}") };
+    match holder.as_str() {
+        "" => format!("{reader}: {state}{card}"),
+        holder => format!("{reader}: {state}{card}, by {holder} for \"{purpose}\", {}", until(seat)),
     }
-    Ok(())
 }
 
 /// Returns a reader as JSON shows it.
