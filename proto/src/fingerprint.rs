@@ -4,6 +4,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::digits;
 use crate::id::{ChatKey, NotAnId};
 use crate::secret::Secret;
 
@@ -39,8 +40,13 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g, h, i] = self.0;
-        write!(f, "{a:02x}{b:02x}-{c:02x}{d:02x}-{e:02x}{g:02x}-{h:02x}{i:02x}")
+        let mut room = [0; 16];
+        digits::encode(&self.0, &mut room).ok_or(fmt::Error)?;
+        let mut shown = [b'-'; 19];
+        for (to, group) in shown.chunks_mut(5).zip(room.chunks(4)) {
+            to.split_at_mut(4).0.copy_from_slice(group);
+        }
+        f.write_str(std::str::from_utf8(&shown).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -56,10 +62,12 @@ impl std::str::FromStr for Fingerprint {
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         const WHAT: NotAnId = NotAnId { what: "a fingerprint of four groups of four digits" };
-        let digits: String = text.split('-').collect();
-        let short: [u8; 8] = hex::decode(digits).map_err(|_| WHAT)?.try_into().map_err(|_| WHAT)?;
-        let read = Self(short);
-        if read.to_string() == text { Ok(read) } else { Err(WHAT) }
+        let mut short = [0; 8];
+        let mut groups = text.split('-');
+        for room in short.chunks_mut(2) {
+            groups.next().and_then(|group| digits::decode(group, room)).ok_or(WHAT)?;
+        }
+        if groups.next().is_none() { Ok(Self(short)) } else { Err(WHAT) }
     }
 }
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use k256::elliptic_curve::sec1::ToSec1Point;
 
+use crate::digits;
+
 /// Bytes of the wrong length, or no point of the curve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not {what}")]
@@ -52,7 +54,7 @@ macro_rules! byte_id {
         /// The whole value in lower-case hexadecimal.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.0))
+                write_hex(f, &self.0)
             }
         }
     };
@@ -136,10 +138,10 @@ impl fmt::Debug for CardId {
 impl fmt::Display for CardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Instance(uid) => write!(f, "instance:{}", hex::encode(uid)),
-            Self::Identity(key) => write!(f, "identity:{}", hex::encode(key)),
-            Self::Chip(data) => write!(f, "chip:{}", hex::encode(data)),
-            Self::Blank(name) => write!(f, "blank:{}", hex::encode(name)),
+            Self::Instance(uid) => f.write_str("instance:").and_then(|()| write_hex(f, uid)),
+            Self::Identity(key) => f.write_str("identity:").and_then(|()| write_hex(f, key)),
+            Self::Chip(data) => f.write_str("chip:").and_then(|()| write_hex(f, data)),
+            Self::Blank(name) => f.write_str("blank:").and_then(|()| write_hex(f, name)),
         }
     }
 }
@@ -150,16 +152,28 @@ impl std::str::FromStr for CardId {
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         const WHAT: NotAnId =
             NotAnId { what: "a card id (identity:, instance:, blank: or chip: and hexadecimal digits)" };
-        let (kind, digits) = text.split_once(':').ok_or(WHAT)?;
-        let bytes = hex::decode(digits).map_err(|_| WHAT)?;
-        match kind {
-            "instance" => bytes.try_into().map(Self::Instance).map_err(|_| WHAT),
-            "identity" => bytes.try_into().map(Self::Identity).map_err(|_| WHAT),
-            "chip" => bytes.try_into().map(Self::Chip).map_err(|_| WHAT),
-            "blank" => bytes.try_into().map(Self::Blank).map_err(|_| WHAT),
-            _ => Err(WHAT),
-        }
+        let (kind, rest) = text.split_once(':').ok_or(WHAT)?;
+        let id = match kind {
+            "instance" => read_hex(rest).map(Self::Instance),
+            "identity" => read_hex(rest).map(Self::Identity),
+            "chip" => read_hex(rest).map(Self::Chip),
+            "blank" => read_hex(rest).map(Self::Blank),
+            _ => None,
+        };
+        id.ok_or(WHAT)
     }
+}
+
+/// Writes at most 33 bytes in hexadecimal.
+fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    let mut room = [0; 66];
+    let room = room.get_mut(..2 * bytes.len()).ok_or(fmt::Error)?;
+    f.write_str(digits::encode(bytes, room).ok_or(fmt::Error)?)
+}
+
+fn read_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    digits::decode(text, &mut bytes).map(|()| bytes)
 }
 
 /// A public key on secp256k1 that was checked to be a point of the curve.

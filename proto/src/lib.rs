@@ -6,6 +6,7 @@
 
 pub mod ask;
 pub mod curve;
+pub mod digits;
 pub mod fingerprint;
 pub mod id;
 pub mod keccak;

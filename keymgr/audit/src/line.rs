@@ -184,9 +184,9 @@ impl Line {
     pub fn encode(&self) -> Result<Vec<u8>, NotALine> {
         let mut bytes = serde_json::to_vec(self).map_err(|_| NotALine::Malformed)?;
         bytes.pop();
-        let sum = checksum(&bytes);
+        let sum = digits(Sha256::digest(&bytes).into());
         bytes.extend_from_slice(SUM.as_bytes());
-        bytes.extend_from_slice(sum.as_bytes());
+        bytes.extend_from_slice(&sum);
         bytes.extend_from_slice(END.as_bytes());
         if bytes.len() > MAX_LINE { Err(NotALine::TooLong) } else { Ok(bytes) }
     }
@@ -196,6 +196,23 @@ impl Line {
     /// # Errors
     /// [`NotALine`].
     pub fn decode(bytes: &[u8]) -> Result<Self, NotALine> {
+        Decoder::default().decode(bytes).map(|(line, _)| line)
+    }
+}
+
+/// Decodes line after line in the same room.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    json: Vec<u8>,
+    again: Vec<u8>,
+}
+
+impl Decoder {
+    /// Returns the line of these bytes and their hash.
+    ///
+    /// # Errors
+    /// [`NotALine`].
+    pub(crate) fn decode(&mut self, bytes: &[u8]) -> Result<(Line, LineHash), NotALine> {
         if bytes.len() > MAX_LINE {
             return Err(NotALine::TooLong);
         }
@@ -205,17 +222,29 @@ impl Line {
         let at = bytes.len().checked_sub(SUM.len() + SUM_DIGITS + END.len()).ok_or(NotALine::Altered)?;
         let (body, tail) = bytes.split_at(at);
         let sum = tail.strip_prefix(SUM.as_bytes()).and_then(|rest| rest.strip_suffix(END.as_bytes()));
-        if sum != Some(checksum(body).as_bytes()) {
+        // The line's hash goes on where its checksum ends.
+        let mut hasher = Sha256::new_with_prefix(body);
+        if sum != Some(digits(hasher.clone().finalize().into()).as_slice()) {
             return Err(NotALine::Altered);
         }
-        let json = [body, b"}".as_slice()].concat();
-        let line: Self = serde_json::from_slice(&json).map_err(|_| NotALine::Malformed)?;
-        if line.encode()? == bytes { Ok(line) } else { Err(NotALine::Malformed) }
+        hasher.update(tail);
+        self.json.clear();
+        self.json.extend_from_slice(body);
+        self.json.push(b'}');
+        let line: Line = serde_json::from_slice(&self.json).map_err(|_| NotALine::Malformed)?;
+        self.again.clear();
+        serde_json::to_writer(&mut self.again, &line).map_err(|_| NotALine::Malformed)?;
+        if self.again == self.json { Ok((line, LineHash(hasher.finalize().into()))) } else { Err(NotALine::Malformed) }
     }
 }
 
-fn checksum(body: &[u8]) -> String {
-    hex::encode(Sha256::digest(body).get(..SUM_DIGITS / 2).unwrap_or(&[]))
+/// Returns the digits of a checksum.
+fn digits(hash: [u8; 32]) -> [u8; SUM_DIGITS] {
+    let mut digits = [0; SUM_DIGITS];
+    let short = hash.first_chunk::<{ SUM_DIGITS / 2 }>();
+    // As many digits as two a byte: there is always room.
+    short.and_then(|short| hex::encode_to_slice(short, &mut digits).ok());
+    digits
 }
 
 const SUM: &str = ",\"sum\":\"";

@@ -7,7 +7,7 @@ use proto::Digest;
 
 use crate::entry::{Event, FORMAT, Intent};
 use crate::head::{STATEMENT_PATH, Statement};
-use crate::line::{Head, Line, LineHash, LogId, MAX_LINE};
+use crate::line::{Decoder, Head, Line, LineHash, LogId, MAX_LINE};
 use crate::operation::Operation;
 use crate::tree::{Root, Tree};
 use crate::verify::{Bad, What};
@@ -24,6 +24,7 @@ pub(crate) struct Replay {
     open: BTreeMap<u64, Intent>,
     asked: BTreeMap<u64, Asked>,
     remembered: Option<Head>,
+    decoder: Decoder,
 }
 
 /// What the next line must name as the one before it.
@@ -64,6 +65,7 @@ impl Replay {
             open: BTreeMap::new(),
             asked: BTreeMap::new(),
             remembered,
+            decoder: Decoder::default(),
         }
     }
 
@@ -136,7 +138,7 @@ impl Replay {
     /// Takes the next line; [`Self::keep`] follows when it was looked at. Of a bad line nothing is taken.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Taken, Bad> {
         let expected = self.entries.saturating_add(1);
-        let line = Line::decode(bytes).map_err(|why| Bad { line: expected, what: why.into() })?;
+        let (line, hash) = self.decoder.decode(bytes).map_err(|why| Bad { line: expected, what: why.into() })?;
         if let (None, Event::LogContinued { .. }) = (self.log, &line.event) {
             self.carry_on(&line).map_err(|what| Bad { line: expected, what })?;
         }
@@ -156,7 +158,6 @@ impl Replay {
             Last::None if line.prev != LineHash::ZERO => return Err(bad(What::NotTheFirstLine)),
             _ => {}
         }
-        let hash = LineHash::of(bytes);
         if self.remembered.is_some_and(|head| head.entries == seq && head.hash != hash) {
             return Err(bad(What::NotAsWritten));
         }
@@ -165,16 +166,17 @@ impl Replay {
         Ok((line, ended))
     }
 
-    /// Keeps of a line that was taken what an outcome will end.
-    pub(crate) fn keep(&mut self, line: Line) {
-        if let Event::Intent(intent) = line.event {
-            self.open.insert(line.seq, intent);
-        }
+    /// Keeps of a line that was taken what an outcome will end. Of a log with too many intents that nothing came of it
+    /// gives the oldest back.
+    pub(crate) fn keep(&mut self, line: Line) -> Option<(u64, Intent)> {
+        let Event::Intent(intent) = line.event else { return None };
+        self.open.insert(line.seq, intent);
+        if self.open.len() > MOST_OPEN { self.open.pop_first() } else { None }
     }
 
     /// Goes on after a bad line, with what of it can be read.
     pub(crate) fn resume(&mut self, bytes: &[u8], bad: &Bad) -> Option<Taken> {
-        let Ok(line) = Line::decode(bytes) else {
+        let Ok((line, hash)) = self.decoder.decode(bytes) else {
             self.entries = self.entries.saturating_add(1);
             (self.last, self.tree) = (Last::Unreadable, None);
             return None;
@@ -195,7 +197,7 @@ impl Replay {
             }
             _ => {}
         }
-        self.commit(line.seq, LineHash::of(bytes), bytes.len());
+        self.commit(line.seq, hash, bytes.len());
         let ended = match &line.event {
             Event::Outcome { intent, .. } => self.open.remove(intent),
             _ => None,
@@ -303,5 +305,7 @@ pub(crate) fn next(from: &mut impl BufRead, bytes: &mut Vec<u8>) -> std::io::Res
     Ok(read > 0)
 }
 
+/// Intents whose outcome may still come.
+const MOST_OPEN: usize = 1 << 16;
 /// Statements that were asked for and not yet given: a manager asks for one at a time.
 const MOST_ASKED: usize = 16;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use proto::digits;
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Text of at most `MAX` bytes without control characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -96,8 +98,8 @@ impl fmt::Display for Purpose {
 }
 
 /// At most `MAX` public bytes, in lower-case hexadecimal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Blob<const MAX: usize>(Vec<u8>);
 
 impl<const MAX: usize> Blob<MAX> {
@@ -127,9 +129,9 @@ impl<const MAX: usize> TryFrom<String> for Blob<MAX> {
     }
 }
 
-impl<const MAX: usize> From<Blob<MAX>> for String {
-    fn from(blob: Blob<MAX>) -> Self {
-        hex::encode(blob.0)
+impl<const MAX: usize> Serialize for Blob<MAX> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&hex::encode(&self.0))
     }
 }
 
@@ -139,12 +141,61 @@ impl<const MAX: usize> fmt::Display for Blob<MAX> {
     }
 }
 
+/// Reads a text that is parsed where it stands.
+fn parsed<'de, T, D: Deserializer<'de>>(from: D, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, D::Error> {
+    struct Parsed<F>(F);
+
+    impl<T, F: FnOnce(&str) -> Result<T, String>> Visitor<'_> for Parsed<F> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+            (self.0)(text).map_err(E::custom)
+        }
+    }
+
+    from.deserialize_str(Parsed(parse))
+}
+
+/// As [`parsed`], where the value may be absent.
+fn parsed_option<'de, T, D: Deserializer<'de>>(
+    from: D,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, D::Error> {
+    struct Parsed<F>(F);
+
+    impl<'de, T, F: FnOnce(&str) -> Result<T, String>> Visitor<'de> for Parsed<F> {
+        type Value = Option<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text, or nothing")
+        }
+
+        fn visit_none<E: Error>(self) -> Result<Option<T>, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Option<T>, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Option<T>, D::Error> {
+            parsed(from, self.0).map(Some)
+        }
+    }
+
+    from.deserialize_option(Parsed(parse))
+}
+
 /// A value in the form that its `Display` writes and its `FromStr` reads.
 pub(crate) mod shown {
     use std::fmt::Display;
     use std::str::FromStr;
 
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::{Deserializer, Serializer};
 
     pub(crate) fn serialize<T: Display, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(value)
@@ -155,7 +206,7 @@ pub(crate) mod shown {
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,
     {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
+        super::parsed(from, |text| text.parse().map_err(|error: T::Err| error.to_string()))
     }
 }
 
@@ -164,7 +215,7 @@ pub(crate) mod shown_option {
     use std::fmt::Display;
     use std::str::FromStr;
 
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::{Deserializer, Serializer};
 
     pub(crate) fn serialize<T: Display, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
         match value {
@@ -178,7 +229,7 @@ pub(crate) mod shown_option {
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,
     {
-        Option::<String>::deserialize(from)?.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+        super::parsed_option(from, |text| text.parse().map_err(|error: T::Err| error.to_string()))
     }
 }
 
@@ -220,44 +271,53 @@ impl Fixed for proto::Digest {
     }
 }
 
+/// The longest [`Fixed`] value: a public key, uncompressed.
+const MAX_FIXED: usize = 65;
+
+fn digits_of<T: Fixed, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+    let mut room = [0; 2 * MAX_FIXED];
+    let bytes = value.bytes();
+    let digits = room.get_mut(..2 * bytes.len()).and_then(|room| digits::encode(bytes, room));
+    to.serialize_str(digits.ok_or_else(|| serde::ser::Error::custom("too many bytes"))?)
+}
+
+fn of_digits<T: Fixed>(text: &str) -> Result<T, String> {
+    let mut room = [0; MAX_FIXED];
+    let bytes = room.get_mut(..text.len() / 2);
+    let read = bytes.and_then(|bytes| digits::decode(text, bytes).and_then(|()| T::of(bytes)));
+    read.ok_or_else(|| "not the right hexadecimal digits".to_owned())
+}
+
 /// A [`Fixed`] value in hexadecimal.
 pub(crate) mod hex_fixed {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::{Deserializer, Serializer};
 
     use super::Fixed;
 
     pub(crate) fn serialize<T: Fixed, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&hex::encode(value.bytes()))
+        super::digits_of(value, to)
     }
 
     pub(crate) fn deserialize<'de, T: Fixed, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
-        decode(&String::deserialize(from)?).ok_or_else(|| D::Error::custom("not the right hexadecimal digits"))
-    }
-
-    pub(super) fn decode<T: Fixed>(digits: &str) -> Option<T> {
-        T::of(&hex::decode(digits).ok()?)
+        super::parsed(from, super::of_digits)
     }
 }
 
 /// Like [`hex_fixed`], where the value may be absent.
 pub(crate) mod hex_option {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use serde::{Deserializer, Serializer};
 
     use super::Fixed;
 
     pub(crate) fn serialize<T: Fixed, S: Serializer>(value: &Option<T>, to: S) -> Result<S::Ok, S::Error> {
         match value {
-            Some(value) => to.serialize_str(&hex::encode(value.bytes())),
+            Some(value) => super::digits_of(value, to),
             None => to.serialize_none(),
         }
     }
 
     pub(crate) fn deserialize<'de, T: Fixed, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
-        Option::<String>::deserialize(from)?
-            .map(|digits| {
-                super::hex_fixed::decode(&digits).ok_or_else(|| D::Error::custom("not the right hexadecimal digits"))
-            })
-            .transpose()
+        super::parsed_option(from, super::of_digits)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::entry::{Event, Intent, Outcome};
 use crate::line::Line;
 use crate::operation::{Bip85, Operation, Signing};
 use crate::recorded::Request;
+use crate::text::Text;
 
 /// One tree of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,12 +183,19 @@ impl History {
 
     /// Takes a seed or a key that was known outside of the card.
     pub(super) fn write_down_sight(&mut self, seen: SeenByHost) {
-        self.seen.push(seen);
+        if self.seen.len() < MOST_SEEN {
+            self.seen.push(seen);
+        }
     }
 
     fn intent(&mut self, seq: u64, intent: &Intent) {
         let gives = self.gives(&intent.request);
         self.open.insert(seq, Pending { request: intent.request.clone(), holder: intent.caller.uid, gives });
+        if self.open.len() > MOST_OPEN
+            && let Some(oldest) = self.open.keys().next().copied()
+        {
+            self.outcome(oldest, &Outcome::Failed { reason: Text::lossy("nobody knows") });
+        }
     }
 
     fn outcome(&mut self, seq: u64, outcome: &Outcome) {
@@ -380,29 +388,24 @@ impl History {
             Operation::GenerateMnemonic(_) => Sight::Words,
             _ => return,
         };
-        self.seen.push(SeenByHost {
-            card: Some(request.card),
-            key_uid,
-            sight,
-            holder: Some(holder),
-            source: Source::Line(seq),
-        });
+        if self.seen.len() < MOST_SEEN {
+            self.seen.push(SeenByHost {
+                card: Some(request.card),
+                key_uid,
+                sight,
+                holder: Some(holder),
+                source: Source::Line(seq),
+            });
+        }
     }
 }
 
 /// How the closure reads what was gathered.
 impl History {
-    /// Returns the history in which an operation of `holder` was done too.
-    pub(super) fn with(&self, request: &Request) -> Self {
-        let mut with = self.clone();
-        let gives = with.gives(request);
-        with.learn(Source::Line(u64::MAX), None, &gives);
-        with
-    }
-
-    /// Returns whether an operation gives nothing of a tree that did not leave already.
-    pub(super) fn has_all_of(&self, request: &Request) -> bool {
-        self.gives(request).facts.iter().all(|fact| self.facts.contains_key(fact))
+    /// Returns what an operation would give that did not leave already.
+    pub(super) fn news(&self, request: &Request) -> Vec<Fact> {
+        let facts = self.gives(request).facts.into_iter();
+        facts.filter(|fact| !self.facts.contains_key(fact)).collect()
     }
 
     /// Returns the trees of which something left.
@@ -415,19 +418,21 @@ impl History {
     pub(super) fn facts_of(&self, wallet: &Wallet, holder: Option<u32>) -> Facts {
         let is_lee = matches!(wallet.account, Account::KeyUid(uid) if self.lee.contains(&uid));
         let mut facts = if is_lee { Facts::of_lee() } else { Facts::default() };
-        let is_for = |of: &Wallet| of == wallet || of.account == Account::Unnamed && of.decoy == wallet.decoy;
-        for ((of, path, part), sources) in &self.facts {
-            let told = sources.iter().filter(|(to, _)| holder.is_none() || to.is_none() || **to == holder);
-            if let Some(source) = told.map(|(_, source)| *source).min().filter(|_| is_for(of)) {
-                facts.learn(path, *part, source);
+        let unnamed = Wallet { account: Account::Unnamed, decoy: wallet.decoy };
+        let told = |to: &Option<u32>| holder.is_none() || to.is_none() || *to == holder;
+        for of in BTreeSet::from([wallet, &unnamed]) {
+            for ((_, path, part), sources) in self.facts.range(start(of)..).take_while(|((it, ..), _)| it == of) {
+                if let Some(source) = sources.iter().filter(|(to, _)| told(to)).map(|(_, source)| *source).min() {
+                    facts.learn(path, *part, source);
+                }
             }
         }
-        for (seq, open) in self.open.iter().filter(|(_, open)| holder.is_none_or(|holder| open.holder == holder)) {
-            for (_, path, part) in open.gives.facts.iter().filter(|(of, ..)| is_for(of)) {
+        for (seq, open) in self.open.iter().filter(|(_, open)| told(&Some(open.holder))) {
+            for (_, path, part) in open.gives.facts.iter().filter(|(of, ..)| of == wallet) {
                 facts.learn(path, *part, Source::Line(*seq));
             }
         }
-        for ((_, path), from) in self.concluded.iter().filter(|((of, _), _)| is_for(of)) {
+        for ((_, path), from) in self.concluded.iter().filter(|((of, _), _)| of == wallet) {
             facts.conclude(path, from.clone());
         }
         facts
@@ -436,12 +441,9 @@ impl History {
     /// Returns how many different keys left one tree to `holder`, or to anybody.
     pub(super) fn exported(&self, wallet: &Wallet, holder: Option<u32>) -> usize {
         let told = |sources: &ByHolder<Source>| holder.is_none() || sources.keys().any(|to| *to == holder);
-        let mut keys: BTreeSet<(&KeyPath, bool)> = self
-            .facts
-            .iter()
-            .filter(|((of, ..), to)| of == wallet && told(to))
-            .map(|((_, p, part), _)| (p, *part == Part::Private))
-            .collect();
+        let facts = self.facts.range(start(wallet)..).take_while(|((of, ..), _)| of == wallet);
+        let mut keys: BTreeSet<(&KeyPath, bool)> =
+            facts.filter(|(_, to)| told(to)).map(|((_, path, part), _)| (path, *part == Part::Private)).collect();
         let open = self.open.values().filter(|open| holder.is_none_or(|holder| open.holder == holder));
         let perhaps = open.flat_map(|open| &open.gives.facts).filter(|(of, ..)| of == wallet);
         keys.extend(perhaps.map(|(_, path, part)| (path, *part == Part::Private)));
@@ -470,6 +472,15 @@ impl History {
     }
 }
 
+/// Returns where the facts of one tree begin.
+const fn start(wallet: &Wallet) -> Fact {
+    (*wallet, KeyPath::master(), Part::Private)
+}
+
+/// Intents whose outcome may still come; what is older counts as exported.
+const MOST_OPEN: usize = 1 << 16;
+/// Seeds and keys that the host has seen; the first ones say enough.
+const MOST_SEEN: usize = 1000;
 /// More would be a log that lies.
 const MOST_DECOYS: usize = 16;
 /// Of one side door to one holder.

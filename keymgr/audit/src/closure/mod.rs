@@ -11,10 +11,12 @@ pub mod history;
 pub mod side;
 pub mod written;
 
-use proto::KeyUid;
+use std::collections::{BTreeMap, BTreeSet};
+
+use proto::{KeyPath, KeyUid};
 
 use crate::recorded::Request;
-use facts::{Computable, Extent};
+use facts::{Computable, Extent, Facts};
 pub use facts::{Part, Source};
 pub use history::{Account, History, Wallet};
 pub use side::{SeenByHost, SideDoor, Sight, Way};
@@ -138,20 +140,23 @@ impl std::fmt::Display for Count {
 /// included. Nothing is added when that key left before.
 #[must_use]
 pub fn would_add(history: &History, request: &Request) -> Vec<Implied> {
-    if history.has_all_of(request) {
-        return Vec::new();
+    let mut news: BTreeMap<Wallet, Vec<(KeyPath, Part)>> = BTreeMap::new();
+    for (wallet, path, part) in history.news(request) {
+        news.entry(wallet).or_default().push((path, part));
     }
-    let private = |history: &History| -> Vec<Implied> {
-        let closure = Closure::of(history, &Filter::default()).computable;
-        closure.into_iter().filter(|implied| implied.what.extent.is_private()).collect()
-    };
-    let before = private(history);
-    let is_new = |new: &Implied| {
-        !before
-            .iter()
-            .any(|old| (old.wallet, &old.what.path, old.what.extent) == (new.wallet, &new.what.path, new.what.extent))
-    };
-    private(&history.with(request)).into_iter().filter(is_new).collect()
+    let private = |facts: Facts| facts.close().computable().into_iter().filter(|it| it.extent.is_private());
+    let mut added = Vec::new();
+    for (wallet, news) in news {
+        let before = history.facts_of(&wallet, None);
+        let mut after = before.clone();
+        for (path, part) in news {
+            after.learn(&path, part, Source::Line(u64::MAX));
+        }
+        let before: BTreeSet<(KeyPath, Extent)> = private(before).map(|it| (it.path, it.extent)).collect();
+        let new = private(after).filter(|it| !before.contains(&(it.path.clone(), it.extent)));
+        added.extend(new.map(|what| Implied { wallet, what }));
+    }
+    added
 }
 
 #[cfg(test)]

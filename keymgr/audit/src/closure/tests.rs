@@ -238,8 +238,8 @@ fn ten_thousand_random_histories_give_exactly_what_subtraction_gives() {
     assert!(betrayed > 1_000 && leaked > 500, "{betrayed} keys betrayed, {leaked} chain codes leaked");
 }
 
-fn relearned(short: &[Computable]) -> facts::Facts {
-    let mut facts = facts::Facts::default();
+fn relearned(short: &[Computable]) -> Facts {
+    let mut facts = Facts::default();
     for it in short {
         let parts: &[Part] = match it.extent {
             Extent::PrivateSubtree => &[Part::Private, Part::Chain],

@@ -175,3 +175,31 @@ fn five_thousand_tamperings_are_found_with_the_newest_head() {
 fn five_thousand_more_tamperings_are_found_with_the_newest_head() {
     tampered(100..200);
 }
+
+/// Not a test of right and wrong: `cargo test --release -p audit -- --ignored --nocapture speed` prints how fast it goes.
+#[test]
+#[ignore = "only a release build says something"]
+fn speed_of_verification() {
+    let mut writer = Writer::new(1);
+    writer.opens(NEW);
+    while writer.head().entries < 200_000 {
+        writer.leaves(NEW);
+        if writer.head().entries % 1000 < 2 {
+            writer.signs(NEW);
+        }
+    }
+    writer.signs(NEW);
+    let (log, head) = (writer.bytes(), writer.head());
+    // The time that this thread had a core, in nanoseconds: other programs do not count.
+    let spent = || {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        stat.split(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    for _ in 0..5 {
+        let before = spent();
+        assert_eq!(audit(&log, head).verdict(), Verdict::Complete);
+        let nanos = spent() - before;
+        let (entries, bytes) = (head.entries, log.len() as u64);
+        println!("{} entries a second, {} bytes an entry", entries * 1_000_000_000 / nanos, bytes / entries);
+    }
+}

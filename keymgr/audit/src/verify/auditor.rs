@@ -157,7 +157,9 @@ impl Auditor {
             if let Some((line, ended, speaks)) = taken {
                 self.look_at(&line, ended.as_ref(), speaks);
                 see(&line, ended.as_ref());
-                self.replay.keep(line);
+                if let Some((line, intent)) = self.replay.keep(line) {
+                    self.lost(line, &intent);
+                }
             }
         }
         Ok(())
@@ -182,11 +184,8 @@ impl Auditor {
             self.notes.ask(Question::NoncesNotCompared { line });
         }
         let head = self.replay.head();
-        let open = self.replay.into_open();
-        for (line, intent) in &open {
-            self.leavings.lost(*line, intent);
-            self.notes.ask(Question::Unknown { line: *line });
-        }
+        let open = std::mem::take(&mut self.replay).into_open();
+        open.iter().for_each(|(line, intent)| self.lost(*line, intent));
         if self.lines.is_none() {
             self.notes.find(Finding { lines: Lines::one(1), verdict: Verdict::Truncated, why: Why::Nothing });
         }
@@ -239,13 +238,20 @@ impl Auditor {
         false
     }
 
+    /// Notes an intent of which nothing came.
+    fn lost(&mut self, line: u64, intent: &Intent) {
+        self.leavings.lost(line, intent);
+        self.notes.ask(Question::Unknown { line });
+    }
+
     fn look_at(&mut self, line: &Line, ended: Option<&Intent>, speaks: bool) {
         let seq = line.seq;
         let lines = self.lines.get_or_insert(Lines::one(seq));
         lines.last = seq.max(lines.first);
         let written = self.written.get_or_insert((line.unix_ms, line.unix_ms));
         written.1 = line.unix_ms;
-        let starts = matches!(line.event, Event::LogOpened(_));
+        // A manager that starts may first go on in another file.
+        let starts = matches!(line.event, Event::LogOpened(_) | Event::LogContinued { .. });
         match self.clock.read(seq, line.unix_ms, line.mono_ms, starts) {
             Some(Said::Finding(finding)) => self.notes.find(finding),
             Some(Said::Question(question)) => self.notes.ask(question),
