@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 "schema/local/policy.proto",
                 "schema/local/approvals.proto",
                 "schema/local/node.proto",
+                "schema/local/proof.proto",
             ],
             ["schema/local"],
         )?;

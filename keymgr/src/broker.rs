@@ -20,15 +20,17 @@ use crate::cards::seat::Target;
 use crate::clock::Clock;
 use crate::error::{BrokerError, PinRefused, PukRefused};
 use crate::files;
-use crate::guard::Guarded;
+use crate::guard::{Guarded, GuardedCard};
 use crate::journal::{Journal, Why};
 use crate::manifest::Manifest;
 use crate::metrics::{Held, HeldCard, Metrics};
+use crate::mirror::Mirrors;
 use crate::pause::Pauses;
 use crate::pins::{PinnedCards, Pins};
 use crate::policy::{History, Policy};
 use crate::refusals::{Refusals, TOO_MANY_TEXT, Written};
 use crate::roles::InForce;
+use crate::rules;
 use crate::seats::{Seat, Slot};
 
 /// Some cards, the rules for them, and their log.
@@ -43,6 +45,7 @@ pub struct Broker<T: CardTransport, S: LogStore> {
     pub(crate) rules: Rules,
     pub(crate) enrolment: Enrolment,
     pub(crate) cards: Cards<T>,
+    pub(crate) mirrors: Mirrors,
     pub(crate) pauses: Pauses,
     refusals: Refusals,
     pub(crate) dice: Box<dyn CryptoRng + Send>,
@@ -89,6 +92,14 @@ pub struct Outside {
 /// The card and the account that a refusal is about, as far as they are known.
 pub(crate) type About = (Option<CardId>, Option<KeyUid>);
 
+/// A card with a validated PIN, and what is written down about it.
+pub(crate) struct Session<'a, T: CardTransport, S: LogStore> {
+    pub(crate) card: &'a mut GuardedCard<T>,
+    pub(crate) journal: &'a mut Journal<S>,
+    pub(crate) mirrors: &'a mut Mirrors,
+    pub(crate) dice: &'a mut (dyn CryptoRng + Send),
+}
+
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Takes a card and its log.
     #[must_use]
@@ -110,6 +121,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             rules,
             enrolment,
             cards,
+            mirrors: Mirrors::default(),
             pauses: Pauses::default(),
             refusals: Refusals::default(),
             dice,
@@ -151,6 +163,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         };
         let (from, to) = (self.rules.policy.policy().hash(), policy.hash());
         if from != to {
+            rules::keep(&to, path)?;
             self.journal.policy_changed(to)?;
             for rule in policy.dead_rules() {
                 tracing::warn!("{}: {rule}", path.display());
@@ -161,11 +174,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         Ok((from, to))
     }
 
-    /// Writes down which manager works from here on, `binary` being the hash of its program.
+    /// Writes down which manager works from here on, `binary` being the hash of its program, and under which rules.
     ///
     /// # Errors
     /// [`BrokerError::Log`].
     pub fn announce(&mut self, binary: Option<[u8; 32]>) -> Result<(), BrokerError> {
+        self.tell_of_rules()?;
         let opened = LogOpened {
             version: Text::lossy(env!("CARGO_PKG_VERSION")),
             binary,

@@ -1,24 +1,23 @@
 //! A running manager: the files of a profile, the card in its reader, the worker, and the socket.
 
-use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::{Bad, Log, LogId, LogStore, OpenError, What};
+use audit::{Bad, DataSlot, LogStore, OpenError, What};
 use keycard::{CardTransport, TransportError};
+use proto::Pin;
 use proto::rpc::Fault;
 use proto::rpc::api::approvals_server::ApprovalsServer;
 use proto::rpc::api::cards_server::CardsServer;
 use proto::rpc::api::keymgr_server::KeymgrServer;
 use proto::rpc::api::policies_server::PoliciesServer;
+use proto::rpc::api::proof_server::ProofServer;
 use proto::rpc::socket::{self, Served, SocketError};
 use proto::shell::dice;
-use proto::{CardId, Pin};
-use rand_core::Rng as _;
 use readers::{Readers, Watch};
 use tokio::signal::unix::{SignalKind, signal};
 use tower::Layer as _;
@@ -29,21 +28,27 @@ use crate::cards::Cards;
 use crate::cards::known::KnownCards;
 use crate::cards::pairings::Pairings;
 use crate::clock::{Clock, SystemClock};
+use crate::disk::{self, Disk};
 use crate::error::BrokerError;
 use crate::files::StateError;
 use crate::front::{self, Front};
 use crate::incoming::Incoming;
 use crate::journal::Why;
+use crate::log_files::{LogFiles, older_files};
+use crate::logbook::{self, Told};
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
 use crate::metrics::requests::Counted;
+use crate::mirror::Mirrors;
 use crate::pins::PinnedCards;
 use crate::policy::{History, Policy};
 use crate::profile::Profile;
 use crate::reader::view::Seen;
 use crate::reader::{AnyReader, OtherReaders, ReaderName};
 use crate::roles::Gate;
+use crate::rules;
 use crate::service::{Place, Service, UNLOCK};
+use crate::spool::Spool;
 use crate::store::FileStore;
 use crate::trusted::Trusted;
 use crate::unlock::Unlocking;
@@ -64,6 +69,10 @@ pub struct Config {
     pub trusted: Trusted,
     /// How long a PIN stays valid at most.
     pub pin_lifetime: Option<Duration>,
+    /// In which of a card's memories the log's head is kept.
+    pub mirror: Option<DataSlot>,
+    /// How many bytes of the log are put away together.
+    pub longest_log: u64,
     /// Counts what it does.
     pub metrics: Metrics,
 }
@@ -188,12 +197,24 @@ pub(crate) fn broker(
     readers: &Readers,
     clock: impl Clock + Send + 'static,
 ) -> Result<Broker<AnyReader, FileStore>, DaemonError> {
+    broker_on(&disk::os(), config, profile, readers, clock)
+}
+
+/// The same with the log on another disk.
+pub(crate) fn broker_on(
+    disk: &Arc<dyn Disk>,
+    config: &Config,
+    profile: &Profile,
+    readers: &Readers,
+    clock: impl Clock + Send + 'static,
+) -> Result<Broker<AnyReader, FileStore>, DaemonError> {
     let manifest = Manifest::read(&config.manifest)?;
     let trust = config.trusted.read()?;
     let mut pinned = PinnedCards::read(&profile.pins())?;
     let policy = policy(profile, !pinned.is_empty())?;
     let card = AnyReader::open(&config.reader, profile.dir(), readers)?;
-    let (log, Logged { enrolled: logged, erased }) = open_log(&profile.log(), &pinned, &clock, &config.metrics)?;
+    let (log, told) = logbook::open(&profile.log(), disk, &pinned, &clock, &config.metrics)?;
+    let Told { enrolled: logged, erased, policy: last, .. } = told;
     // The manager was cut off before it could forget the pins of a card that was reset.
     if erased.iter().filter_map(|card| pinned.unpin(card)).count() > 0 {
         pinned.write(&profile.pins())?;
@@ -218,7 +239,13 @@ pub(crate) fn broker(
         seen: Seen::default(),
     };
     let outside = Outside { clock: Box::new(clock), dice: Box::new(dice()), metrics: config.metrics.clone() };
-    let mut broker = Broker::new(card, log, rules, enrolment, cards, outside);
+    let files =
+        LogFiles::of(&profile.log(), config.longest_log, Spool::open(&profile.spool())?, config.metrics.clone())?;
+    rules::keep(&rules.policy.policy().hash(), &profile.policy())?;
+    let mut broker = Broker::new(card, log, rules, enrolment, cards, outside)
+        .with_archive(Box::new(files.on(Arc::clone(disk))))
+        .with_mirrors(Mirrors::in_slot(config.mirror))
+        .after_rules(last);
     broker.recall(history);
     Ok(broker)
 }
@@ -252,6 +279,7 @@ where
     let policies = PoliciesServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_REQUEST);
     let approvals = ApprovalsServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_REQUEST);
     let cards = CardsServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_INSTALLATION);
+    let proof = ProofServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_REQUEST);
     let service = KeymgrServer::from_arc(service).max_decoding_message_size(MAX_REQUEST);
     let (shut, shutting) = tokio::sync::oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
@@ -266,6 +294,7 @@ where
         .add_service(Counted::new(gate.layer(cards), metrics.clone()))
         .add_service(Counted::new(gate.layer(policies), metrics.clone()))
         .add_service(Counted::new(gate.layer(approvals), metrics.clone()))
+        .add_service(Counted::new(gate.layer(proof), metrics.clone()))
         .serve_with_incoming_shutdown(incoming, async {
             drop(shutting.await);
         });
@@ -326,10 +355,15 @@ fn policy(profile: &Profile, enrolled: bool) -> Result<Policy, StateError> {
     }
 }
 
-/// Returns what the log tells of the past.
+/// Returns what the log tells of the past, in all of its files: what left before counts for ever.
 fn history(log: &Path) -> Result<History, StateError> {
-    let file = File::open(log).map_err(|source| StateError::io(log, source))?;
-    History::of_log(BufReader::new(file)).map_err(|source| StateError::io(log, source))
+    let failed = |source| StateError::io(log, source);
+    let mut whole: Box<dyn Read> = Box::new(std::io::empty());
+    for older in older_files(log)? {
+        whole = Box::new(whole.chain(File::open(&older.path).map_err(failed)?));
+    }
+    let whole = whole.chain(File::open(log).map_err(failed)?);
+    History::of_log(BufReader::new(whole)).map_err(failed)
 }
 
 /// Reads the policy again at each SIGHUP, until dropped.
@@ -358,64 +392,6 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// What the log tells of enrolled cards.
-#[derive(Default)]
-struct Logged {
-    /// Those that were enrolled.
-    enrolled: BTreeSet<CardId>,
-    /// Those that were enrolled, and reset to their factory state.
-    erased: BTreeSet<CardId>,
-}
-
-/// Continues the log, or begins it on the first start, and returns what it tells of enrolled cards.
-fn open_log(
-    path: &Path,
-    pinned: &PinnedCards,
-    clock: &dyn Clock,
-    metrics: &Metrics,
-) -> Result<(Log<FileStore>, Logged), DaemonError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && FileStore::remembered(path).is_some() => {
-            let todo = "export.log.head says that there was one: restore it from a backup";
-            return Err(StateError::Missing { path: path.to_owned(), todo }.into());
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && pinned.is_empty() => {
-            let mut id = [0; 16];
-            dice().fill_bytes(&mut id);
-            let log = FileStore::create(path, |store: FileStore| {
-                Log::create(store.counting(metrics.clone()), LogId::from(id), clock.now()).map_err(DaemonError::from)
-            })?;
-            return Ok((log, Logged::default()));
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let todo = "a card is enrolled here, so there was one: restore it from a backup";
-            return Err(StateError::Missing { path: path.to_owned(), todo }.into());
-        }
-        Err(source) => return Err(StateError::io(path, source).into()),
-    };
-    let bad = |source| DaemonError::LogBad { path: path.to_owned(), source };
-    let report = audit::verify(BufReader::new(&file), FileStore::remembered(path))
-        .map_err(|source| StateError::io(path, source))?;
-    if report.enrolled.iter().any(|card| pinned.find(card).is_none()) && report.bad.is_none() {
-        let path = path.with_file_name("pins.toml");
-        let todo = "the export log tells of an enrolled card: restore the pins from a backup";
-        return Err(StateError::Missing { path, todo }.into());
-    }
-    // A log that met the card and does not tell of its enrolment was cut off between the two files: that is made good when
-    // the card is unlocked. One that never met it is another log.
-    let told = |card: &CardId| [&report.met, &report.enrolled, &report.erased].iter().any(|set| set.contains(card));
-    if pinned.all().any(|pins| !told(&pins.card)) && report.bad.is_none() {
-        let what = "pins.toml tells of an enrolled card and this log of none; restore the log from a backup";
-        return Err(StateError::damaged(path, what).into());
-    }
-    let again = File::open(path).map_err(|source| StateError::io(path, source))?;
-    let log =
-        Log::open(FileStore::open(path)?.counting(metrics.clone()), BufReader::new(again), FileStore::remembered(path))
-            .map_err(bad)?;
-    Ok((log, Logged { enrolled: report.enrolled, erased: report.erased }))
 }
 
 fn what_to_do(error: &OpenError) -> String {

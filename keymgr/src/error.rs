@@ -30,6 +30,19 @@ pub enum BrokerError {
     /// Another program has the reader.
     #[error(transparent)]
     Lent(#[from] Loan),
+    /// The card speaks of a history that this log does not have.
+    #[error(
+        "card {card} was used with log {log}, at entry {entries}, which this log never had: another key manager uses the \
+         card, or this log was set back; restore the log, or go on in spite with `cardinal audit adopt`, which is recorded"
+    )]
+    SecondWriter {
+        /// The card.
+        card: CardId,
+        /// The log of which it speaks.
+        log: audit::LogId,
+        /// How far that one went.
+        entries: u64,
+    },
     /// It is not clear which card is meant.
     #[error(transparent)]
     Target(#[from] TargetError),
@@ -262,6 +275,7 @@ impl BrokerError {
             Self::Pairing(PairingTrouble::NotNeeded) => Fault::Unsupported,
             Self::Locked => Fault::Locked,
             Self::Lent(_) => Fault::Lent,
+            Self::SecondWriter { .. } => Fault::SecondWriter,
             Self::Refused(_) => Fault::Refused,
             Self::Log(_) => Fault::LogUnwritable,
             Self::CutOff { cause, .. } => cause.fault(),
@@ -275,6 +289,7 @@ impl BrokerError {
         matches!(
             self,
             Self::Pin(_)
+                | Self::SecondWriter { .. }
                 | Self::Mismatch(_)
                 | Self::Unvouched { .. }
                 | Self::Card(
@@ -386,11 +401,16 @@ fn unwritten(error: &LogError) -> String {
         }
         LogError::Store(StoreError::Torn { source }) => {
             format!(
-                "the export log was written in part and could not be cut back: {source}; check it with \
-                 `cardinal audit verify` before you go on"
+                "what the disk holds of the export log's last line is unknown: {source}; mend the disk, check the log with \
+                 `cardinal audit verify` and start the key manager again"
             )
         }
         LogError::TooLong => format!("{error}; give a shorter purpose"),
+        LogError::Torn => {
+            "nobody knows what the disk holds of the export log's last line; check the log with `cardinal audit verify` \
+             and start the key manager again"
+                .to_owned()
+        }
         // Says itself what to do.
         other => other.to_string(),
     }

@@ -41,6 +41,7 @@ impl<T: CardTransport> CardTransport for Guarded<T> {
 
     fn announce(&mut self, instruction: u8) {
         self.inside = Some(instruction);
+        self.transport.announce(instruction);
     }
 
     fn reset(&mut self) -> Result<(), TransportError> {

@@ -1,13 +1,16 @@
 //! The order that every key operation keeps: intent synced, card asked, outcome synced, and only then the value is seen.
 
+use std::collections::BTreeMap;
+
 use audit::{
     Asked, Caller, ChannelOpened, Decoy, Deed, Event, Head, HeadSigned, Intent, Log, LogOpened, LogStore, Outcome,
-    Owner, PairedChannelOpened, Provisioning, Purpose, Recorded, Refusal, Request, Text, When,
+    Owner, PairedChannelOpened, Provisioning, Purpose, Recorded, Refusal, Request, SecondWriter, Statement, Text, When,
 };
 use keycard::CardError;
 use proto::{CardId, Instant, KeyUid, Secret, UnixMillis};
 
 use crate::approval::Granted;
+use crate::archive::{Alone, Anchor, Archive};
 use crate::caller::Doubt;
 use crate::clock::Clock;
 use crate::error::BrokerError;
@@ -22,11 +25,19 @@ pub(crate) struct Journal<S> {
     policy: [u8; 32],
     /// What the log tells of the past, as far as the policy asks.
     history: History,
+    /// The one of which the log tells last.
+    last_policy: Option<[u8; 32]>,
     /// The key of the fingerprints, when they must not tell one key from another.
     quiet: Option<Secret<32>>,
     /// The outcomes that no card has signed.
     tail: Tail,
     metrics: Metrics,
+    /// What stands beside the log.
+    archive: Box<dyn Archive<S>>,
+    /// What this manager said of itself, and says again in each file of the log.
+    opened: Option<LogOpened>,
+    /// Heads that this log had, as cards speak of them.
+    stood: BTreeMap<u64, Head>,
 }
 
 /// Who asks, and what for.
@@ -52,7 +63,19 @@ impl Why {
 
 impl<S: LogStore> Journal<S> {
     pub(crate) fn new(log: Log<S>, clock: Box<dyn Clock + Send>, policy: [u8; 32], metrics: Metrics) -> Self {
-        Self { log, clock, policy, history: History::default(), quiet: None, tail: Tail::default(), metrics }
+        Self {
+            log,
+            clock,
+            policy,
+            history: History::default(),
+            last_policy: None,
+            quiet: None,
+            tail: Tail::default(),
+            metrics,
+            archive: Box::new(Alone),
+            opened: None,
+            stood: BTreeMap::new(),
+        }
     }
 
     /// Carries out one operation between its intent and its outcome, and returns what it gave with the intent's number.
@@ -226,28 +249,123 @@ impl<S: LogStore> Journal<S> {
     }
 
     pub(crate) fn channel_opened(&mut self, opened: ChannelOpened) -> Result<u64, BrokerError> {
-        let (now, card) = (self.now(), opened.card);
-        let entry = self.log.channel_opened(now, opened)?;
-        self.tail.signed(card);
-        Ok(entry)
+        let (now, card, head) = (self.now(), opened.card, self.head());
+        let line = self.log.channel_opened(now, opened)?;
+        self.signed(card, Anchor { head, at: now.unix, card: Some(card), line });
+        Ok(line)
     }
 
     pub(crate) fn paired_channel_opened(&mut self, opened: PairedChannelOpened) -> Result<u64, BrokerError> {
-        let (now, card, is_signed) = (self.now(), opened.card, opened.signed.is_some());
-        let entry = self.log.paired_channel_opened(now, opened)?;
+        let (now, card, is_signed, head) = (self.now(), opened.card, opened.signed.is_some(), self.head());
+        let line = self.log.paired_channel_opened(now, opened)?;
         if is_signed {
-            self.tail.signed(card)
+            self.signed(card, Anchor { head, at: now.unix, card: Some(card), line });
         } else {
-            self.tail.is_mute(card)
+            self.tail.is_mute(card);
         }
-        Ok(entry)
+        Ok(line)
     }
 
     pub(crate) fn head_signed(&mut self, signed: HeadSigned) -> Result<u64, BrokerError> {
-        let (now, card) = (self.now(), signed.card);
-        let entry = self.log.head_signed(now, signed)?;
+        let (now, card, head) = (self.now(), signed.card, self.head());
+        let line = self.log.head_signed(now, signed)?;
+        self.signed(card, Anchor { head, at: now.unix, card: Some(card), line });
+        Ok(line)
+    }
+
+    pub(crate) fn statement(&mut self, statement: Statement) -> Result<u64, BrokerError> {
+        let now = self.now();
+        Ok(self.log.statement(now, statement)?)
+    }
+
+    pub(crate) fn second_writer(&mut self, found: SecondWriter) -> Result<u64, BrokerError> {
+        let now = self.now();
+        Ok(self.log.second_writer(now, found)?)
+    }
+
+    /// Says which rules the log tells of last.
+    pub(crate) const fn after_policy(&mut self, last: Option<[u8; 32]>) {
+        self.last_policy = last;
+    }
+
+    /// From here on these rules are in force, which the log tells if they are others.
+    pub(crate) fn policy_is(&mut self, policy: [u8; 32]) -> Result<(), BrokerError> {
+        if let Some(last) = self.last_policy.filter(|last| *last != policy) {
+            let now = self.now();
+            self.log.policy_changed(now, last, policy)?;
+        }
+        self.last_policy = Some(policy);
+        self.policy = policy;
+        Ok(())
+    }
+
+    fn signed(&mut self, card: CardId, anchor: Anchor) {
         self.tail.signed(card);
-        Ok(entry)
+        self.archive.keep(&anchor);
+    }
+
+    /// This card keeps this head from here on; without one it is not to keep any.
+    pub(crate) fn mirrored(&mut self, card: &CardId, head: Option<Head>) {
+        self.tail.mirrored(card);
+        if let Some(head) = head {
+            self.remember(head);
+        }
+    }
+
+    /// Returns whether this log ever stood so.
+    ///
+    /// # Errors
+    /// [`BrokerError::State`] when its files cannot be read.
+    pub(crate) fn stood_at(&mut self, found: &Head) -> Result<bool, BrokerError> {
+        let head = self.head();
+        if found.log != head.log || found.entries > head.entries {
+            return Ok(false);
+        }
+        if *found == head || self.stood.get(&found.entries) == Some(found) {
+            return Ok(true);
+        }
+        let stood = self.archive.head_at(found.entries)?;
+        if stood == Some(*found) {
+            self.remember(*found);
+        }
+        Ok(stood == Some(*found))
+    }
+
+    fn remember(&mut self, head: Head) {
+        if self.stood.len() >= MOST_STOOD {
+            self.stood.pop_first();
+        }
+        self.stood.insert(head.entries, head);
+    }
+
+    /// Puts the log's file away when it is long enough, and goes on in another. When that fails it goes on where it is.
+    pub(crate) fn rotate(&mut self) {
+        if !self.archive.is_full() {
+            return;
+        }
+        let now = self.now();
+        match self.archive.rotate(&self.log, now) {
+            Ok(log) => {
+                let line = log.head().entries;
+                self.archive.keep(&Anchor { head: self.log.head(), at: now.unix, card: None, line });
+                self.log = log;
+                let again = self.opened.clone().map(|opened| self.opened(opened));
+                if let Some(Err(error)) = again {
+                    tracing::error!("the new file of the export log does not say which manager writes: {error}");
+                }
+            }
+            Err(error) => tracing::error!("the export log was not put away and goes on where it is: {error}"),
+        }
+    }
+
+    /// Puts what stands beside the log into these hands.
+    pub(crate) fn archive(&mut self, archive: Box<dyn Archive<S>>) {
+        self.archive = archive;
+    }
+
+    /// Returns whether nothing in the log may tell one PIN of a card from another.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        self.quiet.is_some()
     }
 
     /// Returns the outcomes that no card has signed.
@@ -267,6 +385,7 @@ impl<S: LogStore> Journal<S> {
 
     pub(crate) fn opened(&mut self, opened: LogOpened) -> Result<u64, BrokerError> {
         let now = self.now();
+        self.opened = Some(opened.clone());
         Ok(self.log.opened(now, opened)?)
     }
 
@@ -282,3 +401,6 @@ impl<S: LogStore> Journal<S> {
         self.clock.now()
     }
 }
+
+/// As many cards as a computer meets.
+const MOST_STOOD: usize = 1024;

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use audit::DataSlot;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use keymgr::activation::{self, Activated, Announced, NotActivated};
 use keymgr::caller::Programs;
 use keymgr::clock::{Clock as _, SystemClock};
@@ -95,7 +96,7 @@ struct PolicyTestArgs {
 }
 
 /// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     /// A line for people.
     Text,
@@ -133,6 +134,13 @@ struct RunArgs {
     /// Lock the card after so many minutes at the latest; 0: an unlocking may last until the manager stops.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pin_minutes: u32,
+    /// Where each card keeps the log's head, so that a second key manager shows: in its memory for the Cash applet, in its
+    /// public one, or nowhere. What another program keeps there is left alone.
+    #[arg(long, value_name = "SLOT", value_enum, default_value_t = MirrorSlot::Cash)]
+    mirror: MirrorSlot,
+    /// Put the export log's file away, and go on in another, when it has so many MiB.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    log_rotate_mib: u32,
     /// Do not start unless every measure of hardening is in force: locked memory, seccomp, landlock.
     #[arg(long)]
     require_hardening: bool,
@@ -145,6 +153,24 @@ struct RunArgs {
     /// Stop when stdin is closed, that is, when the parent is gone.
     #[arg(long)]
     until_stdin_closes: bool,
+}
+
+/// Where cards keep the log's head.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum MirrorSlot {
+    Off,
+    Cash,
+    Public,
+}
+
+impl MirrorSlot {
+    const fn slot(self) -> Option<DataSlot> {
+        match self {
+            Self::Off => None,
+            Self::Cash => Some(DataSlot::Cash),
+            Self::Public => Some(DataSlot::Public),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -303,6 +329,8 @@ fn run(args: RunArgs) -> Result<(), Failure> {
         card_keys,
         pin_fd,
         pin_minutes,
+        mirror,
+        log_rotate_mib,
         require_hardening,
         metrics_file,
         log_format: _,
@@ -312,6 +340,7 @@ fn run(args: RunArgs) -> Result<(), Failure> {
     let activated = activation::take(&Announced::from_env())?;
     let socket = socket_of(activated.as_ref(), socket)?;
     let pin = pin_fd.map(read_pin).transpose()?;
+    let longest_log = u64::from(log_rotate_mib) * 1024 * 1024;
     let pin_lifetime = (pin_minutes > 0).then(|| Duration::from_secs(u64::from(pin_minutes) * 60));
     let trusted = Trusted { test_authority: allow_test_ca, authorities: ca_keys, cards: card_keys };
     // What needs more than a manager that shut itself in may do comes before that.
@@ -332,7 +361,17 @@ fn run(args: RunArgs) -> Result<(), Failure> {
         return Err(Failure::NotHardened(missing));
     }
     let metrics = Metrics::default();
-    let config = Config { dir, socket, reader, manifest, trusted, pin_lifetime, metrics: metrics.clone() };
+    let config = Config {
+        dir,
+        socket,
+        reader,
+        manifest,
+        trusted,
+        pin_lifetime,
+        mirror: mirror.slot(),
+        longest_log,
+        metrics: metrics.clone(),
+    };
     let front = Front {
         limits: Limits::default(),
         metrics,

@@ -58,6 +58,12 @@ impl Profile {
         self.dir.join("policy.toml")
     }
 
+    /// Returns the folder of the heads that wait to be sent off.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.dir.join("spool")
+    }
+
     /// Returns the directory.
     #[must_use]
     pub fn dir(&self) -> &Path {

@@ -9,10 +9,9 @@ use std::time::Duration;
 use audit::LogStore;
 use keycard::{ApplicationInfo, Card, CardError, CardTransport, Secured};
 use proto::{CardId, Fingerprint, Secret};
-use rand_core::CryptoRng;
 use readers::ReaderState;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Session};
 use crate::cards::seat::Target;
 use crate::error::BrokerError;
 use crate::guard::{Guarded, GuardedCard};
@@ -183,9 +182,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Ends the session at the current seat: what came of it is signed, and the card is reset.
     pub fn lock(&mut self) {
-        if self.seat.is_unlocked() {
-            self.settle_here();
-        }
+        self.take_leave();
         self.end_session();
     }
 
@@ -378,14 +375,19 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
-    /// Returns the unlocked card of the current seat, the journal, and what draws.
-    pub(crate) fn unlocked_with_dice(
-        &mut self,
-    ) -> Option<(&mut GuardedCard<T>, &mut Journal<S>, &mut (dyn CryptoRng + Send))> {
+    /// Returns the session with the unlocked card of the current seat.
+    pub(crate) fn unlocked_session(&mut self) -> Option<Session<'_, T, S>> {
         match &mut self.seat.slot {
-            Slot::Unlocked { card, .. } => Some((card, &mut self.journal, &mut *self.dice)),
+            Slot::Unlocked { card, .. } => {
+                Some(Session { card, journal: &mut self.journal, mirrors: &mut self.mirrors, dice: &mut *self.dice })
+            }
             Slot::Empty | Slot::Away | Slot::Idle(_) | Slot::Open(_) => None,
         }
+    }
+
+    /// Returns the session with a card that is unlocked and not kept.
+    pub(crate) fn session_with<'a>(&'a mut self, card: &'a mut GuardedCard<T>) -> Session<'a, T, S> {
+        Session { card, journal: &mut self.journal, mirrors: &mut self.mirrors, dice: &mut *self.dice }
     }
 
     /// Ends the session of the current seat after an error with the card or the log. When the log cannot be written, or the

@@ -7,15 +7,21 @@
 
 use audit::{HeadSigned, LogStore, Text};
 use keycard::{CardTransport, Feature, Kind, Selection, SignedAgain};
-use rand_core::CryptoRng;
 
-use crate::broker::Broker;
+use crate::archive::Archive;
+use crate::broker::{Broker, Session};
 use crate::error::BrokerError;
 use crate::guard::GuardedCard;
-use crate::journal::Journal;
 use crate::opening::{applet, signed_evidence, signed_head};
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
+    /// Puts what stands beside the log into these hands.
+    #[must_use]
+    pub fn with_archive(mut self, archive: Box<dyn Archive<S>>) -> Self {
+        self.journal.archive(archive);
+        self
+    }
+
     /// Returns whether outcomes wait for a card's signature.
     #[must_use]
     pub fn owes_signature(&self) -> bool {
@@ -29,12 +35,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Has a card sign the log's head, if a signature is owed: one that is unlocked, or else the one in the manager's own
-    /// reader.
+    /// reader. Then the log's file is put away, if it is long enough.
     pub fn settle(&mut self) {
         if self.owes_signature() {
             let name = self.seats().find(|seat| seat.is_unlocked()).unwrap_or(&self.seat).name.clone();
             self.at_seat(&name, None, Self::settle_here);
         }
+        self.journal.rotate();
     }
 
     /// Has the unlocked card of the current seat sign the log's head, or opens a channel to the one that lies idle, if a
@@ -43,28 +50,37 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         if !self.owes_signature() {
             return;
         }
-        let signed = match self.unlocked_with_dice() {
-            Some((card, journal, dice)) => sign(card, journal, dice).map_err(|error| (error, true)),
-            None => self.sign_idle().map_err(|error| (error, false)),
-        };
-        if let Err((error, in_session)) = signed {
-            tracing::warn!("the end of the export log is not signed: {error}");
-            self.journal.give_up();
-            if in_session {
+        match self.unlocked_session().map(|mut session| session.sign()) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                self.is_unsigned(&error);
                 self.end_session();
+            }
+            None => {
+                if let Err(error) = self.sign_idle() {
+                    self.is_unsigned(&error);
+                }
             }
         }
     }
 
-    /// Has a card sign the log's head at the end of its session, if a signature is owed.
-    pub(crate) fn take_leave(&mut self, card: &mut GuardedCard<T>) {
-        if !self.owes_signature() {
-            return;
+    /// Lets the unlocked card keep the log's head and sign it, where that is owed: its session is about to end.
+    pub(crate) fn take_leave(&mut self) {
+        if let Some(Err(error)) = self.unlocked_session().map(|mut session| session.take_leave()) {
+            self.is_unsigned(&error);
         }
-        if let Err(error) = sign(card, &mut self.journal, &mut *self.dice) {
-            tracing::warn!("the end of the export log is not signed: {error}");
-            self.journal.give_up();
+    }
+
+    /// The same with a card that is not kept.
+    pub(crate) fn part_from(&mut self, card: &mut GuardedCard<T>) {
+        if let Err(error) = self.session_with(card).take_leave() {
+            self.is_unsigned(&error);
         }
+    }
+
+    fn is_unsigned(&mut self, error: &BrokerError) {
+        tracing::warn!("the end of the export log is not signed: {error}");
+        self.journal.give_up();
     }
 
     /// Opens a channel to the card that lies idle: its opening is the signature.
@@ -88,26 +104,30 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 }
 
-/// Has a card sign the log's head in its session, and writes that down. A card that cannot sign is not asked.
-fn sign<T: CardTransport, S: LogStore>(
-    card: &mut GuardedCard<T>,
-    journal: &mut Journal<S>,
-    dice: &mut dyn CryptoRng,
-) -> Result<(), BrokerError> {
-    if !card.can_sign_again() {
-        journal.give_up();
-        return Ok(());
+impl<T: CardTransport, S: LogStore> Session<'_, T, S> {
+    fn take_leave(&mut self) -> Result<(), BrokerError> {
+        self.mirror()?;
+        if self.journal.tail().is_owed() { self.sign() } else { Ok(()) }
     }
-    let mut random = [0; 32];
-    dice.fill_bytes(&mut random);
-    let signed = card.reopen(journal.head().salt(&random), dice)?;
-    match signed {
-        SignedAgain::Opening(opening) => journal.channel_opened(signed_evidence(card.info(), &opening, random)?),
-        SignedAgain::Challenge(proof) => journal.head_signed(HeadSigned {
-            card: card.id(),
-            applet: Text::lossy(&applet(card.info())),
-            signed: signed_head(&proof, random)?,
-        }),
+
+    /// Has the card sign the log's head, and writes that down. A card that cannot sign is not asked.
+    fn sign(&mut self) -> Result<(), BrokerError> {
+        let Self { card, journal, dice, .. } = self;
+        if !card.can_sign_again() {
+            journal.give_up();
+            return Ok(());
+        }
+        let mut random = [0; 32];
+        dice.fill_bytes(&mut random);
+        let signed = card.reopen(journal.head().salt(&random), *dice)?;
+        match signed {
+            SignedAgain::Opening(opening) => journal.channel_opened(signed_evidence(card.info(), &opening, random)?),
+            SignedAgain::Challenge(proof) => journal.head_signed(HeadSigned {
+                card: card.id(),
+                applet: Text::lossy(&applet(card.info())),
+                signed: signed_head(&proof, random)?,
+            }),
+        }
+        .map(drop)
     }
-    .map(drop)
 }

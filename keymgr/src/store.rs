@@ -2,25 +2,31 @@
 //!
 //! The invariant: after an error the file is as it was before, or the error is [`StoreError::Torn`]. And no line goes into
 //! a file that is not the log any more: before each one, the name must still lead to this file, at the length we left it.
+//! When the disk fails to sync, nobody knows what it holds: no more lines follow until the log was read again.
 
-use std::fs::{File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use audit::{Head, LogStore, StoreError};
 use proto::shell::file;
 
+use crate::disk::{self, Disk};
 use crate::files::StateError;
 use crate::metrics::Metrics;
 
 /// An append-only file.
 #[derive(Debug)]
 pub struct FileStore {
+    disk: Arc<dyn Disk>,
     file: File,
     length: u64,
     path: PathBuf,
+    /// The file beside it that says how far it goes, once it was written.
+    beside: Option<File>,
     metrics: Metrics,
 }
 
@@ -36,17 +42,34 @@ impl FileStore {
     /// # Errors
     /// [`StateError::Exists`], [`StateError::Io`], or the error of `begin`.
     pub fn create<L, E: From<StateError>>(path: &Path, begin: impl FnOnce(Self) -> Result<L, E>) -> Result<L, E> {
+        Self::create_on(disk::os(), path, begin)
+    }
+
+    /// The same on another disk.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_on<L, E: From<StateError>>(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        begin: impl FnOnce(Self) -> Result<L, E>,
+    ) -> Result<L, E> {
         let failed = |source| StateError::io(path, source);
         if path.symlink_metadata().is_ok() {
             return Err(StateError::Exists { path: path.to_owned() }.into());
         }
+        let log = begin(Self::begin(Arc::clone(&disk), path).map_err(failed)?)?;
+        disk.rename(&beginning_of(path), path).and_then(|()| disk.sync_folder_of(path)).map_err(failed)?;
+        Ok(log)
+    }
+
+    /// Makes the file of a log that begins, under the name that it has until its first lines are in.
+    pub(crate) fn begin(disk: Arc<dyn Disk>, path: &Path) -> io::Result<Self> {
         let temporary = beginning_of(path);
         // What a crash left behind never became a log.
-        file::remove_stale(&temporary).map_err(failed)?;
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&temporary).map_err(failed)?;
-        let log = begin(Self { file, length: 0, path: path.to_owned(), metrics: Metrics::default() })?;
-        std::fs::rename(&temporary, path).and_then(|()| file::sync_folder_of(path)).map_err(failed)?;
-        Ok(log)
+        disk.remove(&temporary)?;
+        let file = disk.create(&temporary)?;
+        Ok(Self { disk, file, length: 0, path: path.to_owned(), beside: None, metrics: Metrics::default() })
     }
 
     /// Opens an existing log for appending.
@@ -54,12 +77,20 @@ impl FileStore {
     /// # Errors
     /// [`StateError::Missing`], [`StateError::Io`].
     pub fn open(path: &Path) -> Result<Self, StateError> {
+        Self::open_on(disk::os(), path)
+    }
+
+    /// The same on another disk.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_on(disk: Arc<dyn Disk>, path: &Path) -> Result<Self, StateError> {
         let file = OpenOptions::new().append(true).open(path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => StateError::Missing { path: path.to_owned(), todo: "restore it from a backup" },
             _ => StateError::io(path, source),
         })?;
         let length = file.metadata().map_err(|source| StateError::io(path, source))?.len();
-        Ok(Self { file, length, path: path.to_owned(), metrics: Metrics::default() })
+        Ok(Self { disk, file, length, path: path.to_owned(), beside: None, metrics: Metrics::default() })
     }
 
     /// Returns how far the log at `path` went when it was last written, if that was kept.
@@ -71,15 +102,58 @@ impl FileStore {
     /// Returns whether the log's name, or the one it has while it begins, still leads to this file as we left it.
     fn is_in_place(&self) -> bool {
         let Ok(ours) = self.file.metadata() else { return false };
-        let named = [self.path.clone(), beginning_of(&self.path)];
-        let is_ours =
-            |path: &PathBuf| path.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (ours.dev(), ours.ino()));
-        (!ours.is_file() || ours.len() == self.length) && named.iter().any(is_ours)
+        (!ours.is_file() || ours.len() == self.length)
+            && [self.path.clone(), beginning_of(&self.path)].iter().any(|path| leads_to(path, &self.file))
+    }
+
+    /// Appends a line, or cuts it off again.
+    fn append(&mut self, line: &[u8]) -> Result<(), StoreError> {
+        let mut rest = line;
+        while !rest.is_empty() {
+            let error = match self.disk.write(&self.file, rest) {
+                Ok(0) => io::ErrorKind::WriteZero.into(),
+                Ok(n) => {
+                    rest = rest.get(n..).unwrap_or(&[]);
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => error,
+            };
+            if rest.len() != line.len() && self.disk.cut(&self.file, self.length).is_err() {
+                return Err(StoreError::Torn { source: error });
+            }
+            return match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Err(StoreError::Full),
+                _ => Err(StoreError::Failed { source: error }),
+            };
+        }
+        self.disk.sync(&self.file).map_err(|source| {
+            // The line may be on the disk or not, whatever a second sync would say. What can be done is to cut it off.
+            if let Err(error) = self.disk.cut(&self.file, self.length) {
+                tracing::error!("the line that was not synced could not be cut off either: {error}");
+            }
+            StoreError::Torn { source }
+        })?;
+        self.length = self.length.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    /// Writes down beside the log how far it goes. While it begins, the older file's head stands there.
+    fn write_beside(&mut self, head: &Head) -> io::Result<()> {
+        let path = head_of(&self.path);
+        let file = match self.beside.take().filter(|file| file.metadata().is_ok_and(|meta| meta.nlink() > 0)) {
+            Some(file) => file,
+            None if !leads_to(&self.path, &self.file) => return Ok(()),
+            None => OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?,
+        };
+        self.disk.overwrite(&file, format!("{head}\n").as_bytes())?;
+        self.beside = Some(file);
+        Ok(())
     }
 }
 
 /// The name of a log until its first lines are in.
-fn beginning_of(path: &Path) -> PathBuf {
+pub(crate) fn beginning_of(path: &Path) -> PathBuf {
     file::beside(path, ".new")
 }
 
@@ -88,48 +162,26 @@ fn head_of(path: &Path) -> PathBuf {
     file::beside(path, audit::HEAD_SUFFIX)
 }
 
+fn leads_to(path: &Path, file: &File) -> bool {
+    let Ok(ours) = file.metadata() else { return false };
+    path.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (ours.dev(), ours.ino()))
+}
+
 impl LogStore for FileStore {
     fn append_synced(&mut self, line: &[u8]) -> Result<(), StoreError> {
         if !self.is_in_place() {
             return Err(StoreError::Displaced);
         }
         let began = Instant::now();
-        let mut rest = line;
-        let error = loop {
-            if rest.is_empty() {
-                match self.file.sync_data() {
-                    Ok(()) => {
-                        self.metrics.append(began.elapsed());
-                        self.length = self.length.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
-                        return Ok(());
-                    }
-                    Err(error) => break error,
-                }
-            }
-            match self.file.write(rest) {
-                Ok(0) => break io::ErrorKind::WriteZero.into(),
-                Ok(n) => rest = rest.get(n..).unwrap_or(&[]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => break error,
-            }
-        };
-        if rest.len() != line.len() && self.file.set_len(self.length).and_then(|()| self.file.sync_all()).is_err() {
-            return Err(StoreError::Torn { source: error });
-        }
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Err(StoreError::Full),
-            _ => Err(StoreError::Failed { source: error }),
-        }
+        self.append(line)?;
+        self.metrics.append(began.elapsed());
+        Ok(())
     }
 
     fn remember(&mut self, head: &Head) {
-        // Renamed into place but not synced: after a power cut an older head may be there, which a longer log satisfies.
-        let path = head_of(&self.path);
-        let temporary = file::beside(&path, ".new");
-        let written = std::fs::write(&temporary, format!("{head}\n"))
-            .and_then(|()| std::fs::set_permissions(&temporary, Permissions::from_mode(0o600)))
-            .and_then(|()| std::fs::rename(&temporary, &path));
-        if let Err(error) = written {
+        // In one write of less than a disk's sector, and not synced: that takes as long as a line itself. After a power cut
+        // an older head may be there, which a longer log satisfies.
+        if let Err(error) = self.write_beside(head) {
             tracing::warn!(%error, "how far the export log goes was not kept apart from it");
         }
     }
@@ -140,6 +192,10 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+
+    fn of(file: File, length: u64, path: &Path) -> FileStore {
+        FileStore { disk: disk::os(), file, length, path: path.to_owned(), beside: None, metrics: Metrics::default() }
+    }
 
     #[derive(Debug)]
     struct Any;
@@ -193,7 +249,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_named_and_leaves_nothing_behind() {
         let file = OpenOptions::new().append(true).open("/dev/full").unwrap();
-        let mut store = FileStore { file, length: 0, path: PathBuf::from("/dev/full"), metrics: Metrics::default() };
+        let mut store = of(file, 0, Path::new("/dev/full"));
         assert!(matches!(store.append_synced(b"line\n"), Err(StoreError::Full)));
     }
 
@@ -202,8 +258,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("export.log");
         std::fs::write(&path, b"one\n").unwrap();
-        let mut store =
-            FileStore { file: File::open(&path).unwrap(), length: 4, path: path.clone(), metrics: Metrics::default() };
+        let mut store = of(File::open(&path).unwrap(), 4, &path);
         assert!(matches!(store.append_synced(b"two\n"), Err(StoreError::Failed { .. })));
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n");
     }
@@ -302,7 +357,7 @@ mod tests {
         rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::open(&path, flags, Mode::empty()).unwrap());
-        let mut store = FileStore { file, length: 0, path, metrics: Metrics::default() };
+        let mut store = of(file, 0, &path);
         let line = vec![b'x'; 4 << 20];
         assert!(matches!(store.append_synced(&line), Err(StoreError::Torn { .. })));
     }

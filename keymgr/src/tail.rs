@@ -1,4 +1,4 @@
-//! The end of the log that no card has signed: how many outcomes, since when, and whose.
+//! The end of the log that no card has signed, nor keeps a mirror of: how many outcomes, since when, and whose.
 //!
 //! The invariant: a card that cannot sign owes no signature, so it is never asked for one.
 
@@ -14,11 +14,14 @@ pub(crate) struct Tail {
     since: Option<Instant>,
     /// Cards that opened a channel and signed nothing: 2.2, 3.0, and those without a certificate.
     mute: BTreeSet<CardId>,
+    /// Cards with an outcome since the head of the log was written into their memory.
+    unmirrored: BTreeSet<CardId>,
 }
 
 impl Tail {
     /// Counts an outcome of this card's.
     pub(crate) fn grow(&mut self, card: CardId, now: Instant) {
+        self.unmirrored.insert(card);
         if self.mute.contains(&card) {
             return;
         }
@@ -36,6 +39,16 @@ impl Tail {
     pub(crate) fn is_mute(&mut self, card: CardId) {
         self.mute.insert(card);
         self.give_up();
+    }
+
+    /// This card keeps the head as it was a moment ago, or is not to keep it.
+    pub(crate) fn mirrored(&mut self, card: &CardId) {
+        self.unmirrored.remove(card);
+    }
+
+    /// Returns whether something came of an operation of this card's since it was given the head to keep.
+    pub(crate) fn is_unmirrored(&self, card: &CardId) -> bool {
+        self.unmirrored.contains(card)
     }
 
     /// Owes no signature for what is there.

@@ -134,6 +134,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 }
             }
         };
+        let mut card = card;
+        if let Err(error) = self.compare_mirror(&mut card) {
+            self.put_back(card.into_transport());
+            return Err(error);
+        }
         let mut card = self.verify(card, &pin, last_try)?;
         drop(pin);
         match self.prove(&mut card, &named, why) {

@@ -45,6 +45,12 @@ impl LineHash {
     }
 }
 
+impl From<[u8; 32]> for LineHash {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
 impl fmt::Display for LineHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
@@ -61,6 +67,14 @@ impl fmt::Debug for LineHash {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LogId(#[serde(with = "text::hex_fixed")] [u8; 16]);
+
+impl LogId {
+    /// Returns the bytes.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
 
 impl From<[u8; 16]> for LogId {
     fn from(bytes: [u8; 16]) -> Self {

@@ -8,6 +8,7 @@ use proto::CardId;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::Caller;
+use crate::line::Head;
 use crate::text::{self, Purpose};
 
 /// Something that an owner did.
@@ -59,6 +60,12 @@ pub enum Deed {
         /// Whether with the card's PIN.
         with_pin: bool,
     },
+    /// It is used on, though its memory speaks of a head that this log never had: the owner knows why.
+    Adopts {
+        /// What it speaks of.
+        #[serde(with = "text::shown")]
+        found: Head,
+    },
 }
 
 impl fmt::Display for Owner {
@@ -75,6 +82,9 @@ impl fmt::Display for Owner {
             Deed::Approves { uid, with_pin } => {
                 let how = if *with_pin { " with the PIN" } else { "" };
                 write!(f, "approves{how} what uid {uid} asks")?;
+            }
+            Deed::Adopts { found } => {
+                write!(f, "goes on after log {} at entry {}, in spite", found.log, found.entries)?
             }
         }
         if let Some(card) = card {

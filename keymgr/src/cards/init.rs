@@ -168,6 +168,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 if let Some(before) = self.cards.known.find(&blank).filter(|_| blank != known.card) {
                     (known.label, known.duress) = (before.label.clone(), before.duress);
                 }
+                self.mirrors.begins(known.card);
                 match self.cards.known.replace_with(&blank, known) {
                     Ok(()) => Ok((card, entry)),
                     Err(error) => {

@@ -38,7 +38,7 @@ where
     T: CardTransport + Send + 'static,
     S: LogStore + Send + 'static,
 {
-    pub(super) fn access(&self, access: Option<CardAccess>) -> Result<Access, Status> {
+    pub(crate) fn access(&self, access: Option<CardAccess>) -> Result<Access, Status> {
         let CardAccess { target, pin, last_try, confirm, first_pairing } = access.unwrap_or_default();
         let pin = pin.map(|pin| pin_of(&self.open(seal::PIN, Some(&pin))?)).transpose()?;
         let contact = Contact { confirm: some(confirm), first_pairing };

@@ -26,7 +26,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Ends a session: what came of it is signed, the card is reset, and then what it showed is remembered.
     pub(crate) fn finish(&mut self, mut card: GuardedCard<T>) {
-        self.take_leave(&mut card);
+        self.part_from(&mut card);
         self.dismiss(card);
     }
 

@@ -86,6 +86,8 @@ impl Site {
             manifest: self.dir.join("manifest.toml"),
             trusted: Trusted { test_authority: true, ..Trusted::default() },
             pin_lifetime: None,
+            mirror: None,
+            longest_log: u64::MAX,
             metrics: Metrics::default(),
         };
         let profile = Profile::hold(&self.dir)?;

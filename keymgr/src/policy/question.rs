@@ -166,6 +166,9 @@ impl Question {
             Use::Extended if path.is_in_eip_1581() => Err(Reason::ExtendedSubtree),
             Use::Ecdh | Use::Derive if !agrees(path) => Err(Reason::NoAgreement),
             Use::Bip85 if !is_bip85(path) => Err(Reason::NoBip85),
+            Use::Sign | Use::Pinless | Use::Extended | Use::Lee if is_for_statements(path) => {
+                Err(Reason::ForStatements)
+            }
             _ => Ok(()),
         }
     }
@@ -175,6 +178,11 @@ impl Question {
 pub(super) fn is_key_type(path: &KeyPath) -> bool {
     let components = path.components();
     path.is_in_eip_1581() && components.len() == 4 && components.last().is_some_and(|last| last & HARDENED != 0)
+}
+
+/// Whether the key there signs what the log says, and so nothing else.
+fn is_for_statements(path: &KeyPath) -> bool {
+    path.to_string() == audit::STATEMENT_PATH
 }
 
 /// Whether ECDH takes this path (reference: Keycard applet, ECDH).

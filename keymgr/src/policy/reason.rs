@@ -29,6 +29,9 @@ pub enum Reason {
     /// The applet takes no other paths for BIP-85.
     #[error("a path of BIP-85 is m/83696968'/… with every component hardened; no policy can allow another")]
     NoBip85,
+    /// Who could have that key sign could make statements of the log up.
+    #[error("the key at {} signs the head of the log and nothing else; no policy can allow it", audit::STATEMENT_PATH)]
+    ForStatements,
     /// Which key that is depends on what the card was asked before.
     #[error("only keys at a path from m are used; no policy can allow another")]
     NotFromMaster,

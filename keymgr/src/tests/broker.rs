@@ -429,7 +429,7 @@ fn a_card_is_enrolled_once_and_an_initialised_one_is_left_as_it_is() {
         provision(&mut elsewhere.broker(), KeySource::Generate),
         Err(BrokerError::Mismatch(Mismatch::NotBlank))
     ));
-    assert!(broker.unlock(unlocking(PIN), &why("unlock")).is_ok(), "PIN and key are as they were");
+    assert!(world.broker().unlock(unlocking(PIN), &why("unlock")).is_ok(), "PIN and key are as they were");
 }
 
 #[test]

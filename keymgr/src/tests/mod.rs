@@ -4,25 +4,31 @@ mod approvals;
 mod broker;
 mod canary;
 mod cards;
+mod closed_list;
+mod crash;
+mod faulty;
 mod install;
+mod mirror;
 mod roles;
+mod rotation;
 mod seats;
 mod service;
 mod signing;
 mod worker;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
-use audit::{Caller, Head, Log, LogId, LogStore, Report, StoreError, When};
+use audit::{Caller, DataSlot, Head, Log, LogError, LogId, LogStore, Report, StoreError, When};
 use keycard::{CardTransport, Mnemonic, TransportError, Trust};
 use proto::shell::dice;
 use proto::{CardId, ChatKey, Instant, KeyPath, Pin, Puk, UnixMillis};
 use softcard::{Model, SoftCard};
 
+use crate::archive::{Anchor, Archive};
 use crate::broker::{Broker, Enrolment, Outside, Rules};
 use crate::cards::Cards;
 use crate::cards::known::KnownCards;
@@ -30,9 +36,11 @@ use crate::cards::pairings::Pairings;
 use crate::cards::seat::{Readers, Target};
 use crate::clock::Clock;
 use crate::error::BrokerError;
+use crate::files::StateError;
 use crate::journal::Why;
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
+use crate::mirror::Mirrors;
 use crate::pins::{PinnedCards, Pins};
 use crate::policy::Policy;
 use crate::provision::{Enrolled, Enrolling, KeySource};
@@ -87,6 +95,12 @@ pub(crate) struct Seen {
     pub(crate) out: bool,
     /// The card was drawn since its last reset.
     pub(crate) drawn: bool,
+    /// The log in which each command that matters must be recorded before it comes.
+    log: Option<Memory>,
+    /// The instruction inside the next secured command.
+    inside: Option<u8>,
+    /// Those that came.
+    pub(crate) instructions: BTreeSet<u8>,
 }
 
 impl Reader {
@@ -153,7 +167,7 @@ impl Reader {
 
 impl CardTransport for Reader {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
-        let tamper = {
+        let (tamper, log, inside) = {
             let mut seen = self.seen();
             match (seen.out, seen.drawn) {
                 (_, true) => return Err(TransportError::Removed),
@@ -161,8 +175,15 @@ impl CardTransport for Reader {
                 (false, false) => {}
             }
             seen.commands += 1;
-            seen.tampers.pop_front().unwrap_or(Tamper::Pass)
+            let inside = seen.inside.take();
+            seen.instructions.extend(command.get(1).copied());
+            seen.instructions.extend(inside);
+            (seen.tampers.pop_front().unwrap_or(Tamper::Pass), seen.log.clone(), inside)
         };
+        if let Some(log) = log {
+            let is_recorded = log.with(|bytes| closed_list::is_recorded(command, inside, bytes));
+            assert!(is_recorded, "{:02x?} inside {inside:02x?} came without a record", command.get(..4));
+        }
         let mut answer = self.say(command);
         match tamper {
             Tamper::Pass => {}
@@ -172,6 +193,10 @@ impl CardTransport for Reader {
             Tamper::Panic => panic!("on purpose"),
         }
         Ok(answer)
+    }
+
+    fn announce(&mut self, instruction: u8) {
+        self.seen().inside = Some(instruction);
     }
 
     fn reset(&mut self) -> Result<(), TransportError> {
@@ -215,9 +240,26 @@ struct Lines {
     bytes: Vec<u8>,
     appends: usize,
     full_at: Option<usize>,
+    anchors: Vec<Anchor>,
 }
 
 impl Memory {
+    /// The log as it stood, in a store of its own.
+    pub(crate) fn copy(&self) -> Self {
+        let copy = Self::default();
+        copy.0.lock().unwrap().bytes = self.bytes();
+        copy
+    }
+
+    pub(crate) fn with<V>(&self, look: impl FnOnce(&[u8]) -> V) -> V {
+        look(&self.0.lock().unwrap().bytes)
+    }
+
+    /// The heads that were signed.
+    pub(crate) fn anchors(&self) -> Vec<Anchor> {
+        self.0.lock().unwrap().anchors.clone()
+    }
+
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.0.lock().unwrap().bytes.clone()
     }
@@ -258,6 +300,25 @@ impl Memory {
         let bad = audit::read(self.bytes().as_slice(), |line| story.push(line.event.to_string())).unwrap();
         assert_eq!(bad, None);
         story
+    }
+}
+
+/// Looks at the lines of a log in memory, and keeps the heads that were signed.
+impl Archive<Self> for Memory {
+    fn keep(&mut self, anchor: &Anchor) {
+        self.0.lock().unwrap().anchors.push(*anchor);
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    fn rotate(&mut self, _: &Log<Self>, _: When) -> Result<Log<Self>, LogError> {
+        unreachable!("it is never full")
+    }
+
+    fn head_at(&mut self, entries: u64) -> Result<Option<Head>, StateError> {
+        Ok(crate::archive::head_at(self.bytes().as_slice(), entries).unwrap())
     }
 }
 
@@ -311,6 +372,7 @@ pub(crate) struct World {
     pub(crate) test_authority: bool,
     pub(crate) manifest: String,
     pub(crate) pin_lifetime: Option<Duration>,
+    pub(crate) mirror: Option<DataSlot>,
     pub(crate) dir: tempfile::TempDir,
 }
 
@@ -333,6 +395,7 @@ impl World {
             test_authority: true,
             manifest: String::new(),
             pin_lifetime: None,
+            mirror: None,
             dir: private_dir(),
         }
     }
@@ -355,6 +418,9 @@ impl World {
 
     /// A manager that starts now: what an earlier one wrote is what it knows.
     pub(crate) fn broker(&self) -> Broker<Reader, Memory> {
+        for reader in self.others.iter().map(|(_, reader)| reader).chain([&self.reader]) {
+            reader.seen().log = Some(self.log.clone());
+        }
         let bytes = self.log.bytes();
         let log = if bytes.is_empty() {
             Log::create(self.log.clone(), LogId::from([1; 16]), self.clock.now()).unwrap()
@@ -390,6 +456,7 @@ impl World {
             Outside { clock: Box::new(self.clock.clone()), dice: Box::new(dice()), metrics: Metrics::default() };
         let mut broker = Broker::new(self.reader.clone(), log, rules, enrolment, cards, outside);
         broker.recall(crate::policy::History::of_log(bytes.as_slice()).unwrap());
+        broker = broker.with_archive(Box::new(self.log.clone())).with_mirrors(Mirrors::in_slot(self.mirror));
         broker.announce(None).unwrap();
         broker
     }

@@ -136,6 +136,7 @@ async fn a_client_enrols_unlocks_exports_and_locks() {
     let (_, chat) = running.export(CHAT, CHAT_PURPOSE).await.unwrap();
     let (_, database) = running.export(DATABASE, DATABASE_PURPOSE).await.unwrap();
     assert_ne!(chat, database);
+    world.log.signed().await;
     let status = running.client.status(KeymgrStatusRequest {}).await.unwrap().into_inner();
     assert!(status.unlocked && status.pin_seconds_left == u64::MAX);
     assert_eq!(status.log_entries, world.log.report().entries());

@@ -69,6 +69,7 @@ faults! {
     TooSoon = 36, "too-soon", Unavailable, "a PIN was wrong a moment ago, so none was sent; the message says when to try again";
     CardBlank = 37, "card-blank", FailedPrecondition, "the card is not initialised; run `cardinal card init`";
     NoKey = 38, "no-key", FailedPrecondition, "there is no key on the card; run `cardinal card key`";
+    SecondWriter = 39, "second-writer", FailedPrecondition, "the card was used with another log; `cardinal audit adopt` goes on in spite";
     NotAcknowledged = 40, "not-acknowledged", DeadlineExceeded, "no peer acknowledged the message in time";
     BadInput = 41, "bad-input", InvalidArgument, "the input is malformed";
     NotHardened = 46, "not-hardened", FailedPrecondition, "a measure of hardening that was required is not in force";

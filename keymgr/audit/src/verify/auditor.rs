@@ -347,7 +347,11 @@ impl Auditor {
                 let questions = self.wallets.settings_changed(owner.card);
                 questions.into_iter().for_each(|question| self.notes.ask(question));
             }
-            Deed::ExportsPairings { .. } | Deed::ImportsPairings { .. } | Deed::Forgets | Deed::Approves { .. } => {}
+            Deed::ExportsPairings { .. }
+            | Deed::ImportsPairings { .. }
+            | Deed::Forgets
+            | Deed::Adopts { .. }
+            | Deed::Approves { .. } => {}
         }
     }
 

@@ -1,0 +1,135 @@
+//! A log that goes on in another file: when, and what a crash leaves behind.
+
+use std::sync::Arc;
+
+use audit::Event;
+
+use super::faulty::{Faulty, FileBroker, Folder, How};
+use super::*;
+use crate::disk::{Disk, os};
+use crate::log_files::older_files;
+use crate::policy::CHAT_PURPOSE;
+
+fn use_it(broker: &mut FileBroker) {
+    broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
+    let (_, caller) = one_time();
+    broker.export_private(path(CHAT), &caller, &why(CHAT_PURPOSE)).unwrap();
+    broker.settle();
+    broker.lock();
+}
+
+#[test]
+fn a_log_goes_on_in_another_file_when_it_is_long_enough() {
+    let folder = Folder { longest_log: 20_000, ..Folder::enrolled() };
+    for _ in 0..3 {
+        let mut broker = folder.broker(&os()).unwrap();
+        for _ in 0..4 {
+            use_it(&mut broker);
+        }
+    }
+    let older = older_files(&folder.log()).unwrap();
+    assert!(older.len() >= 3, "{older:?}");
+    let lines = folder.lines();
+    assert_eq!(
+        older.last().unwrap().last + 1,
+        crate::archive::first_line(std::fs::read(folder.log()).unwrap().as_slice()).unwrap().unwrap().seq
+    );
+    for file in &older {
+        assert!(std::fs::metadata(&file.path).unwrap().len() < 30_000);
+    }
+    // Each file says which manager writes, under which rules.
+    let begins: Vec<u64> =
+        lines.iter().filter(|line| matches!(line.event, Event::LogContinued { .. })).map(|line| line.seq).collect();
+    assert_eq!(begins.len(), older.len());
+    for seq in begins {
+        assert!(matches!(lines.iter().find(|line| line.seq == seq + 1).unwrap().event, Event::LogOpened(_)));
+    }
+    // Every head that was signed is that of its line, also of files that were put away.
+    let spool = std::fs::read_to_string(folder.path.join("spool/heads.jsonl")).unwrap();
+    assert!(spool.lines().count() > 24);
+    for entry in spool.lines() {
+        let entry: serde_json::Value = serde_json::from_str(entry).unwrap();
+        let head: Head = entry["head"].as_str().unwrap().parse().unwrap();
+        let line = lines.iter().find(|line| Some(line.seq) == entry["line"].as_u64()).unwrap();
+        assert_eq!((line.prev, line.seq), (head.hash, head.entries + 1));
+    }
+    // What pins.toml tells stands in no older file that is read at a start; without it they are.
+    std::fs::remove_file(folder.path.join("pins.toml")).unwrap();
+    let error = folder.broker(&os()).err().unwrap();
+    assert!(error.to_string().contains("pins"), "{error}");
+}
+
+/// A card speaks of a line in a file that was put away.
+#[test]
+fn a_cards_memory_is_compared_with_older_files_too() {
+    let mut folder = Folder::enrolled();
+    use_it(&mut folder.broker(&os()).unwrap());
+    folder.longest_log = 1;
+    let mut broker = folder.broker(&os()).unwrap();
+    for _ in 0..3 {
+        broker.settle();
+    }
+    assert!(older_files(&folder.log()).unwrap().len() >= 3);
+    drop(broker);
+    folder.longest_log = u64::MAX;
+    use_it(&mut folder.broker(&os()).unwrap());
+}
+
+fn rotate(folder: &Folder, disk: &Arc<Faulty>, at: usize) {
+    let mut broker = folder.broker(&(Arc::clone(disk) as Arc<dyn Disk>)).unwrap();
+    disk.arm(at);
+    broker.settle();
+    drop(broker);
+}
+
+#[test]
+fn attack_a_crash_at_any_step_of_a_rotation_is_made_good_at_the_next_start() {
+    let base = Folder { longest_log: 1, ..Folder::enrolled() };
+    let count = {
+        let (folder, disk) = (base.copy(), Faulty::new(How::Abort));
+        rotate(&folder, &disk, usize::MAX);
+        assert_eq!(older_files(&folder.log()).unwrap().len(), 1);
+        disk.steps()
+    };
+    assert!(count >= 9, "remove, create, write, sync, folder, rename, folder, rename, folder, and a line: {count}");
+    let faults = [How::PowerCut(0), How::PowerCut(2), How::PowerCut(4), How::Fails(28), How::Fails(5)];
+    for how in faults {
+        for at in 0..count {
+            let folder = base.copy();
+            let before = folder.lines().len();
+            rotate(&folder, &Faulty::new(how), at);
+            let mut broker = match folder.broker(&os()) {
+                Ok(broker) => broker,
+                // The line after the rotation was cut off, as any other.
+                Err(crate::daemon::DaemonError::LogBad {
+                    source: audit::OpenError::Bad { bad: audit::Bad { what: audit::What::CutOff, .. }, good_bytes },
+                    path,
+                }) => {
+                    std::fs::File::options().write(true).open(path).unwrap().set_len(good_bytes).unwrap();
+                    folder.broker(&os()).unwrap()
+                }
+                Err(error) => panic!("{how:?} at step {at}: {error}"),
+            };
+            use_it(&mut broker);
+            drop(broker);
+            assert!(folder.lines().len() > before, "{how:?} at step {at}");
+            assert!(!folder.path.join("export.log.new").exists(), "{how:?} at step {at}");
+        }
+    }
+}
+
+/// An error that passes does not end the records: they go on in the file that was not put away.
+#[test]
+fn a_rotation_that_fails_leaves_the_log_going_on_where_it_is() {
+    let base = Folder { longest_log: 1, ..Folder::enrolled() };
+    for at in 0..8 {
+        let (folder, disk) = (base.copy(), Faulty::new(How::Fails(28)));
+        let mut broker = folder.broker(&(Arc::clone(&disk) as Arc<dyn Disk>)).unwrap();
+        disk.arm(at);
+        broker.settle();
+        use_it(&mut broker);
+        drop(broker);
+        folder.lines();
+        assert!(!older_files(&folder.log()).unwrap().is_empty(), "step {at}: the next try succeeds");
+    }
+}
