@@ -1,5 +1,7 @@
 //! A card of the public test authority that signs what a log asks it to.
 
+use std::sync::LazyLock;
+
 use k256::ecdsa::signature::hazmat::PrehashSigner as _;
 use k256::ecdsa::{Signature, SigningKey};
 use proto::{CardId, ChatKey, Digest, RecoverableSignature};
@@ -11,21 +13,39 @@ use crate::*;
 /// The private key of the test authority, which everybody has.
 const AUTHORITY: &str = "a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f8a9b0c1d2e3f4a5b6c7d8e9f0a1b2";
 
-fn key(secret: u8) -> SigningKey {
-    SigningKey::from_slice(&[secret; 32]).unwrap()
+/// What is computed once: thousands of logs are written.
+struct Keys {
+    key: SigningKey,
+    public: ChatKey,
+    certificate: Certificate,
+}
+
+static KEYS: LazyLock<Vec<Keys>> = LazyLock::new(|| (1..10).map(Keys::of).collect());
+
+impl Keys {
+    fn of(secret: u8) -> Self {
+        let key = SigningKey::from_slice(&[secret; 32]).unwrap();
+        let public = ChatKey::from(k256::PublicKey::from(key.verifying_key()));
+        let identity = public.to_compressed();
+        let authority = SigningKey::from_slice(&hex::decode(AUTHORITY).unwrap()).unwrap();
+        let digest = Digest::from(<[u8; 32]>::from(Sha256::digest(identity)));
+        let signature = RecoverableSignature::sign(&authority, &digest);
+        let certificate = Certificate::parse(&[&identity[..], signature.as_bytes()].concat()).unwrap();
+        Self { key, public, certificate }
+    }
+}
+
+fn keys(secret: u8) -> &'static Keys {
+    &KEYS[usize::from(secret) - 1]
 }
 
 pub(crate) fn public(secret: u8) -> ChatKey {
-    ChatKey::from(k256::PublicKey::from(key(secret).verifying_key()))
+    keys(secret).public
 }
 
-/// Returns the certificate of the card whose identity key is `secret` × 32.
+/// Returns the certificate of the card whose identity key is `secret` × 32; secrets are 1 to 9.
 pub(crate) fn certificate(secret: u8) -> Certificate {
-    let identity = public(secret).to_compressed();
-    let authority = SigningKey::from_slice(&hex::decode(AUTHORITY).unwrap()).unwrap();
-    let digest = Digest::from(<[u8; 32]>::from(Sha256::digest(identity)));
-    let signature = RecoverableSignature::sign(&authority, &digest);
-    Certificate::parse(&[&identity[..], signature.as_bytes()].concat()).unwrap()
+    keys(secret).certificate
 }
 
 /// The name of that card when it speaks v2.
@@ -34,7 +54,7 @@ pub(crate) fn id(secret: u8) -> CardId {
 }
 
 fn der(secret: u8, digest: &[u8]) -> Blob<80> {
-    let signature: Signature = key(secret).sign_prehash(digest).unwrap();
+    let signature: Signature = keys(secret).key.sign_prehash(digest).unwrap();
     let number = |bytes: &[u8]| [&[2, 33, 0], bytes].concat();
     let inside = [number(&signature.r().to_bytes()), number(&signature.s().to_bytes())].concat();
     Blob::try_from([&[0x30, inside.len() as u8], inside.as_slice()].concat().as_slice()).unwrap()
@@ -74,7 +94,7 @@ pub(crate) fn signed(secret: u8, head: &Head, random: [u8; 32]) -> SignedHead {
 /// What a key under a PIN signs of `head`.
 pub(crate) fn statement(secret: u8, card: CardId, intent: u64, head: &Head, random: [u8; 32]) -> Statement {
     let salt = head.salt(&random);
-    let signature: Signature = key(secret).sign_prehash(&salt).unwrap();
+    let signature: Signature = keys(secret).key.sign_prehash(&salt).unwrap();
     Statement {
         card,
         key_uid: None,
