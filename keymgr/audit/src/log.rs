@@ -2,7 +2,6 @@
 
 use std::io::BufRead;
 
-use crate::closure::History;
 use crate::entry::{Caller, ChannelOpened, Decoy, Event, Intent, LogOpened, Outcome, Provisioning, Refusal};
 use crate::head::{HeadSigned, SecondWriter, Statement};
 use crate::line::{Head, Line, LineHash, LogId, NotALine, When};
@@ -21,7 +20,6 @@ pub struct Log<S> {
     store: S,
     head: Head,
     tree: Tree,
-    history: History,
     torn: bool,
 }
 
@@ -68,7 +66,7 @@ impl<S: LogStore> Log<S> {
     pub fn create(store: S, log: LogId, when: When) -> Result<Self, LogError> {
         let tree = Tree::default();
         let head = Head { log, entries: 0, hash: LineHash::ZERO, root: tree.root() };
-        let mut begun = Self { store, head, tree, history: History::default(), torn: false };
+        let mut begun = Self { store, head, tree, torn: false };
         begun.append(when, Event::created(log))?;
         Ok(begun)
     }
@@ -81,8 +79,7 @@ impl<S: LogStore> Log<S> {
         if self.torn {
             return Err(LogError::Torn);
         }
-        let (tree, history) = (self.tree.clone(), self.history.clone());
-        let mut next = Self { store, head: self.head, tree, history, torn: false };
+        let mut next = Self { store, head: self.head, tree: self.tree.clone(), torn: false };
         next.append(when, Event::continued(self.head, self.tree.peaks().to_vec()))?;
         Ok(next)
     }
@@ -93,25 +90,12 @@ impl<S: LogStore> Log<S> {
     /// # Errors
     /// [`OpenError`]: nothing is written then.
     pub fn open(store: S, existing: impl BufRead, remembered: Option<Head>) -> Result<Self, OpenError> {
-        Self::open_after(History::default(), store, existing, remembered)
-    }
-
-    /// As [`Log::open`], for a log that goes on where others ended: `history` is what those told.
-    ///
-    /// # Errors
-    /// [`OpenError`]: nothing is written then.
-    pub fn open_after(
-        mut history: History,
-        store: S,
-        existing: impl BufRead,
-        remembered: Option<Head>,
-    ) -> Result<Self, OpenError> {
         let mut replay = Replay::against(remembered);
-        if let Some(bad) = replay.read(existing, |line, _| history.see(line))? {
+        if let Some(bad) = replay.read(existing, |_, _| {})? {
             return Err(OpenError::Bad { bad, good_bytes: replay.bytes() });
         }
         let head = replay.head().ok_or(OpenError::Empty)?;
-        Ok(Self { store, head, tree: replay.into_tree(), history, torn: false })
+        Ok(Self { store, head, tree: replay.into_tree(), torn: false })
     }
 
     /// Records what is about to be asked of a card. Only this makes a [`Recorded`].
@@ -234,12 +218,6 @@ impl<S: LogStore> Log<S> {
         self.head
     }
 
-    /// Returns what left according to the lines, of which a policy asks what another export would add.
-    #[must_use]
-    pub const fn history(&self) -> &History {
-        &self.history
-    }
-
     fn append(&mut self, when: When, event: Event) -> Result<u64, LogError> {
         if self.torn {
             return Err(LogError::Torn);
@@ -261,7 +239,6 @@ impl<S: LogStore> Log<S> {
                 let hash = LineHash::of(&bytes);
                 self.tree.push(&hash);
                 self.head = Head { log: self.head.log, entries: seq, hash, root: self.tree.root() };
-                self.history.see(&line);
                 self.store.remember(&self.head);
                 Ok(seq)
             }
