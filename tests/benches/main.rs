@@ -10,6 +10,7 @@
 //! as a list, `target/bench.md` as the table of `docs/benchmarks.md`. Nothing is remembered from one run to the next: a
 //! peer's figure is of this run, or absent.
 
+mod broker;
 mod card;
 mod clock;
 mod envelope;
@@ -72,6 +73,7 @@ fn run() -> Result<(), Trouble> {
     frames::rows(&mut bench, &geth)?;
     envelope::rows(&mut bench, &geth)?;
     card::rows(&mut bench)?;
+    broker::rows(&mut bench)?;
     relay::rows(&mut bench).map_err(|trouble| -> Trouble { trouble })?;
     if bench.rows.is_empty() {
         return Err("no row has such a name".into());

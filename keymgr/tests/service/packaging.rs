@@ -35,7 +35,7 @@ fn the_service_has_no_network_no_rights_and_no_place_to_write_but_its_own() {
         "User=cardinal",
         "StateDirectory=cardinal",
         "StateDirectoryMode=0700",
-        "UMask=0077",
+        "UMask=0027",
         "LimitCORE=0",
         "LimitMEMLOCK=infinity",
         "NoNewPrivileges=yes",

@@ -1,0 +1,196 @@
+//! The key manager in front of a card that takes no time: what it adds for eight clients, what an export costs with its two
+//! records on disk, and how much memory it holds.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use proto::ExportPath;
+use proto::rpc::api::keymgr_client::KeymgrClient;
+use proto::rpc::api::{
+    CardRequest, ExportPrivateRequest, KeymgrStatusRequest, ProvisionRequest, SealingKeyRequest, UnlockRequest,
+    provision_request,
+};
+use proto::rpc::{SealingKey, seal, socket};
+use proto::shell::dice;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Channel;
+
+use crate::clock::quantile;
+use crate::row::{Row, Unit};
+use crate::{Bench, Trouble};
+
+type Manager = KeymgrClient<Channel>;
+
+/// Measures the broker.
+pub(crate) fn rows(bench: &mut Bench) -> Result<(), Trouble> {
+    if !WHAT.iter().any(|what| bench.wants(what)) {
+        return Ok(());
+    }
+    let program = bench.target().join("release/cardinal-keymgr");
+    if !program.exists() {
+        return Err("build cardinal-keymgr first: cargo build --release --bins".into());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(measure(bench, &program))
+}
+
+async fn measure(bench: &mut Bench, program: &Path) -> Result<(), Trouble> {
+    let dir = tempfile::tempdir()?;
+    let served = Served::start(program, dir.path())?;
+    let socket = dir.path().join("run/keymgr.sock");
+    let mut manager = KeymgrClient::new(socket::connect(&socket).await?);
+    manager.status(KeymgrStatusRequest {}).await?;
+    let resident = served.resident_mib()?;
+    bench.add(Row::new(MEMORY, Unit::MiB).ours(resident).target(15.0));
+    enrol(&mut manager).await?;
+
+    let mut asked =
+        of_clients(&socket, |mut manager| async move { manager.card(CardRequest::default()).await.is_ok() }).await?;
+    let mut echoed = echoes(dir.path()).await?;
+    for (what, part, target) in [(OVERHEAD_P50, 0.5, None), (OVERHEAD_P99, 0.99, Some(1.0))] {
+        let peer = Some(quantile(&mut echoed, part));
+        let row = Row::new(what, Unit::Ms).ours(quantile(&mut asked, part)).peer(peer, "gRPC echo");
+        bench.add(target.into_iter().fold(row, Row::target));
+    }
+
+    let mut exported = Vec::with_capacity(EXPORTS);
+    for _ in 0..EXPORTS {
+        let began = Instant::now();
+        export(&mut manager).await?;
+        exported.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    let mut synced = floor(dir.path())?;
+    let row = Row::new(EXPORT, Unit::Ms).ours(quantile(&mut exported, 0.99)).target(5.0);
+    bench.add(row.floor(quantile(&mut synced, 0.99)));
+    drop(served);
+    Ok(())
+}
+
+/// The program, ended when dropped.
+struct Served(Child);
+
+impl Served {
+    fn start(program: &Path, dir: &Path) -> Result<Self, Trouble> {
+        std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        let made = Command::new(program).args(["soft-create", "bench", "--dir"]).arg(dir).output()?;
+        let made: serde_json::Value = serde_json::from_slice(&made.stdout)?;
+        let identity = made.get("identity").ok_or("a card without an identity")?;
+        let manifest = dir.join("manifest.toml");
+        std::fs::write(
+            &manifest,
+            format!("[[card]]\nlabel = \"bench\"\nidentity = {identity}\ngeneration = \"v2\"\n"),
+        )?;
+        let mut command = Command::new(program);
+        command.args(["run", "--reader", "soft:bench", "--allow-test-ca", "--until-stdin-closes", "--dir"]).arg(dir);
+        command.arg("--manifest").arg(manifest).arg("--socket").arg(dir.join("run/keymgr.sock"));
+        command.env("CARDINAL_LOG", "warn").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut served = Self(command.spawn()?);
+        let mut line = String::new();
+        BufReader::new(served.0.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
+        if line.contains("\"ready\":true") { Ok(served) } else { Err("the key manager does not start".into()) }
+    }
+
+    /// Returns its memory as the kernel counts it.
+    fn resident_mib(&self) -> Result<f64, Trouble> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no size")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        drop(self.0.wait());
+    }
+}
+
+async fn enrol(manager: &mut Manager) -> Result<(), Trouble> {
+    let (pin, puk) =
+        (Some(sealed(manager, seal::PIN, b"493817").await?), Some(sealed(manager, seal::PUK, b"201938475601").await?));
+    let key = Some(provision_request::Key::Generate(true));
+    manager.provision(ProvisionRequest { pin, puk, key, ..ProvisionRequest::default() }).await?;
+    let pin = Some(sealed(manager, seal::PIN, b"493817").await?);
+    manager.unlock(UnlockRequest { pin, ..UnlockRequest::default() }).await?;
+    Ok(())
+}
+
+async fn sealed(manager: &mut Manager, context: &str, secret: &[u8]) -> Result<proto::rpc::api::Sealed, Trouble> {
+    let key = manager.sealing_key(SealingKeyRequest {}).await?.into_inner().public_key;
+    seal::seal(&key, context, secret, &mut dice()).map_err(|_| "a sealing key that is none".into())
+}
+
+/// Exports the database key and opens it.
+async fn export(manager: &mut Manager) -> Result<(), Trouble> {
+    let ours = SealingKey::generate(&mut dice());
+    let request = ExportPrivateRequest {
+        path: ExportPath::database().to_string(),
+        purpose: "database".to_owned(),
+        caller: ours.public().to_vec(),
+        ..ExportPrivateRequest::default()
+    };
+    let key = manager.export_private(request).await?.into_inner().key.ok_or("no key")?;
+    ours.open(seal::KEY, &key).map(drop).map_err(|_| "the key does not open".into())
+}
+
+/// Returns the milliseconds of each call of eight clients at a time.
+async fn of_clients<F>(socket: &Path, call: impl Fn(Manager) -> F + Copy + Send + 'static) -> Result<Vec<f64>, Trouble>
+where
+    F: Future<Output = bool> + Send,
+{
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let manager = KeymgrClient::new(socket::connect(socket).await?);
+        clients.spawn(async move {
+            let mut took = Vec::with_capacity(CALLS);
+            for _ in 0..CALLS {
+                let began = Instant::now();
+                if call(manager.clone()).await {
+                    took.push(began.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+            took
+        });
+    }
+    let all: Vec<f64> = clients.join_all().await.into_iter().flatten().collect();
+    if all.len() == CLIENTS * CALLS { Ok(all) } else { Err("some calls were not answered".into()) }
+}
+
+/// The same of a server without any service: it answers every call that it knows none.
+async fn echoes(dir: &Path) -> Result<Vec<f64>, Trouble> {
+    let path = dir.join("echo/echo.sock");
+    let served = socket::serve(&path)?;
+    let server = tonic::transport::Server::builder().add_routes(tonic::service::Routes::default());
+    let server = tokio::spawn(server.serve_with_incoming(UnixListenerStream::new(served.listener)));
+    let took = of_clients(&path, |mut peer| async move { peer.status(KeymgrStatusRequest {}).await.is_err() }).await;
+    server.abort();
+    took
+}
+
+/// Returns the milliseconds that two lines take to be on this disk.
+fn floor(dir: &Path) -> Result<Vec<f64>, Trouble> {
+    let mut file = File::options().append(true).create_new(true).open(dir.join("floor"))?;
+    let line = [b'x'; 700];
+    let mut took = Vec::with_capacity(EXPORTS);
+    for _ in 0..EXPORTS {
+        let began = Instant::now();
+        for _ in 0..2 {
+            file.write_all(&line)?;
+            file.sync_data()?;
+        }
+        took.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    Ok(took)
+}
+
+const MEMORY: &str = "broker, memory when idle";
+const OVERHEAD_P50: &str = "broker, 8 clients, a card without latency, p50";
+const OVERHEAD_P99: &str = "broker, 8 clients, a card without latency, p99";
+const EXPORT: &str = "broker, export to sealed answer, two syncs, p99";
+const WHAT: [&str; 4] = [MEMORY, OVERHEAD_P50, OVERHEAD_P99, EXPORT];
+const CLIENTS: usize = 8;
+const CALLS: usize = 500;
+const EXPORTS: usize = 300;
