@@ -227,7 +227,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 puk_tries: self.metrics.puk_tries_of(&pins.card),
             }
         };
-        Held { cards: self.enrolment.pinned.all().map(held).collect(), log_entries: self.journal.head().entries }
+        let mut leases = BTreeMap::new();
+        for seat in self.status().seats {
+            *leases.entry(seat.state).or_insert(0) += 1;
+        }
+        let cards = self.enrolment.pinned.all().map(held).collect();
+        Held { cards, leases, log_entries: self.journal.head().entries }
     }
 
     /// Returns what was pinned of the unlocked card.

@@ -183,10 +183,21 @@ const RUNNING: &[Step] = &[
     may("node set --min-pow 0.002", &[]),
     may("chat #leaks", &[]),
     may("node leave #leaks", &[]),
+    may("policy check", &[]),
+    must("policy show", &[]),
+    may("policy test --uid 0 --operation export-private --path m/43'/60'/1581'/1'/0 --purpose database", &[]),
+    may("policy reload", &[]),
+    may("keys sign --path m/43'/60'/1581'/0'/0 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", &[]),
+    may(
+        "keys ecdh --path m/43'/60'/1581'/0'/0 0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
+        &[],
+    ),
+    may("keys derive --path m/43'/60'/1581'/2'/0 name", &[]),
     may("keymgr leases", &[]),
     may("keymgr lend", &[]),
     may("keymgr take-back", &[]),
     must("audit show", &[]),
+    may("audit anchor", &[]),
     may("audit closure", &[]),
     may("audit report", &[]),
     may("audit push --to file:sent", &[]),
@@ -206,11 +217,12 @@ mod tests {
     use crate::args::Cli;
 
     /// What the script leaves out, and why.
-    const LEFT_OUT: [(&str, &str); 6] = [
+    const LEFT_OUT: [(&str, &str); 7] = [
         ("demo", "it draws its secrets itself"),
         ("up", "it draws its secrets itself"),
         ("down", "it ends what `up` started"),
         ("bot", "it reads commands, and no secret"),
+        ("agent", "it waits for questions; what it sends of a PIN is what `unlock` sends"),
         ("keymgr run", "the test starts the program itself"),
         ("selftest", "it is this"),
     ];

@@ -42,6 +42,8 @@ struct Tables {
 pub struct Held {
     /// The cards that it knows.
     pub cards: Vec<HeldCard>,
+    /// How many readers are in which state of a lease.
+    pub leases: BTreeMap<String, u64>,
     /// How many lines the export log has.
     pub log_entries: u64,
 }
@@ -191,6 +193,10 @@ impl Held {
     fn write(&self, text: &mut Exposition) {
         text.family("log_entries", Kind::Gauge, "Lines of the export log.");
         text.sample("log_entries", &[], self.log_entries);
+        text.family("leases", Kind::Gauge, "Readers by what they are held for.");
+        for (state, count) in &self.leases {
+            text.sample("leases", &[("state", state)], count);
+        }
         text.family("card_unlocked", Kind::Gauge, "Whether a card's PIN is validated.");
         for card in &self.cards {
             text.sample("card_unlocked", &card.labels(), u8::from(card.unlocked));

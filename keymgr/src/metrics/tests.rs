@@ -20,7 +20,10 @@ fn everything_that_is_counted_is_in_the_text_and_in_short() {
         pin_tries: Some(2),
         puk_tries: None,
     };
-    let text = metrics.text(&Held { cards: vec![card], log_entries: 7 }, &Hardening::default());
+    let text = metrics.text(
+        &Held { cards: vec![card], leases: [("unlocked".to_owned(), 1)].into(), log_entries: 7 },
+        &Hardening::default(),
+    );
     for line in [
         "cardinal_keymgr_card_command_seconds_count{ins=\"EXPORT KEY\"} 1",
         "cardinal_keymgr_card_command_seconds_count{ins=\"other\"} 1",
@@ -33,6 +36,7 @@ fn everything_that_is_counted_is_in_the_text_and_in_short() {
         "cardinal_keymgr_connections 2",
         "cardinal_keymgr_connections_turned_away_total{reason=\"too many of this user\"} 1",
         "cardinal_keymgr_log_entries 7",
+        "cardinal_keymgr_leases{state=\"unlocked\"} 1",
         "cardinal_keymgr_card_unlocked{card=\"ab\",label=\"alice\"} 1",
         "cardinal_keymgr_pin_tries_left{card=\"ab\",label=\"alice\"} 2",
     ] {
