@@ -249,12 +249,24 @@ fn nothing_in_the_way(socket: &Path) -> Result<(), CliError> {
 ///
 /// # Errors
 /// [`CliError::Child`] when it fails, prints something else, or takes too long.
-pub(crate) async fn run_once<R: DeserializeOwned>(name: &str, mut command: Command) -> Result<R, CliError> {
+pub(crate) async fn run_once<R: DeserializeOwned>(name: &str, command: Command) -> Result<R, CliError> {
+    run_within(name, command, ONCE).await
+}
+
+/// As [`run_once`], for what may take longer.
+///
+/// # Errors
+/// As [`run_once`].
+pub(crate) async fn run_within<R: DeserializeOwned>(
+    name: &str,
+    mut command: Command,
+    limit: Duration,
+) -> Result<R, CliError> {
     let failed = |fault, message: String| CliError::Child { name: name.to_owned(), fault, message };
     command.stdin(Stdio::null()).process_group(0).kill_on_drop(true);
-    let done = timeout(ONCE, command.output())
+    let done = timeout(limit, command.output())
         .await
-        .map_err(|_| failed(None, format!("did not end within {} s", ONCE.as_secs())))?
+        .map_err(|_| failed(None, format!("did not end within {} s", limit.as_secs())))?
         .map_err(|error| failed(None, format!("does not start: {error}")))?;
     if !done.status.success() {
         let words = LastWords::default();

@@ -6,9 +6,9 @@
 //! `line` is that of the evidence in the log. The file is bounded: the older half goes when it is full. Nothing waits for
 //! the disk, and what fails is told to the operator alone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use proto::shell::file;
@@ -49,13 +49,22 @@ impl Spool {
             "card": card.map(|card| card.to_string()),
             "line": line,
         });
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        let mut file = self.opened()?;
         if file.metadata()?.len() >= self.most {
             drop(file);
             self.halve()?;
-            file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+            file = self.opened()?;
         }
         file.write_all(format!("{text}\n").as_bytes())
+    }
+
+    /// Opens the file. Its group may read it, for that is who sends it off; the folder keeps everybody else away.
+    fn opened(&self) -> io::Result<File> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?;
+        if file.metadata()?.permissions().mode() & 0o777 != MODE {
+            file.set_permissions(Permissions::from_mode(MODE))?;
+        }
+        Ok(file)
     }
 
     /// Leaves the newer half.
@@ -67,6 +76,7 @@ impl Spool {
 }
 
 const NAME: &str = "heads.jsonl";
+const MODE: u32 = 0o640;
 /// Some four thousand heads.
 const MOST: u64 = 1024 * 1024;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::args::ProfileArg;
+use crate::card::args::{AccessArgs, TargetArgs};
 
 /// Verbs about the export log. They read files, and need neither a key manager nor a card, but where they say so.
 #[derive(Debug, Subcommand)]
@@ -19,11 +20,17 @@ pub(crate) enum AuditVerb {
     Closure(ClosureArgs),
     /// A report for people: a page to print, a table, or JSON.
     Report(ReportArgs),
+    /// See the verifier find every kind of forgery: software cards, honest and dishonest histories, a verdict for each.
+    Drill(DrillArgs),
     /// Send the heads that cards have signed away from this computer.
     #[command(long_about = PUSH)]
     Push(PushArgs),
     /// Print the newest head, to be kept elsewhere: a line that `verify --anchor` takes, also from a sheet of paper.
     Anchor(LogArgs),
+    /// Have the card state under its PIN how the log stands, for more than that it was there: a running key manager is asked.
+    Sign(AccessArgs),
+    /// Go on with a card that was used with another log: its owner knows why. A running key manager is asked.
+    Adopt(TargetArgs),
 }
 
 /// Which log.
@@ -90,6 +97,9 @@ pub(crate) struct VerifyArgs {
     pub(crate) log: LogArgs,
     #[command(flatten)]
     pub(crate) trust: TrustArgs,
+    /// Also ask the running key manager of the profile what its card remembers of the log.
+    #[arg(long)]
+    pub(crate) card: bool,
 }
 
 /// Options of `closure`.
@@ -121,6 +131,14 @@ pub(crate) struct ReportArgs {
     /// Write a table for a spreadsheet: a row for each thing that was asked.
     #[arg(long, value_name = "FILE")]
     pub(crate) csv: Option<PathBuf>,
+}
+
+/// Options of `drill`.
+#[derive(Debug, Args)]
+pub(crate) struct DrillArgs {
+    /// Keep the logs, the anchors and the software cards in this folder, to try `verify` on them.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
 }
 
 /// Options of `push`.

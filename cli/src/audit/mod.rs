@@ -1,10 +1,13 @@
-//! `cardinal audit`: reads an export log offline. No service, card or PIN is needed, and none is asked.
+//! `cardinal audit`: reads an export log offline. No service, card or PIN is needed, and none is asked, but by the verbs of
+//! `proof`.
 
 mod anchor;
 pub(crate) mod args;
 mod closure;
+mod drill;
 mod file;
 mod judgement;
+mod proof;
 mod push;
 mod report;
 mod row;
@@ -28,10 +31,13 @@ pub(crate) use self::verify::verified;
 pub(crate) async fn run(out: Output, verb: AuditVerb) -> Result<(), CliError> {
     match verb {
         AuditVerb::Show(args) => show::run(out, &args),
-        AuditVerb::Verify(args) => verify::run(out, &args),
+        AuditVerb::Verify(args) => verify::run(out, &args).await,
         AuditVerb::Closure(args) => closure::run(out, &args),
         AuditVerb::Report(args) => report::run(out, &args),
+        AuditVerb::Drill(args) => drill::run(out, args).await,
         AuditVerb::Anchor(args) => anchor::run(out, &args),
+        AuditVerb::Sign(args) => proof::sign(out, &args).await,
+        AuditVerb::Adopt(args) => proof::adopt(out, &args).await,
         AuditVerb::Push(args) => push::run(out, args).await,
     }
 }

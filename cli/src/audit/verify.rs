@@ -104,8 +104,9 @@ fn id_of(files: &LogFiles) -> Result<Option<LogId>, CliError> {
 ///
 /// # Errors
 /// A fault for each verdict but the best; those of [`Examined::of`].
-pub(super) fn run(out: Output, args: &VerifyArgs) -> Result<(), CliError> {
-    let examined = Examined::of(&args.log, &args.trust, None, History::default())?;
+pub(super) async fn run(out: Output, args: &VerifyArgs) -> Result<(), CliError> {
+    let card = if args.card { Some(super::proof::remembered(&args.log.profile).await?) } else { None };
+    let examined = Examined::of(&args.log, &args.trust, card, History::default())?;
     let printed = if out.is_json() { out.object(&as_json(&examined)) } else { people(out, &examined) };
     // The verdict stands whether or not anybody could read it.
     verdict(&examined).and(printed)

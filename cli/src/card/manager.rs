@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use proto::rpc::api::cards_client::CardsClient;
+use proto::rpc::api::proof_client::ProofClient;
 use proto::rpc::api::{CardAccess, CardTarget, Sealed};
 use proto::rpc::{Fault, seal};
 use proto::shell::dice;
@@ -22,6 +23,8 @@ pub(crate) struct Manager {
     keymgr: Keymgr,
     /// Its service for cards.
     pub(crate) cards: CardsClient<Channel>,
+    /// Its service for what cards say of the export log.
+    pub(crate) proof: ProofClient<Channel>,
     target: CardTarget,
     whose: String,
     profile: String,
@@ -67,7 +70,8 @@ impl Manager {
         };
         Ok(Self {
             keymgr: Keymgr::new(channel.clone()),
-            cards: CardsClient::new(channel),
+            cards: CardsClient::new(channel.clone()),
+            proof: ProofClient::new(channel),
             target: CardTarget { reader: reader.clone().unwrap_or_default(), card: card.clone().unwrap_or_default() },
             whose,
             profile: profile.name.to_string(),

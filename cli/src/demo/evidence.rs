@@ -1,6 +1,6 @@
 //! The export log as evidence: what it shows, that it verifies, and that one flipped bit does not go unnoticed.
 
-use audit::verify::Form;
+use audit::verify::{Form, Verdict};
 use audit::{Event, Operation, Outcome};
 use proto::ExportPath;
 use proto::shell::file;
@@ -50,8 +50,8 @@ pub(crate) fn exports(scribe: &Scribe, person: &Person) -> Result<(), CliError> 
 /// # Errors
 /// When it does not verify, or says something else than what happened.
 pub(crate) fn verify(scribe: &Scribe, person: &Person) -> Result<(), CliError> {
-    let report = verified(&person.profile.log(), &[])?;
-    hold(report.is_consistent(), format!("{}'s log does not verify: {report}", person.name))?;
+    let report = verified(&person.profile.log(), &[person.profile.spool()])?;
+    hold(report.verdict() == Verdict::Complete, format!("{}'s log does not verify: {report}", person.name))?;
     let private = report.left.keys().filter(|key| key.form == Form::Private).count();
     hold(private == 2, format!("{}'s log shows {private} private keys", person.name))?;
     let extended = report.left.keys().any(|key| key.form == Form::ExtendedPublic);

@@ -68,7 +68,7 @@ pub fn perform(dir: &Path) -> Result<Vec<&'static str>, DrillError> {
     files::make_private_dir(dir)?;
     // A month ago, so that no line is of a time to come.
     let began = UnixMillis::new(unix().get().saturating_sub(30 * DAY_MS));
-    let histories: [(&'static str, History); 9] = [
+    let histories: [(&'static str, History); 10] = [
         ("honest", honest),
         ("other", plain_v4),
         ("v3-2", plain_v3_2),
@@ -78,6 +78,7 @@ pub fn perform(dir: &Path) -> Result<Vec<&'static str>, DrillError> {
         ("clock-back", clock_back),
         ("future", future),
         ("decoy", decoy),
+        ("rotated", rotated),
     ];
     for (name, history) in histories {
         history(&dir.join(name), LentClock::showing(began))?;
@@ -123,7 +124,6 @@ fn restored(dir: &Path, clock: LentClock) -> Result<(), DrillError> {
     site.day()?;
     let snapshot = files_of(dir)?;
     site.day()?;
-    site.keep_copy("lost.log")?;
     for (path, bytes) in snapshot {
         files::write_whole(&path, &bytes)?;
     }
@@ -163,6 +163,13 @@ fn decoy(dir: &Path, clock: LentClock) -> Result<(), DrillError> {
     site.day_under_duress()
 }
 
+/// A log that goes on in another file about every day.
+fn rotated(dir: &Path, clock: LentClock) -> Result<(), DrillError> {
+    let site = Site::with_blank_card(dir.to_owned(), Model::V4_0, clock)?.with_short_files();
+    site.begin()?;
+    (0..4).try_for_each(|_| site.day())
+}
+
 /// Returns the content of every file that the disk of a computer holds, without the card, which is no part of it.
 fn files_of(dir: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>, DrillError> {
     let failed = |source| DrillError::File { path: dir.to_owned(), source };
@@ -187,7 +194,7 @@ mod tests {
     fn every_history_is_performed_and_every_chain_in_it_is_whole() {
         let dir = crate::tests::private_dir();
         let names = perform(dir.path()).unwrap();
-        assert_eq!(names.len(), 9);
+        assert_eq!(names.len(), 10);
         for name in names {
             let log = match name {
                 "second" => dir.path().join("second/ours/export.log"),
@@ -196,6 +203,7 @@ mod tests {
             let report = audit::verify(std::fs::read(&log).unwrap().as_slice(), None).unwrap();
             assert_eq!(report.bad, None, "{name}");
             assert!(report.entries() > 20, "{name}");
+            assert_eq!(log.with_file_name("spool").join("heads.jsonl").exists(), name != "v3-0", "{name}");
         }
     }
 }

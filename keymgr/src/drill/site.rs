@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use audit::DataSlot;
 use keycard::Mnemonic;
 use proto::shell::{dice, file};
 use proto::{ChatKey, ExportPath, KeyPath, Pin, Puk, purpose};
@@ -42,6 +43,8 @@ pub(super) struct Site {
     /// The card's duress PIN, where its applet has one.
     duress: Option<&'static [u8]>,
     clock: LentClock,
+    /// At how many bytes the log goes on in another file.
+    longest_log: u64,
 }
 
 impl Site {
@@ -59,7 +62,12 @@ impl Site {
         files::make_private_dir(&dir.join("cards"))?;
         files::write_whole(&dir.join("manifest.toml"), b"")?;
         let card = "card".parse().map_err(|_| BrokerError::bad_input("no name of a card"))?;
-        Ok(Self { dir, card, duress: None, clock })
+        Ok(Self { dir, card, duress: None, clock, longest_log: u64::MAX })
+    }
+
+    /// Lets the log go on in another file when one is so long.
+    pub(super) fn with_short_files(self) -> Self {
+        Self { longest_log: SHORT, ..self }
     }
 
     /// Returns the computer's clock.
@@ -86,14 +94,16 @@ impl Site {
             manifest: self.dir.join("manifest.toml"),
             trusted: Trusted { test_authority: true, ..Trusted::default() },
             pin_lifetime: None,
-            mirror: None,
-            longest_log: u64::MAX,
+            mirror: Some(DataSlot::Public),
+            longest_log: self.longest_log,
             metrics: Metrics::default(),
         };
         let profile = Profile::hold(&self.dir)?;
         let mut manager = daemon::broker(&config, &profile, &Readers::default(), self.clock.started())?;
         manager.announce(None)?;
         work(&mut manager)?;
+        manager.lock();
+        manager.settle();
         Ok(())
     }
 
@@ -154,13 +164,15 @@ impl Site {
 
     fn day_with(&self, digits: &[u8]) -> Result<(), DrillError> {
         self.session(|manager| {
-            manager.unlock(Unlocking::with(pin(digits)?), &why("unlock")?)?;
+            unlock(manager, digits)?;
             self.clock.pass(Duration::from_secs(5));
             let caller = one_time_key()?;
             let chat = ExportPath::chat().as_path().clone();
             manager.export_private(chat, &caller, &why(purpose::CHAT)?)?;
+            manager.settle();
             let database = ExportPath::database().as_path().clone();
             manager.export_private(database, &caller, &why(purpose::DATABASE)?)?;
+            manager.settle();
             let wallet: KeyPath = WALLET.parse().map_err(|_| BrokerError::bad_input("no path"))?;
             if manager.export_private(wallet, &caller, &why(purpose::CHAT)?).is_ok() {
                 return Err(BrokerError::bad_input("a wallet's key left the card"));
@@ -176,6 +188,18 @@ impl Site {
     /// Copies the log to another name in the same folder.
     pub(super) fn keep_copy(&self, name: &str) -> Result<(), DrillError> {
         copy(&self.log(), &self.dir.join(name))
+    }
+}
+
+/// Unlocks the card. Its owner goes on also where it speaks of another log: what that means is the verifier's to say.
+fn unlock(manager: &mut Manager, digits: &[u8]) -> Result<(), BrokerError> {
+    let unlock = |manager: &mut Manager| manager.unlock(Unlocking::with(pin(digits)?), &why("unlock")?);
+    match unlock(manager) {
+        Err(BrokerError::SecondWriter { .. }) => {
+            manager.adopt(&Target::default(), &why("audit adopt")?)?;
+            unlock(manager).map(drop)
+        }
+        other => other.map(drop),
     }
 }
 
@@ -209,5 +233,7 @@ const PIN: &[u8] = b"493817";
 const DURESS: &[u8] = b"314159";
 const PUK: &[u8] = b"201938475601";
 const PASSWORD: &str = "only for the drill";
+/// About a day of a log.
+const SHORT: u64 = 8 * 1024;
 /// What no policy of a drill allows.
 const WALLET: &str = "m/44'/60'/0'/0/0";

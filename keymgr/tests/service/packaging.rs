@@ -64,7 +64,7 @@ fn the_push_is_another_user_that_reads_the_spool_and_nothing_else_of_the_manager
         ("User", "cardinal-audit"),
         ("Group", "cardinal-heads"),
         ("TemporaryFileSystem", "/var/lib/cardinal:ro"),
-        ("BindReadOnlyPaths", "/var/lib/cardinal/export.log.spool"),
+        ("BindReadOnlyPaths", "/var/lib/cardinal/spool/heads.jsonl"),
         ("NoNewPrivileges", "yes"),
         ("CapabilityBoundingSet", ""),
         ("ProtectSystem", "strict"),
@@ -73,7 +73,7 @@ fn the_push_is_another_user_that_reads_the_spool_and_nothing_else_of_the_manager
     }
     assert!(!push.iter().any(|(_, key, _)| key == "PrivateNetwork"), "it is the one with the network");
     let path = unit("cardinal-audit-push.path");
-    assert!(has(&path, "Path", "PathModified", "/var/lib/cardinal/export.log.spool"));
+    assert!(has(&path, "Path", "PathModified", "/var/lib/cardinal/spool/heads.jsonl"));
     assert!(unit("cardinal-audit-push.timer").iter().any(|(_, key, _)| key == "OnUnitInactiveSec"));
 }
 

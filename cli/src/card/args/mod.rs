@@ -103,7 +103,7 @@ pub(crate) enum CardVerb {
 }
 
 /// Which card.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct TargetArgs {
     /// The profile whose key manager is asked; needed when there is more than one.
     #[arg(long, value_name = "NAME")]

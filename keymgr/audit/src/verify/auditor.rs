@@ -35,6 +35,8 @@ pub struct Auditor {
     /// The first anchor that was not passed yet.
     next: usize,
     matched: BTreeSet<(Kept, u64)>,
+    /// The last line that tells more than that the head was signed or kept.
+    told_to: u64,
     differ: Vec<Anchor>,
     notes: Notes,
     clock: Clock,
@@ -96,6 +98,7 @@ impl Auditor {
             anchors: Vec::new(),
             next: 0,
             matched: BTreeSet::new(),
+            told_to: 0,
             differ: Vec::new(),
             notes: Notes::default(),
             clock: Clock::default(),
@@ -174,7 +177,7 @@ impl Auditor {
         findings.into_iter().for_each(|finding| self.notes.find(finding));
         let (_, last, _) = self.replay.place();
         let end_proven = self.lines.is_some()
-            && [Kept::Elsewhere, Kept::OnTheCard].iter().any(|kept| self.matched.contains(&(*kept, last)));
+            && self.matched.iter().any(|(kept, entries)| *kept != Kept::Beside && *entries >= self.told_to);
         for (card, line) in std::mem::take(&mut self.lent) {
             self.notes.ask(Question::Lent { card, lines: Lines::from_to(line, last), returned: false });
         }
@@ -264,6 +267,9 @@ impl Auditor {
         }
         if let (Event::Outcome { intent, outcome }, Some(asked)) = (&line.event, ended) {
             self.outcome(seq, *intent, asked, outcome);
+        }
+        if !keeps_head(line, ended) {
+            self.told_to = seq;
         }
         self.history.see(line);
         self.event(line);
@@ -465,3 +471,20 @@ impl Manager {
 
 /// Of findings, of questions and of managers.
 const MOST_NOTES: usize = 1000;
+
+/// Whether a line only tells that the head before it was signed, or is kept by a card: who kept that head elsewhere knows
+/// that nothing was asked of a card since.
+fn keeps_head(line: &Line, ended: Option<&Intent>) -> bool {
+    let is_mirror = |intent: &Intent| {
+        matches!(intent.request.operation, Operation::StoreData(_)) && intent.purpose.as_str() == MIRROR_PURPOSE
+    };
+    match &line.event {
+        Event::ChannelOpened(_) | Event::PairedChannelOpened(_) | Event::HeadSigned(_) => true,
+        Event::Intent(intent) => is_mirror(intent),
+        Event::Outcome { .. } => ended.is_some_and(is_mirror),
+        _ => false,
+    }
+}
+
+/// What for a manager stores the head in a card's memory.
+const MIRROR_PURPOSE: &str = "mirror";
