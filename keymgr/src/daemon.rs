@@ -356,7 +356,7 @@ fn policy(profile: &Profile, enrolled: bool) -> Result<Policy, StateError> {
 }
 
 /// Returns what the log tells of the past, in all of its files: what left before counts for ever.
-fn history(log: &Path) -> Result<History, StateError> {
+pub(crate) fn history(log: &Path) -> Result<History, StateError> {
     let failed = |source| StateError::io(log, source);
     let mut whole: Box<dyn Read> = Box::new(std::io::empty());
     for older in older_files(log)? {

@@ -1,7 +1,5 @@
 //! A policy file looked at without a card: what it allows, and whether it would allow one request.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use audit::{Caller, Purpose, Text};
@@ -54,10 +52,7 @@ pub fn check(policy: &Policy, file: &Path) -> Value {
 pub fn test(policy: &Policy, file: &Path, supposed: &Supposed) -> Result<Value, StateError> {
     let Supposed { uid, binary, operation, path, purpose, history, at } = supposed;
     let history = match history {
-        Some(log) => {
-            let open = File::open(log).map_err(|source| StateError::io(log, source))?;
-            History::of_log(BufReader::new(open)).map_err(|source| StateError::io(log, source))?
-        }
+        Some(log) => crate::daemon::history(log)?,
         None => History::default(),
     };
     let caller = Caller {

@@ -4,6 +4,7 @@
 //! blocks with a rate refuse.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io::{self, BufRead};
 
 use audit::{Caller, Event, Intent, Line, Operation, Purpose, Text, closure};
 use proto::{CardId, KeyPath, KeyUid, UnixMillis};
@@ -39,7 +40,7 @@ impl History {
     ///
     /// # Errors
     /// The reader's. A bad line ends the history.
-    pub fn of_log(log: impl std::io::BufRead) -> std::io::Result<Self> {
+    pub fn of_log(log: impl BufRead) -> io::Result<Self> {
         let mut history = Self::default();
         audit::read(log, |line| history.hear(line))?;
         Ok(history)

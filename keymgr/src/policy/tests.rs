@@ -4,7 +4,6 @@ use audit::{Asked, Caller, Operation, Purpose, Text};
 use proto::path::PathError;
 use proto::{ExportPath, KeyPath, UnixMillis};
 
-use super::history::History;
 use super::*;
 use crate::caller::Doubt;
 use crate::policy::decide::Request;
