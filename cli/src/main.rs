@@ -102,7 +102,7 @@ fn run(out: Output, verb: Verb) -> Result<(), CliError> {
     });
     // A thread that waits for a terminal or a pipe is left behind.
     runtime.shutdown_background();
-    done
+    done.map_err(doctor::naming_holders)
 }
 
 /// Says in one line what went wrong. Nobody reading our output is no trouble worth a word.

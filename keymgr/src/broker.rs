@@ -193,6 +193,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     #[must_use]
     pub fn status(&self) -> KeymgrStatus {
         let session = self.session(&Target::default()).ok().and_then(|name| self.seat_named(&name));
+        // Of several unlocked cards none is the one that is meant without a name, and yet they are unlocked.
+        let session = session.or_else(|| self.seats().find(|seat| seat.is_unlocked()));
         let pins = session.and_then(|seat| self.pins_at(seat)).or_else(|| self.enrolment.pinned.all().next());
         let head = self.journal.head();
         KeymgrStatus {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use audit::{Blob, ChannelOpened, LogStore, PairedChannelOpened, SignedHead, Text};
 use keycard::{
     Access, ApplicationInfo, Card, CardError, CardTransport, Certificate, Failed, Generation, Identification, Opening,
-    PairedOpening, Secured, Selected, Selection, SignedOpening,
+    PairedOpening, Secured, Selected, Selection, SignedOpening, TransportError,
 };
 use proto::rpc::api::CardInfo;
 use proto::{Fingerprint, Instant};
@@ -18,6 +18,7 @@ use crate::cards::seat::transport_of;
 use crate::error::{BrokerError, Mismatch};
 use crate::guard::Guarded;
 use crate::manifest::Named;
+use crate::reader::state::Input;
 use crate::seats::Slot;
 
 /// What a locked card said of itself, and when.
@@ -126,7 +127,15 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Resets the card and selects the applet.
     pub(crate) fn connect(&mut self) -> Result<Selection<Guarded<T>>, BrokerError> {
         let transport = self.reset_transport()?;
-        keycard::select(transport).map_err(|failed| self.failed(failed))
+        let selection = keycard::select(transport).map_err(|failed| {
+            let error = self.failed(failed);
+            if matches!(error, BrokerError::Card(CardError::Transport(TransportError::Hung { .. }))) {
+                self.hear(Input::Failed);
+            }
+            error
+        })?;
+        self.hear(Input::Answered);
+        Ok(selection)
     }
 
     /// Resets the card.

@@ -54,7 +54,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Some(Ok(())) => {}
             Some(Err(error)) => {
                 self.is_unsigned(&error);
-                self.end_session();
+                self.after(&error);
             }
             None => {
                 if let Err(error) = self.sign_idle() {

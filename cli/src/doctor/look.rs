@@ -5,9 +5,10 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use proto::rpc::Fault;
 use proto::rpc::api::{ReaderInfo, ReadersRequest};
 
-use super::facts::{CardFact, Facts, ManagerFact, ReaderFact, ServiceFact, SocketFact, View};
+use super::facts::{CardFact, ClientFact, Facts, ManagerFact, ReaderFact, ServiceFact, SocketFact, View};
 use super::usb::Runner;
 use super::{holders, usb};
 use crate::client::{self, answer};
@@ -35,6 +36,21 @@ pub(crate) async fn facts() -> Result<Facts, CliError> {
         user: user(),
         managers,
     })
+}
+
+/// Names the programs that have a connection to pcscd in an error that says that one of them holds the reader.
+pub(crate) fn naming_holders(error: CliError) -> CliError {
+    match error {
+        CliError::Service { fault: Some(Fault::ReaderHeld), message } => {
+            let socket = std::env::var_os("PCSCLITE_CSOCK_NAME").map_or_else(|| PathBuf::from(SOCKET), PathBuf::from);
+            let holders = holders::clients(&[&socket.to_string_lossy(), SOCKET]);
+            let names: Vec<String> =
+                holders.iter().map(|ClientFact { pid, name }| format!("{name} (process {pid})")).collect();
+            let known = if names.is_empty() { String::new() } else { format!("; it is one of {}", names.join(", ")) };
+            CliError::Service { fault: Some(Fault::ReaderHeld), message: message + &known }
+        }
+        other => other,
+    }
 }
 
 /// Asks the key managers that run; one that holds a reader knows the card in it.

@@ -9,6 +9,8 @@ mod holders;
 mod look;
 mod usb;
 
+pub(crate) use look::naming_holders;
+
 use proto::rpc::Fault;
 use serde_json::{Value, json};
 

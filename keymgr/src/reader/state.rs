@@ -79,6 +79,8 @@ pub enum Input {
     Locked,
     /// The reader failed.
     Failed,
+    /// Its card answered somebody's question.
+    Answered,
     /// Other programs get it until then.
     Lends(Instant),
     /// It is taken back.
@@ -178,9 +180,9 @@ impl State {
             }
             // Whoever spoke to the card has seen that it is there.
             (Phase::Absent | Phase::Empty | Phase::Lost, Input::Locked) => (self.0, None),
-            (_, Input::Tick | Input::Used | Input::Locked | Input::TakenBack | Input::Busy | Input::Strange) => {
-                (self.0, None)
-            }
+            (Phase::Lost, Input::Answered) => (Phase::Present(None), None),
+            (_, Input::Tick | Input::Used | Input::Locked | Input::TakenBack) => (self.0, None),
+            (_, Input::Busy | Input::Strange | Input::Answered) => (self.0, None),
         }
     }
 }
@@ -330,6 +332,7 @@ mod tests {
                 Input::Used,
                 Input::Locked,
                 Input::Failed,
+                Input::Answered,
                 Input::Lends(until),
                 Input::TakenBack,
                 Input::Tick,

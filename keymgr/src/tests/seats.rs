@@ -374,6 +374,14 @@ fn a_reader_that_fails_in_a_session_is_lost_until_it_is_seen_again() {
     world.reader.tamper(0, Tamper::Gone);
     assert_eq!(fault(export(&mut broker, &Target::default())), Some(Fault::NoCard));
     assert_eq!(phase(&broker), "lost");
+    broker.card_info().unwrap();
+    assert_eq!(phase(&broker), "present", "its card answers");
+    world.reader.tamper(0, Tamper::Gone);
+    broker.unlock(unlocking(PIN), &why("unlock")).unwrap_err();
+    broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
+    broker.settle();
+    world.reader.tamper(0, Tamper::Gone);
+    assert_eq!(fault(export(&mut broker, &Target::default())), Some(Fault::NoCard));
     hear(&heard, &[("A", true)]);
     broker.heed();
     assert_eq!(phase(&broker), "recognised");
@@ -457,4 +465,58 @@ fn descriptors() -> usize {
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// Over the socket: both cards are unlocked, each request says which it means, and a reader is lent and comes back.
+#[tokio::test]
+async fn requests_over_the_socket_name_the_card_that_they_mean() {
+    use proto::rpc::api::cards_client::CardsClient;
+    use proto::rpc::api::{
+        CardTarget, ExportPrivateRequest, KeymgrStatusRequest, LendRequest, LockRequest, TakeBackRequest, UnlockRequest,
+    };
+    use proto::rpc::{SealingKey, seal, socket};
+
+    let (world, other) = two_cards();
+    drop(both_enrolled(&world));
+    let mut running = service::Running::start(&world).await;
+    let path = world.dir.path().join("run").join("keymgr.sock");
+    let mut cards = CardsClient::new(socket::connect(&path).await.unwrap());
+    let named = |card: &str| Some(CardTarget { card: card.to_owned(), ..CardTarget::default() });
+    for card in ["card 0", "card 1"] {
+        let pin = Some(running.sealed(seal::PIN, PIN).await);
+        let request = UnlockRequest { pin, seconds: 600, target: named(card), ..UnlockRequest::default() };
+        let reply = running.client.unlock(request).await.unwrap().into_inner();
+        assert!(reply.seconds_left > 590 && reply.seconds_left <= 600);
+    }
+    let mut export = async |target| {
+        let ours = SealingKey::generate(&mut dice());
+        let request = ExportPrivateRequest {
+            path: CHAT.to_owned(),
+            purpose: CHAT_PURPOSE.to_owned(),
+            caller: ours.public().to_vec(),
+            target,
+        };
+        running.client.export_private(request).await.map(|reply| reply.into_inner().fingerprint)
+    };
+    let (one, two) = (export(named("card 0")).await.unwrap(), export(named("card 1")).await.unwrap());
+    assert_ne!(one, two);
+    let unnamed = export(None).await.unwrap_err();
+    assert_eq!(Fault::of(&unnamed), Some(Fault::Ambiguous), "{unnamed}");
+    let purpose = "wallet".to_owned();
+    let lent = cards.lend(LendRequest { target: named("card 1"), seconds: 60, purpose }).await.unwrap().into_inner();
+    assert_eq!((lent.reader.as_str(), lent.card), (THERE, card_id(&other).to_string()));
+    let refused = export(named("card 1")).await.unwrap_err();
+    assert_eq!(Fault::of(&refused), Some(Fault::Lent), "{refused}");
+    assert_eq!(export(named("card 0")).await.unwrap(), one, "the other card is not concerned");
+    let seats = running.client.status(KeymgrStatusRequest {}).await.unwrap().into_inner().seats;
+    let told: Vec<_> = seats.iter().map(|seat| (seat.reader.as_str(), seat.state.as_str())).collect();
+    assert_eq!(told, [(OWN, "unlocked"), (THERE, "lent")]);
+    assert!(seats.iter().all(|seat| seat.holder.starts_with("uid ") && seat.seconds_left > 0));
+    let back = cards.take_back(TakeBackRequest::default()).await.unwrap().into_inner();
+    assert_eq!((back.reader.as_str(), back.changes.len()), (THERE, 0));
+    let locked = running.client.lock(LockRequest { all: true, ..LockRequest::default() }).await.unwrap().into_inner();
+    assert_eq!(locked.cards, [card_id(&world.reader).to_string()]);
+    drop(cards);
+    running.stop().await;
+    assert!(world.log.report().is_consistent());
 }

@@ -40,6 +40,7 @@ const GROUPS: &[&[Scenario]] = &[
     discovery::SCENARIOS,
     card::reader::SCENARIOS,
     card::doctor::SCENARIOS,
+    card::manager::SCENARIOS,
     ratchet::SCENARIOS,
     card::flow::SCENARIOS,
     card::pypi::SCENARIOS,

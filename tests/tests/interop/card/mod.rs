@@ -9,6 +9,7 @@ mod desk;
 pub(crate) mod doctor;
 pub(crate) mod flow;
 pub(crate) mod install;
+pub(crate) mod manager;
 pub(crate) mod pypi;
 pub(crate) mod reader;
 pub(crate) mod scwallet;
