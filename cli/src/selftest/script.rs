@@ -198,6 +198,8 @@ const RUNNING: &[Step] = &[
     may("keymgr take-back", &[]),
     must("audit show", &[]),
     may("audit anchor", &[]),
+    may("audit sign", &[("--pin-fd", Line::Pin)]),
+    may("audit adopt", &[]),
     may("audit closure", &[]),
     may("audit report", &[]),
     may("audit push --to file:sent", &[]),
@@ -217,11 +219,12 @@ mod tests {
     use crate::args::Cli;
 
     /// What the script leaves out, and why.
-    const LEFT_OUT: [(&str, &str); 7] = [
+    const LEFT_OUT: [(&str, &str); 8] = [
         ("demo", "it draws its secrets itself"),
         ("up", "it draws its secrets itself"),
         ("down", "it ends what `up` started"),
         ("bot", "it reads commands, and no secret"),
+        ("audit drill", "it draws its secrets itself"),
         ("agent", "it waits for questions; what it sends of a PIN is what `unlock` sends"),
         ("keymgr run", "the test starts the program itself"),
         ("selftest", "it is this"),
