@@ -179,14 +179,14 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// # Errors
     /// [`BrokerError::Log`].
     pub fn announce(&mut self, binary: Option<[u8; 32]>) -> Result<(), BrokerError> {
-        self.tell_of_rules()?;
         let opened = LogOpened {
             version: Text::lossy(env!("CARGO_PKG_VERSION")),
             binary,
             policy: self.rules.policy.policy().hash(),
             test_authority: self.rules.test_authority,
         };
-        self.journal.opened(opened).map(drop)
+        self.journal.opened(opened)?;
+        self.tell_of_rules()
     }
 
     /// Returns what the manager holds. No card is asked.

@@ -134,11 +134,6 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 }
             }
         };
-        let mut card = card;
-        if let Err(error) = self.compare_mirror(&mut card) {
-            self.put_back(card.into_transport());
-            return Err(error);
-        }
         let mut card = self.verify(card, &pin, last_try)?;
         drop(pin);
         match self.prove(&mut card, &named, why) {
@@ -195,13 +190,17 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
-    /// Sends the PIN.
+    /// Sends the PIN to a card that speaks of no other history than this log's.
     pub(crate) fn verify(
         &mut self,
         mut card: Card<Secured, Guarded<T>>,
         pin: &Pin,
         last_try: bool,
     ) -> Result<Card<Unlocked, Guarded<T>>, BrokerError> {
+        if let Err(error) = self.compare_mirror(&mut card) {
+            self.put_back(card.into_transport());
+            return Err(error);
+        }
         let info = card.info().clone();
         let shown = match card.status() {
             Ok(status) => status.pin_tries,

@@ -87,9 +87,10 @@ fn heads(path: &Path, log: Option<LogId>) -> Result<Vec<Head>, CliError> {
             // The newest know most, and old ones still tell where a log was written anew.
             ours.sort_by_key(|head: &Head| head.entries);
             ours.dedup();
-            let mut n = 0usize;
+            // The last one stays, whatever their number.
+            let mut n = ours.len();
             ours.retain(|_| {
-                n += 1;
+                n = n.saturating_sub(1);
                 n.is_multiple_of(2)
             });
         }
@@ -162,8 +163,10 @@ mod tests {
 
     #[test]
     fn very_many_heads_are_thinned_out_and_the_newest_stays() {
-        let text: String = (1..=MOST_HEADS + 2).map(|n| format!("{}\n", head(1, n as u64))).collect();
-        let kept = found(&text, Some(1)).unwrap();
-        assert!(kept.len() < MOST_HEADS && kept.last() == Some(&(MOST_HEADS as u64 + 2)), "{}", kept.len());
+        for more in [1, 2] {
+            let text: String = (1..=MOST_HEADS + more).map(|n| format!("{}\n", head(1, n as u64))).collect();
+            let kept = found(&text, Some(1)).unwrap();
+            assert!(kept.len() < MOST_HEADS && kept.last() == Some(&((MOST_HEADS + more) as u64)), "{}", kept.len());
+        }
     }
 }

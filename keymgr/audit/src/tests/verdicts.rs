@@ -380,6 +380,17 @@ fn an_anchor_of_another_log_is_told() {
     let report = audit(&[&writer.bytes()], &[kept(other.head())]);
     assert_eq!(report.verdict(), Verdict::RolledBack);
     assert_eq!(audit(&[&writer.bytes()], &[kept(other.head()), kept(writer.head())]).verdict(), Verdict::Complete);
+    // Who replaced the log replaced the head beside it too.
+    let beside = Anchor { head: writer.head(), kept: Kept::Beside };
+    assert_eq!(audit(&[&writer.bytes()], &[kept(other.head()), beside]).verdict(), Verdict::RolledBack);
+}
+
+#[test]
+fn what_was_not_sent_to_a_card_owes_no_signature() {
+    let mut writer = busy();
+    let recorded = writer.asks(NEW, Operation::GenerateKey);
+    writer.ends(recorded, Outcome::NotSent { reason: Text::lossy("the applet cannot do this") });
+    assert_eq!(audit(&[&writer.bytes()], &[kept(writer.head())]).verdict(), Verdict::Complete);
 }
 
 #[test]

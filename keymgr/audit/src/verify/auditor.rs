@@ -310,7 +310,10 @@ impl Auditor {
     fn outcome(&mut self, seq: u64, intent: u64, asked: &Intent, outcome: &Outcome) {
         let request = &asked.request;
         self.leavings.count(intent, asked, outcome);
-        self.signatures.outcome(seq, request.card);
+        // Nothing was asked of the card, so it owes no signature.
+        if !matches!(outcome, Outcome::NotSent { .. }) {
+            self.signatures.outcome(seq, request.card);
+        }
         let Outcome::Done { fingerprint, nonce, .. } = outcome else { return };
         if request.operation == Operation::FactoryReset && self.enrolled.remove(&request.card) {
             self.erased.insert(request.card);
@@ -409,10 +412,15 @@ impl Auditor {
     /// Says what the anchors found.
     fn close_anchors(&mut self) {
         let (Some(log), last, _) = self.replay.place() else { return };
-        let ours = self.anchors.iter().any(|anchor| anchor.head.log == log);
-        if let Some(anchor) = self.anchors.first().filter(|_| !ours).copied() {
-            let why = Why::AnchorOfOtherLog { anchor };
-            self.notes.find(Finding { lines: Lines::one(1), verdict: Verdict::RolledBack, why });
+        // Who can replace the log can replace what stands beside it: that one speaks for no other.
+        for kept in [Kept::Elsewhere, Kept::OnTheCard, Kept::Beside] {
+            let mut of_kind = self.anchors.iter().filter(|anchor| anchor.kept == kept);
+            if let Some(anchor) = of_kind.clone().next().copied()
+                && !of_kind.any(|anchor| anchor.head.log == log)
+            {
+                let why = Why::AnchorOfOtherLog { anchor };
+                self.notes.find(Finding { lines: Lines::one(1), verdict: Verdict::RolledBack, why });
+            }
         }
         for anchor in std::mem::take(&mut self.differ) {
             let entries = anchor.head.entries;
