@@ -8,16 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use audit::{Asked, Caller, Deed, LogStore};
-use keycard::CardTransport;
+use keycard::{CardError, CardTransport, TransportError};
 use proto::Pin;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::broker::{About, Broker};
-use crate::cards::seat::Target;
+use crate::cards::seat::{Candidate, Target};
 use crate::cards::vouch::Contact;
-use crate::error::BrokerError;
+use crate::error::{BrokerError, Mismatch};
 use crate::journal::Why;
 use crate::policy::{Approval, Decision, Question, Reason};
+use crate::reader::state::{Input, Phase};
 use crate::seats::{Seat, Validity};
 use crate::unlock::Unlocking;
 
@@ -30,6 +31,17 @@ pub(crate) struct Wish {
     pub(crate) question: Result<Question, Reason>,
     /// Which card.
     pub(crate) target: Target,
+}
+
+/// The approval that a wish needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Needed {
+    /// The block that allows it then.
+    pub(crate) key: String,
+    /// What the owner does.
+    pub(crate) approval: Approval,
+    /// The card, as its owner is shown it.
+    pub(crate) card: Candidate,
 }
 
 /// A request that waits for its owner.
@@ -90,6 +102,9 @@ pub enum NoApproval {
     /// The owner did not answer.
     #[error("the owner did not answer in time")]
     TooLate,
+    /// The card that was shown is not the one that is meant.
+    #[error("another card is meant than the one that the owner was shown; ask again")]
+    OtherCard,
     /// The owner said no.
     #[error("the owner denied it (uid {})", .0.uid)]
     Denied(Caller),
@@ -263,14 +278,38 @@ impl Drop for Leave<'_> {
 }
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
-    /// Returns the block that allows this wish once the owner approves, and how; nothing where no approval is wanted, or
-    /// none would help.
-    pub(crate) fn wants_approval(&mut self, wish: &Wish, why: &Why) -> Option<(String, Approval)> {
+    /// Returns the block that allows this wish once the owner approves, how, and of which card; nothing where no approval
+    /// is wanted, or none would help.
+    ///
+    /// # Errors
+    /// Why it is not clear which card is meant, or why it cannot be shown: the owner is not asked then.
+    pub(crate) fn wants_approval(&mut self, wish: &Wish, why: &Why) -> Result<Option<Needed>, BrokerError> {
         let about = self.about_target(&wish.target);
         match self.weigh(wish.question.as_ref(), about, why) {
-            Decision::Allowed { key, approval } if approval != Approval::None => Some((key, approval)),
-            _ => None,
+            Decision::Allowed { key, approval } if approval != Approval::None => {
+                let card = self.card_meant(&wish.target)?;
+                Ok(Some(Needed { key, approval, card }))
+            }
+            _ => Ok(None),
         }
+    }
+
+    /// Returns the card that is meant: the unlocked one, or the one that its PIN would unlock.
+    fn card_meant(&mut self, target: &Target) -> Result<Candidate, BrokerError> {
+        let found = match self.session(target) {
+            Ok(name) => self.at_seat(&name, None, Self::look_here)?,
+            Err(BrokerError::Locked) => {
+                let target = self.enrolled_target(target)?;
+                self.at(&target, Self::look_here)?
+            }
+            Err(error) => return Err(error),
+        };
+        let found = found.ok_or_else(|| CardError::from(TransportError::NoCard))?;
+        let pinned = &self.enrolment.pinned;
+        if *target == Target::default() && !pinned.is_empty() && pinned.find(&found.card).is_none() {
+            return Err(Mismatch::OtherCard { card: found.card }.into());
+        }
+        Ok(found)
     }
 
     /// Writes down that nobody approved, and returns the refusal.
@@ -281,34 +320,60 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.refused_about(about, wish.asked, why, error)
     }
 
-    /// Does what the owner approved, which is written down first. Where the owner sent the PIN, the card is asked whether
-    /// it is right, and a card that was locked is locked again afterwards.
+    /// Does what the owner approved of the card that was shown, which is written down first. Where the owner sent the PIN,
+    /// that card is asked whether it is right; a session that it had goes on with its old lifetime, and a card that was
+    /// locked is locked again afterwards.
     pub(crate) fn with_approval<R>(
         &mut self,
         yes: Yes,
-        target: &Target,
+        needed: Needed,
+        wish: Wish,
         why: Why,
         work: impl FnOnce(&mut Self, &Why) -> Result<R, BrokerError>,
     ) -> Result<R, BrokerError> {
         let Yes { by, pin } = yes;
         let with_pin = pin.is_some();
-        let (card, _) = self.about_target(target);
+        let Needed { key, card: shown, .. } = needed;
+        if !self.is_still(&shown, &wish.target)? {
+            return Err(self.not_approved(key, &NoApproval::OtherCard, wish, &why));
+        }
         let by = Why { purpose: why.purpose.clone(), ..by };
-        self.journal.owner(card, Deed::Approves { uid: why.caller.uid, with_pin }, &by)?;
-        let session = self.session(target).ok();
+        self.journal.owner(Some(shown.card), Deed::Approves { uid: why.caller.uid, with_pin }, &by)?;
+        let name = shown.reader;
+        let before = self.seat_named(&name).and_then(|seat| match seat.state.phase() {
+            Phase::Unlocked(lifetime) => Some(lifetime),
+            _ => None,
+        });
         if let Some(pin) = pin {
-            let seat = session.as_ref().and_then(|name| self.seat_named(name));
-            let left = seat.and_then(|seat| self.pin_left(seat));
-            let validity = Validity { seconds: left.map_or(0, |left| left.as_secs().max(1)), each_use: seat.is_none() };
-            let (target, contact) = (target.clone(), Contact::default());
-            self.unlock(Unlocking { target, contact, pin, last_try: false, validity }, &by)?;
+            let target = Target { reader: Some(name.clone()), card: None };
+            let validity = Validity { seconds: 0, each_use: true };
+            let unlocking = Unlocking { target, contact: Contact::default(), pin, last_try: false, validity };
+            self.at_seat(&name, None, |broker| {
+                broker.unless_lent()?;
+                broker.unlock_here(unlocking, &by)?;
+                if let Some(lifetime) = before {
+                    broker.hear(Input::Validated(lifetime));
+                }
+                Ok::<_, BrokerError>(())
+            })?;
         }
         let why = Why { granted: Some(Granted { with_pin }), ..why };
         let result = work(self, &why);
-        if with_pin && session.is_none() {
-            self.lock_cards(Some(target))?;
+        if with_pin && before.is_none() && self.seat_named(&name).is_some_and(Seat::is_unlocked) {
+            self.at_seat(&name, None, Self::lock);
         }
         result
+    }
+
+    /// Whether a target means the card that its owner was shown, and that card lies where it lay.
+    fn is_still(&mut self, shown: &Candidate, target: &Target) -> Result<bool, BrokerError> {
+        match self.session(target) {
+            Ok(name) if name != shown.reader => return Ok(false),
+            Ok(_) | Err(BrokerError::Locked) => {}
+            Err(error) => return Err(error),
+        }
+        let found = self.at_seat(&shown.reader, None, Self::look_here)?;
+        Ok(found.is_some_and(|found| found.card == shown.card))
     }
 
     /// Returns the card that a wish is about, where it is known without asking one.

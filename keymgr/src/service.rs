@@ -22,7 +22,7 @@ use readers::Readers;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use crate::approval::{Desk, Waiting, Wish};
+use crate::approval::{Desk, Needed, Waiting, Wish};
 use crate::broker::Broker;
 use crate::caller::{Asker, Programs};
 use crate::cards::seat::Target;
@@ -89,22 +89,23 @@ where
     ) -> Result<R, Status> {
         let needed = if self.policy.policy().asks_its_owner() {
             let (wish, why) = (wish.clone(), why.clone());
-            self.ask(move |broker| Ok(broker.wants_approval(&wish, &why))).await?
+            self.ask(move |broker| broker.wants_approval(&wish, &why)).await?
         } else {
             None
         };
-        let (Some((key, approval)), Ok(question)) = (needed, wish.question.clone()) else {
+        let (Some(needed), Ok(question)) = (needed, wish.question.clone()) else {
             return self.ask(move |broker| work(broker, &why)).await;
         };
-        let waiting = Waiting { id: 0, key: key.clone(), approval, question, why: why.clone() };
+        let Needed { key, approval, .. } = needed.clone();
+        let waiting = Waiting { id: 0, key, approval, question, why: why.clone() };
         match self.desk.put(waiting).await {
             Ok((id, yes)) => {
-                let result = self.ask(move |broker| broker.with_approval(yes, &wish.target, why, work)).await;
+                let result = self.ask(move |broker| broker.with_approval(yes, needed, wish, why, work)).await;
                 let how = result.as_ref().map_or_else(|status| status.message().to_owned(), |_| "done".to_owned());
                 self.desk.settle(id, how);
                 result
             }
-            Err(no) => self.ask(move |broker| Err(broker.not_approved(key, &no, wish, &why))).await,
+            Err(no) => self.ask(move |broker| Err(broker.not_approved(needed.key, &no, wish, &why))).await,
         }
     }
 

@@ -64,7 +64,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Returns where the only enrolled card is, when no other is named and it is not in the manager's own reader.
-    fn enrolled_target(&mut self, target: &Target) -> Result<Target, BrokerError> {
+    pub(crate) fn enrolled_target(&mut self, target: &Target) -> Result<Target, BrokerError> {
         let Some(pins) = self.enrolment.pinned.only().filter(|_| *target == Target::default()) else {
             return Ok(target.clone());
         };
@@ -88,7 +88,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
-    fn unlock_here(&mut self, unlocking: Unlocking, why: &Why) -> Result<UnlockedCard, BrokerError> {
+    pub(crate) fn unlock_here(&mut self, unlocking: Unlocking, why: &Why) -> Result<UnlockedCard, BrokerError> {
         if self.seat.is_unlocked() {
             self.lock();
         }

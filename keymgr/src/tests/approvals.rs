@@ -10,8 +10,11 @@ use proto::rpc::{Fault, seal};
 use tonic::Streaming;
 use tonic::transport::Channel;
 
+use super::seats::{THERE, at, both_enrolled, fault, in_reader, two_cards};
 use super::service::Running;
 use super::*;
+use crate::approval::{Needed, Wish, Yes};
+use crate::cards::seat::Target;
 
 /// A world whose policy lets the chat key go with this approval.
 fn world(approval: &str) -> World {
@@ -152,4 +155,115 @@ async fn a_changed_policy_counts_from_the_moment_it_is_read_and_a_bad_one_change
     assert_eq!(again.before, again.sha256);
     drop(policies);
     running.stop().await;
+}
+
+/// Both cards enrolled under a policy that lets a chat key go with the PIN.
+fn two_with_pin() -> (World, Reader, Broker<Reader, Memory>) {
+    let (world, other) = two_cards();
+    allow(&world, CHAT, "private");
+    let file = world.dir.path().join("policy.toml");
+    let policy = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(file, format!("{policy}approval = \"pin\"\n")).unwrap();
+    let broker = both_enrolled(&world);
+    (world, other, broker)
+}
+
+fn wish(target: &Target) -> Wish {
+    Wish::of(audit::Asked::Private(CHAT.parse().unwrap()), target)
+}
+
+fn needed(broker: &mut Broker<Reader, Memory>, target: &Target) -> Result<Needed, BrokerError> {
+    broker.wants_approval(&wish(target), &why("x")).map(Option::unwrap)
+}
+
+/// Exports the chat key, approved with the PIN, and returns whose it is.
+fn approved(
+    broker: &mut Broker<Reader, Memory>,
+    needed: Needed,
+    target: &Target,
+) -> Result<proto::Fingerprint, BrokerError> {
+    let yes = Yes { by: why("approval"), pin: Some(pin(PIN)) };
+    let (_, caller) = one_time();
+    let exported = broker.with_approval(yes, needed, wish(target), why("x"), |broker, why| {
+        broker.in_session(target, |broker| broker.export_private(path(CHAT), &caller, why))
+    });
+    exported.map(|exported| exported.fingerprint)
+}
+
+fn chats(broker: &Broker<Reader, Memory>) -> Vec<proto::Fingerprint> {
+    broker.enrolment.pinned.all().map(|pins| pins.chat).collect()
+}
+
+#[test]
+fn attack_a_pin_that_approves_for_one_card_never_goes_to_another() {
+    let (world, other, mut broker) = two_with_pin();
+    let target = Target::default();
+    broker.unlock(at(in_reader(THERE)), &why("unlock")).unwrap();
+    let needed = needed(&mut broker, &target).unwrap();
+    assert_eq!((needed.card.card, needed.card.reader.as_str()), (card_id(&other), THERE));
+    let here = world.reader.commands();
+    assert_eq!(approved(&mut broker, needed.clone(), &target).unwrap(), chats(&broker)[1]);
+    assert_eq!(world.reader.commands(), here, "the locked card in the own reader was not asked");
+    // Meanwhile another card is the one that is meant.
+    broker.lock_all();
+    broker.unlock(at(in_reader(OWN)), &why("unlock")).unwrap();
+    let (here, there) = (world.reader.commands(), other.commands());
+    let error = approved(&mut broker, needed, &target).unwrap_err();
+    assert!(error.fault() == Fault::Refused && error.to_string().contains("another card"), "{error}");
+    assert_eq!((world.reader.commands(), other.commands()), (here, there), "no card was asked");
+    assert!(world.log.story().last().unwrap().contains("another card"), "{:?}", world.log.story());
+}
+
+#[test]
+fn where_several_cards_may_be_meant_the_owner_is_not_asked() {
+    let (_world, _, mut broker) = two_with_pin();
+    for reader in [OWN, THERE] {
+        broker.unlock(at(in_reader(reader)), &why("unlock")).unwrap();
+    }
+    assert_eq!(fault(needed(&mut broker, &Target::default())), Some(Fault::Ambiguous));
+    let target = in_reader(THERE);
+    let needed = needed(&mut broker, &target).unwrap();
+    assert_eq!(approved(&mut broker, needed, &target).unwrap(), chats(&broker)[1]);
+    assert_eq!(broker.unlocked_cards().len(), 2);
+}
+
+#[test]
+fn a_pin_that_approves_leaves_the_sessions_lifetime_as_it_was() {
+    let (world, _, mut broker) = two_with_pin();
+    let target = in_reader(OWN);
+    for each_use in [false, true] {
+        let validity = Validity { seconds: 600, each_use };
+        broker.unlock(Unlocking { validity, ..unlocking(PIN) }, &why("unlock")).unwrap();
+        world.clock.pass(100);
+        let shown = needed(&mut broker, &target).unwrap();
+        approved(&mut broker, shown, &target).unwrap();
+        let left: Vec<_> = broker.seats().filter(|seat| seat.is_unlocked()).map(|seat| broker.pin_left(seat)).collect();
+        let want = if each_use { vec![] } else { vec![Some(Duration::from_secs(500))] };
+        assert_eq!(left, want, "{each_use}");
+    }
+    // A failed use is none: what was left is left.
+    let validity = Validity { seconds: 0, each_use: true };
+    broker.unlock(Unlocking { validity, ..unlocking(PIN) }, &why("unlock")).unwrap();
+    let shown = needed(&mut broker, &target).unwrap();
+    let yes = Yes { by: why("approval"), pin: Some(pin(PIN)) };
+    let nothing = broker.with_approval(yes, shown, wish(&target), why("x"), |_, _| Ok(()));
+    assert!(nothing.is_ok() && broker.seat.is_unlocked());
+    broker.used();
+    assert!(!broker.seat.is_unlocked(), "the first use ends it");
+}
+
+#[test]
+fn the_result_of_what_was_approved_is_told_whatever_else_was_unlocked_meanwhile() {
+    let (_world, _, mut broker) = two_with_pin();
+    let target = Target::default();
+    let shown = needed(&mut broker, &target).unwrap();
+    assert_eq!(shown.card.reader, OWN);
+    let yes = Yes { by: why("approval"), pin: Some(pin(PIN)) };
+    let result = broker.with_approval(yes, shown, wish(&target), why("x"), |broker, why| {
+        assert!(broker.seat.is_unlocked());
+        broker.unlock(at(in_reader(THERE)), why).map(|_| "the key")
+    });
+    assert_eq!(result.unwrap(), "the key");
+    let unlocked: Vec<_> = broker.unlocked_cards().into_iter().map(|candidate| candidate.reader).collect();
+    assert_eq!(unlocked, [THERE], "the one that was locked is locked again");
 }

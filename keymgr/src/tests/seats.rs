@@ -42,23 +42,23 @@ pub(super) fn both_enrolled(world: &World) -> Broker<Reader, Memory> {
     broker
 }
 
-fn at(target: Target) -> Unlocking {
+pub(super) fn at(target: Target) -> Unlocking {
     Unlocking { target, ..unlocking(PIN) }
 }
 
 /// Asks for a chat key, and returns whose it is.
-fn export(broker: &mut Broker<Reader, Memory>, target: &Target) -> Result<proto::Fingerprint, BrokerError> {
+pub(super) fn export(broker: &mut Broker<Reader, Memory>, target: &Target) -> Result<proto::Fingerprint, BrokerError> {
     let (_, caller) = one_time();
     let exported = broker.in_session(target, |broker| broker.export_private(path(CHAT), &caller, &why(CHAT_PURPOSE)));
     exported.map(|exported| exported.fingerprint)
 }
 
-fn fault<V>(result: Result<V, BrokerError>) -> Option<Fault> {
+pub(super) fn fault<V>(result: Result<V, BrokerError>) -> Option<Fault> {
     result.err().map(|error| error.fault())
 }
 
 /// The state of every reader that is looked after, by its name.
-fn states(broker: &Broker<Reader, Memory>) -> Vec<(String, String)> {
+pub(super) fn states(broker: &Broker<Reader, Memory>) -> Vec<(String, String)> {
     let mut states: Vec<_> = broker.status().seats.into_iter().map(|seat| (seat.reader, seat.state)).collect();
     states.sort();
     states
