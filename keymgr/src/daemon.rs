@@ -45,14 +45,14 @@ use crate::policy::{History, Policy};
 use crate::profile::Profile;
 use crate::reader::view::Seen;
 use crate::reader::{AnyReader, OtherReaders, ReaderName};
-use crate::roles::Gate;
+use crate::roles::{Gate, MAX_INSTALLATION, MAX_REQUEST};
 use crate::rules;
 use crate::service::{Place, Service, UNLOCK};
 use crate::spool::Spool;
 use crate::store::FileStore;
 use crate::trusted::Trusted;
 use crate::unlock::Unlocking;
-use crate::worker::Worker;
+use crate::worker::{NoAnswer, Worker};
 
 /// What a manager is started with.
 #[derive(Debug, Clone)]
@@ -376,13 +376,18 @@ where
     let worker = worker.clone();
     Some(AbortOnDrop(tokio::spawn(async move {
         while hangups.recv().await.is_some() {
-            worker.tell(|broker| {
-                if let Err(error) = broker.reload_policy() {
-                    tracing::error!("the policy in force stays: {error}");
-                }
-            });
+            // A rule that was taken back must not stay because many ask.
+            while let Err(NoAnswer::Busy) = worker.ask(reload).await {
+                tokio::time::sleep(SOON).await;
+            }
         }
     })))
+}
+
+fn reload<T: CardTransport, S: LogStore>(broker: &mut Broker<T, S>) {
+    if let Err(error) = broker.reload_policy() {
+        tracing::error!("the policy in force stays: {error}");
+    }
 }
 
 /// A task that ends with its owner.
@@ -419,16 +424,14 @@ fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::
     innermost
 }
 
-/// No request is larger than a few sealed secrets.
-const MAX_REQUEST: usize = 64 * 1024;
-/// The CAP files of a Keycard are a tenth of it.
-const MAX_INSTALLATION: usize = 2 * 1024 * 1024;
 /// How many calls of one connection are under way at most.
-const MAX_CALLS: u32 = 32;
+const MAX_CALLS: u32 = 16;
 /// What one connection may send before it is read: the largest request fits.
 const MAX_WINDOW: u32 = 256 * 1024;
 const MAX_HEADERS: u32 = 16 * 1024;
 /// A client that is silent for so long is asked whether it lives, and has as long to answer.
 const PING: Duration = Duration::from_secs(30);
+/// When a full queue is tried again.
+const SOON: Duration = Duration::from_millis(100);
 /// How long a stop waits for calls that are under way.
 const GRACE: Duration = Duration::from_secs(5);

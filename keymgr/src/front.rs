@@ -65,10 +65,12 @@ where
 {
     let Some(period) = notifier.watchdog() else { return std::future::pending().await };
     loop {
-        if worker.ask(|_| ()).await.is_ok() {
+        // A full queue says nothing of the thread behind it: it is asked again soon.
+        let answered = worker.ask(|_| ()).await.is_ok();
+        if answered {
             notifier.alive();
         }
-        tokio::time::sleep(period).await;
+        tokio::time::sleep(if answered { period } else { period.min(SOON) }).await;
     }
 }
 
@@ -98,5 +100,6 @@ pub(crate) async fn write_textfile<T, S>(
     }
 }
 
+const SOON: Duration = Duration::from_secs(1);
 /// As often as most scrape.
 const PERIOD: Duration = textfile::PERIOD;

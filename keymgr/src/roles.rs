@@ -1,12 +1,14 @@
 //! Who may call what: the owner everything, a client what its rules are asked for, anybody else nothing.
 //!
 //! The invariant: the kernel's uid decides before a byte of the request's body is read, and what is not in the list of
-//! calls for clients is for owners.
+//! calls for clients is for owners. Clients wait for few calls at a time, so that the owner is always heard.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
+use http_body_util::Limited;
 use proto::rpc::Fault;
 use tonic::Status;
 use tonic::body::Body;
@@ -26,7 +28,22 @@ pub struct InForce(Arc<RwLock<Arc<Policy>>>);
 pub struct Gate {
     policy: InForce,
     ours: u32,
+    waiting: Waiting,
 }
+
+/// The calls of clients that are under way, by user.
+#[derive(Debug, Clone, Default)]
+struct Waiting(Arc<Mutex<BTreeMap<u32, usize>>>);
+
+/// One of them.
+struct Wait {
+    waiting: Waiting,
+    uid: u32,
+}
+
+/// Marks the answer to a call that was not heard, whose name is anything.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NotHeard;
 
 /// A service behind the question of the role.
 #[derive(Debug, Clone)]
@@ -57,21 +74,25 @@ impl InForce {
 impl Gate {
     /// Returns the gate of a manager that runs as this user.
     #[must_use]
-    pub const fn new(policy: InForce, ours: u32) -> Self {
-        Self { policy, ours }
+    pub fn new(policy: InForce, ours: u32) -> Self {
+        Self { policy, ours, waiting: Waiting::default() }
     }
 
-    /// Checks that whoever is at the other end may make this call.
+    /// Checks that whoever is at the other end may make this call. A client's call counts until its [`Wait`] ends.
     ///
     /// # Errors
-    /// [`Fault::Refused`], with the reason.
-    fn pass(&self, asker: Option<&Asker>, call: &str) -> Result<(), Status> {
+    /// [`Fault::Refused`], with the reason; a client that has too many calls under way is told to try again.
+    fn pass(&self, asker: Option<&Asker>, call: &str) -> Result<Option<Wait>, Status> {
         let Some(Asker { uid, .. }) = asker else {
             return Err(Fault::Refused.status("the user of this connection is not known, so nothing is answered"));
         };
         match self.policy.policy().role(*uid, self.ours) {
-            Role::Owner => Ok(()),
-            Role::Client if FOR_CLIENTS.contains(&call) => Ok(()),
+            Role::Owner => Ok(None),
+            Role::Client if FOR_CLIENTS.contains(&call) => self
+                .waiting
+                .begin(*uid)
+                .map(Some)
+                .ok_or_else(|| Status::resource_exhausted("too many calls of clients are under way; try again")),
             Role::Client => Err(Fault::Refused.status(format!(
                 "uid {uid} is a client of this key manager; this call is for its owner (uid {}, and `owners` of policy.toml)",
                 self.ours
@@ -81,6 +102,35 @@ impl Gate {
                  a [[key]] block of policy.toml names",
                 self.ours
             ))),
+        }
+    }
+}
+
+impl Waiting {
+    fn begin(&self, uid: u32) -> Option<Wait> {
+        let mut calls = self.lock();
+        let all: usize = calls.values().sum();
+        let of_user = calls.get(&uid).copied().unwrap_or_default();
+        if all >= MOST_WAITING || of_user >= MOST_OF_USER {
+            return None;
+        }
+        calls.insert(uid, of_user.saturating_add(1));
+        Some(Wait { waiting: self.clone(), uid })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        let mut calls = self.waiting.lock();
+        if let Some(of_user) = calls.get_mut(&self.uid) {
+            *of_user = of_user.saturating_sub(1);
+            if *of_user == 0 {
+                calls.remove(&self.uid);
+            }
         }
     }
 }
@@ -112,15 +162,37 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let asker = request.extensions().get::<Asker>();
-        match self.gate.pass(asker, request.uri().path()) {
-            Ok(()) => Box::pin(self.inner.call(request)),
+        let call = request.uri().path();
+        match self.gate.pass(asker, call) {
+            Ok(wait) => {
+                let most = if call == INSTALL { MAX_INSTALLATION } else { MAX_REQUEST };
+                let request = request.map(|body| Body::new(Limited::new(body, most)));
+                let answer = self.inner.call(request);
+                Box::pin(async move {
+                    let answer = answer.await;
+                    drop(wait);
+                    answer
+                })
+            }
             Err(status) => {
-                tracing::info!(call = request.uri().path(), "refused: {}", status.message());
-                Box::pin(async move { Ok(status.into_http()) })
+                tracing::info!("a call is not heard: {}", status.message());
+                let mut response = status.into_http();
+                response.extensions_mut().insert(NotHeard);
+                Box::pin(async move { Ok(response) })
             }
         }
     }
 }
+
+/// What is read of a request at most, its frame included: no request is larger than a few sealed secrets.
+pub(crate) const MAX_REQUEST: usize = 64 * 1024;
+/// The CAP files of a Keycard are a tenth of it.
+pub(crate) const MAX_INSTALLATION: usize = 2 * 1024 * 1024;
+/// The one call that brings such files.
+const INSTALL: &str = "/cardinal.local.v1.Cards/Install";
+/// Fewer than fit into the queue of the thread that owns the cards: the rest is the owner's.
+const MOST_WAITING: usize = 24;
+const MOST_OF_USER: usize = 8;
 
 /// The calls that a client may make; the policy decides on what they ask for.
 const FOR_CLIENTS: [&str; 8] = [
@@ -133,3 +205,25 @@ const FOR_CLIENTS: [&str; 8] = [
     "/cardinal.local.v1.Cards/Bip85",
     "/cardinal.local.v1.Cards/Lee",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_have_few_calls_under_way_and_never_all_places() {
+        let waiting = Waiting::default();
+        let mut calls: Vec<Wait> = (0..MOST_OF_USER).map(|_| waiting.begin(1).unwrap()).collect();
+        assert!(waiting.begin(1).is_none(), "one user has had its share");
+        for uid in 2.. {
+            match waiting.begin(uid) {
+                Some(call) => calls.push(call),
+                None => break,
+            }
+        }
+        assert_eq!(calls.len(), MOST_WAITING);
+        calls.clear();
+        assert!(waiting.begin(1).is_some(), "what ended counts no more");
+        assert!(waiting.lock().is_empty());
+    }
+}

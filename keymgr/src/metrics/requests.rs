@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 
 use super::Metrics;
 use crate::caller::Asker;
+use crate::roles::NotHeard;
 
 /// A service whose requests are counted.
 #[derive(Debug, Clone)]
@@ -46,15 +47,19 @@ where
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let began = Instant::now();
-        let operation = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+        let operation: String =
+            request.uri().path().rsplit('/').next().unwrap_or_default().chars().take(LONGEST).collect();
         let uid = request.extensions().get::<Asker>().map(|asker| asker.uid);
         let span = tracing::info_span!("request", operation, uid);
         let metrics = self.metrics.clone();
         let answer = self.service.call(request);
         let counted = async move {
             let response = answer.await?;
+            // Only names of calls that there are become labels: what is not heard may be called anything.
+            let heard = response.extensions().get::<NotHeard>().is_none();
             let (operation, result) = match result(response.headers()) {
-                Some(result) => (operation.as_str(), result),
+                Some(result) if heard => (operation.as_str(), result),
+                Some(result) => ("unheard", result),
                 None => ("unknown", "error"),
             };
             let took = began.elapsed();
@@ -84,4 +89,29 @@ fn result(headers: &http::HeaderMap) -> Option<&'static str> {
     }
 }
 
+/// The longest name of a call is a third of it.
+const LONGEST: usize = 64;
 const OK: &str = "ok";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever is not heard chooses the name of what was called: ten thousand names would be ten thousand histograms.
+    #[tokio::test]
+    async fn attack_a_call_that_is_not_heard_becomes_no_label() {
+        let metrics = Metrics::default();
+        let refuses = tower::service_fn(async |_: http::Request<Body>| {
+            let mut response = Fault::Refused.status("no").into_http();
+            response.extensions_mut().insert(NotHeard);
+            Ok::<_, std::convert::Infallible>(response)
+        });
+        let mut counted = Counted::new(refuses, metrics.clone());
+        for n in 0..100 {
+            let request = http::Request::get(format!("/cardinal/name{n}")).body(Body::empty()).unwrap();
+            counted.call(request).await.unwrap();
+        }
+        let text = metrics.text(&crate::metrics::Held::default(), &crate::hardening::Hardening::default());
+        assert!(text.contains("unheard") && !text.contains("name7"), "{text}");
+    }
+}

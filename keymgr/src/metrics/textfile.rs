@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-/// Writes `text` in the place of the file, for everybody to read: it tells no secret.
+/// Writes `text` in the place of the file, for its group to read: it tells no secret, but of whom the cards are.
 ///
 /// It is renamed into place and not synced: after a power cut the next one is written.
 ///
@@ -16,7 +16,7 @@ use std::time::Duration;
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
     let temporary = proto::shell::file::beside(path, ".new");
     std::fs::write(&temporary, text)?;
-    std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o644))?;
+    std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(0o640))?;
     std::fs::rename(&temporary, path)
 }
 
@@ -35,7 +35,7 @@ mod tests {
             write(&path, text).unwrap();
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         }
-        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
         assert!(write(&dir.path().join("none/x"), "a 1\n").is_err());
     }
