@@ -391,10 +391,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Ends the session of the current seat after an error with the card or the log. When the log cannot be written, or the
-    /// reader failed, the card is asked for nothing more.
+    /// reader failed, the card is asked for nothing more. What was found wrong before anything was sent to the card ends
+    /// nothing, so that no client ends its owner's session at will.
     pub(crate) fn after(&mut self, error: &BrokerError) {
         match error {
-            BrokerError::Locked | BrokerError::Lent(_) => {}
+            BrokerError::Locked
+            | BrokerError::Lent(_)
+            | BrokerError::Card(CardError::Misuse { .. } | CardError::Unsupported { .. }) => {}
             BrokerError::Log(_) => self.end_session(),
             BrokerError::Card(CardError::Transport(_)) => {
                 self.hear(Input::Failed);

@@ -520,3 +520,20 @@ async fn requests_over_the_socket_name_the_card_that_they_mean() {
     running.stop().await;
     assert!(world.log.report().is_consistent());
 }
+
+#[test]
+fn attack_a_request_that_no_card_was_asked_for_leaves_the_session_as_it_is() {
+    let world = World::new();
+    let mut broker = world.enrolled();
+    broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
+    let version = keycard::Version::V3_0;
+    for error in [
+        keycard::CardError::Misuse { what: "BIP-85 gives 1 to 64 bytes" },
+        keycard::CardError::Unsupported { command: "ECDH", version },
+    ] {
+        broker.after(&error.into());
+        assert!(broker.seat.is_unlocked());
+    }
+    broker.after(&keycard::CardError::Impostor.into());
+    assert!(!broker.seat.is_unlocked());
+}
