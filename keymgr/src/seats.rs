@@ -251,6 +251,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 let taken: Vec<String> = self.seat_names().into_iter().filter(|other| *other != name).collect();
                 self.at_seat(&name, None, |broker| {
                     let sight = broker.seat.sight(states.as_deref(), &taken);
+                    if sight.is_some_and(|sight| sight != Sight::Card) {
+                        broker.seat.described = None;
+                    }
                     if let Some(sight) = sight
                         && broker.hear(Input::Sight(sight)) == Some(Act::End)
                     {
@@ -401,6 +404,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             BrokerError::Log(_) => self.end_session(),
             BrokerError::Card(CardError::Transport(_)) => {
                 self.hear(Input::Failed);
+                self.seat.described = None;
                 self.end_session();
             }
             _ => self.lock(),
