@@ -5,7 +5,7 @@
 //!
 //! [[client]]
 //! name = "node"
-//! uid = 1000                      # the authority
+//! uid = 1001                      # the authority; an owner's own programs could approve for themselves
 //! binary = "/usr/bin/node"        # a second reason to refuse, like sha256 = "…"
 //!
 //! [[key]]

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::Policy;
 use super::question::Use;
-use super::rule::{Approval, Key};
+use super::rule::{Approval, Client, Key};
+use super::{Policy, Role};
 
 /// One thing that a policy allows one client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,9 +65,11 @@ impl Policy {
         &self.owners
     }
 
-    /// Returns what can never apply, a sentence each.
+    /// Returns what can never apply, and which approval is none, a sentence each. Whoever runs as an owner, or as
+    /// the user of this program, can answer for its owner.
     #[must_use]
     pub fn dead_rules(&self) -> Vec<String> {
+        let own = rustix::process::geteuid().as_raw();
         let mut dead = Vec::new();
         for key in &self.keys {
             let Key { name, clients, purposes, .. } = key;
@@ -81,6 +83,18 @@ impl Policy {
             }
             if purposes.is_empty() {
                 dead.push(format!("key {name:?} names no purpose"));
+            }
+        }
+        for key in self.keys.iter().filter(|key| key.approval != Approval::None) {
+            for client in self.clients.iter().filter(|client| key.clients.contains(&client.name)) {
+                let Client { name, uid, .. } = client;
+                if self.role(*uid, own) == Role::Owner {
+                    dead.push(format!(
+                        "key {:?} wants approval of client {name:?}, whose uid {uid} is an owner's: it can approve itself; \
+                         run it as another user",
+                        key.name
+                    ));
+                }
             }
         }
         let named: BTreeSet<&String> = self.keys.iter().flat_map(|key| &key.clients).collect();

@@ -329,6 +329,19 @@ fn what_is_no_policy_is_named_with_its_line_and_column() {
     }
 }
 
+/// Two clients want what its owner approves; one of them is its owner.
+#[test]
+fn attack_a_client_that_could_approve_for_itself_is_warned_of() {
+    let own = rustix::process::geteuid().as_raw();
+    for (uid, approval, want) in [(own, "prompt", 1), (7, "pin", 1), (8, "prompt", 0), (7, "none", 0)] {
+        let text = format!("owners = [7]\n[[client]]\nname = \"me\"\nuid = {uid}\n")
+            + &block("chat", "m/43'/60'/1581'/0'/0", "mode = \"export\"")
+            + &format!("approval = \"{approval}\"\n");
+        let warned = Policy::parse(&text).unwrap().dead_rules();
+        assert_eq!(warned.iter().filter(|it| it.contains("approve itself")).count(), want, "{uid} {approval}");
+    }
+}
+
 #[test]
 fn what_is_allowed_stands_in_a_table_and_what_never_applies_in_warnings() {
     let text = HEAD.to_owned()
