@@ -43,7 +43,6 @@ struct Agent {
     manager: Keymgr,
     approvals: ApprovalsClient<Channel>,
     pins: PinSource,
-    whose: String,
 }
 
 /// Shows what is asked and answers it until the key manager ends, or a signal comes.
@@ -60,8 +59,7 @@ pub(crate) async fn run(out: Output, args: AgentArgs) -> Result<(), CliError> {
     let channel = client::channel(&profile.keymgr_socket).await?;
     let mut approvals = ApprovalsClient::new(channel.clone());
     let events = answer(approvals.watch(WatchApprovalsRequest {})).await?;
-    let (manager, whose) = (Keymgr::new(channel), profile.name.to_string());
-    let mut agent = Agent { out, manager, approvals, pins: PinSource::new(pin_fd)?, whose };
+    let mut agent = Agent { out, manager: Keymgr::new(channel), approvals, pins: PinSource::new(pin_fd)? };
     let mut signals = Signals::listen()?;
     if out.is_json() {
         out.object(&json!({ "event": "watching" }))?;
@@ -102,7 +100,8 @@ impl Agent {
                     let said: Result<Said, _> = serde_json::from_str(&line);
                     let result = match said {
                         Ok(Said { id, approve }) => {
-                            let pin = waiting.get(&id).is_some_and(|request: &ApprovalRequest| request.pin);
+                            let wants = |request: &&ApprovalRequest| request.pin;
+                            let pin = waiting.get(&id).filter(wants).map(called);
                             self.answer(id, approve, pin).await
                         }
                         Err(error) => Err(CliError::found(Fault::BadInput, format!("no answer: {error}"))),
@@ -125,7 +124,8 @@ impl Agent {
                 }
                 let approve = crate::card::ask_line("Approve? [y/N] ").await?;
                 let approve = matches!(approve.as_str(), "y" | "Y" | "yes");
-                match self.answer(request.id, approve, request.pin).await {
+                let pin = request.pin.then(|| called(&request));
+                match self.answer(request.id, approve, pin).await {
                     Ok(()) if !approve => out.line("Denied."),
                     Ok(()) => Ok(()),
                     Err(error) => out.line(out.tone(Tone::Bad, &shown(&error.to_string()))),
@@ -138,9 +138,10 @@ impl Agent {
         }
     }
 
-    async fn answer(&mut self, id: u64, approve: bool, pin: bool) -> Result<(), CliError> {
-        let pin = if approve && pin {
-            let pin = self.pins.next(&self.whose).await?;
+    /// Answers; with the PIN of this card, where one is wanted.
+    async fn answer(&mut self, id: u64, approve: bool, card: Option<String>) -> Result<(), CliError> {
+        let pin = if let Some(card) = card.filter(|_| approve) {
+            let pin = self.pins.next(&card).await?;
             Some(client::sealed(&mut self.manager, seal::PIN, pin.expose()).await?)
         } else {
             None
@@ -151,11 +152,14 @@ impl Agent {
 
 /// Returns what a person needs to know of a request.
 fn sentences(request: &ApprovalRequest) -> Vec<String> {
-    let ApprovalRequest { id, key, operation, path, purpose, uid, pid, binary, binary_sha256, doubt, pin, seconds } =
+    let ApprovalRequest { id, key, operation, path, purpose, uid, pid, binary, binary_sha256, doubt, pin, .. } =
         request;
+    let ApprovalRequest { seconds, reader, asked, .. } = request;
     let known = |text: &str| if text.is_empty() { "not known".to_owned() } else { shown(text) };
     let mut lines = vec![
         format!("Request {id}: {} with {} (key \"{}\")", shown(operation), shown(path), shown(key)),
+        format!("  what      {}", shown(asked)),
+        format!("  card      {} in {}", called(request), shown(reader)),
         format!("  what for  {}", shown(purpose)),
         format!("  who       uid {uid}, process {pid}, {}", known(binary)),
         format!("  SHA-256   {}", known(binary_sha256)),
@@ -169,8 +173,9 @@ fn sentences(request: &ApprovalRequest) -> Vec<String> {
 }
 
 fn as_json(request: &ApprovalRequest) -> serde_json::Value {
-    let ApprovalRequest { id, key, operation, path, purpose, uid, pid, binary, binary_sha256, doubt, pin, seconds } =
+    let ApprovalRequest { id, key, operation, path, purpose, uid, pid, binary, binary_sha256, doubt, pin, .. } =
         request;
+    let ApprovalRequest { seconds, card, label, reader, asked, .. } = request;
     json!({
         "event": "waits",
         "id": id,
@@ -185,7 +190,17 @@ fn as_json(request: &ApprovalRequest) -> serde_json::Value {
         "doubt": doubt,
         "pin": pin,
         "seconds": seconds,
+        "card": card,
+        "label": label,
+        "reader": reader,
+        "asked": asked,
     })
+}
+
+/// Returns what a person calls the card of a request.
+fn called(request: &ApprovalRequest) -> String {
+    let ApprovalRequest { card, label, .. } = request;
+    if label.is_empty() { shown(card) } else { format!("{} ({})", shown(label), shown(card)) }
 }
 
 fn gone() -> CliError {

@@ -27,6 +27,8 @@ use crate::unlock::Unlocking;
 pub(crate) struct Wish {
     /// What the log calls it.
     pub(crate) asked: Asked,
+    /// What its owner is told of it beyond that.
+    pub(crate) detail: Option<String>,
     /// What the policy calls it.
     pub(crate) question: Result<Question, Reason>,
     /// Which card.
@@ -53,8 +55,12 @@ pub struct Waiting {
     pub key: String,
     /// What the owner does.
     pub approval: Approval,
-    /// What is wanted.
+    /// What is wanted, as the policy sees it.
     pub question: Question,
+    /// All of it, in words.
+    pub asked: String,
+    /// Of which card.
+    pub card: Candidate,
     /// By whom, and what for.
     pub why: Why,
 }
@@ -63,7 +69,7 @@ pub struct Waiting {
 #[derive(Debug, Clone)]
 pub enum Heard {
     /// A request waits.
-    Waits(Waiting),
+    Waits(Box<Waiting>),
     /// One waits no longer: how it ended.
     Settled(u64, String),
 }
@@ -145,7 +151,15 @@ impl Wish {
     /// Returns the wish for what is asked of a card.
     pub(crate) fn of(asked: Asked, target: &Target) -> Self {
         let question = Question::of(&asked);
-        Self { asked, question, target: target.clone() }
+        Self { asked, detail: None, question, target: target.clone() }
+    }
+
+    /// Returns all of it in words.
+    pub(crate) fn words(&self) -> String {
+        match &self.detail {
+            Some(detail) => format!("{}, {detail}", self.asked),
+            None => self.asked.to_string(),
+        }
     }
 }
 
@@ -182,7 +196,7 @@ impl Desk {
             let id = state.next;
             waiting.id = id;
             let (say, answer) = oneshot::channel();
-            state.tell(&Heard::Waits(waiting.clone()));
+            state.tell(&Heard::Waits(Box::new(waiting.clone())));
             state.waiting.insert(id, (waiting, say));
             (id, answer)
         };
@@ -206,7 +220,7 @@ impl Desk {
             return None;
         }
         for (waiting, _) in state.waiting.values() {
-            drop(tell.try_send(Heard::Waits(waiting.clone())));
+            drop(tell.try_send(Heard::Waits(Box::new(waiting.clone()))));
         }
         state.next += 1;
         let id = state.next;
@@ -403,7 +417,14 @@ mod tests {
 
     fn waiting() -> Waiting {
         let question = Question::of(&Asked::Private("m/43'/60'/1581'/0'/0".parse().unwrap())).unwrap();
-        Waiting { id: 0, key: "chat".to_owned(), approval: Approval::Prompt, question, why: why("x") }
+        let card = Candidate {
+            reader: "soft:here".to_owned(),
+            card: proto::CardId::Instance([1; 16]),
+            label: None,
+            key_uid: None,
+        };
+        let (key, asked) = ("chat".to_owned(), "the private key".to_owned());
+        Waiting { id: 0, key, approval: Approval::Prompt, question, asked, card, why: why("x") }
     }
 
     async fn next(place: &mut Place) -> Heard {

@@ -84,7 +84,7 @@ where
 impl From<Heard> for ApprovalEvent {
     fn from(heard: Heard) -> Self {
         let event = match heard {
-            Heard::Waits(waiting) => approval_event::Event::Waits(waiting.into()),
+            Heard::Waits(waiting) => approval_event::Event::Waits((*waiting).into()),
             Heard::Settled(id, how) => approval_event::Event::Settled(ApprovalSettled { id, how }),
         };
         Self { event: Some(event) }
@@ -93,7 +93,7 @@ impl From<Heard> for ApprovalEvent {
 
 impl From<Waiting> for ApprovalRequest {
     fn from(waiting: Waiting) -> Self {
-        let Waiting { id, key, approval, question, why } = waiting;
+        let Waiting { id, key, approval, question, asked, card, why } = waiting;
         let caller = why.caller;
         Self {
             id,
@@ -107,6 +107,10 @@ impl From<Waiting> for ApprovalRequest {
             binary_sha256: caller.binary_hash.map(hex::encode).unwrap_or_default(),
             doubt: why.doubt.map(|doubt| doubt.to_string()).unwrap_or_default(),
             pin: approval == Approval::Pin,
+            card: card.card.to_string(),
+            label: card.label.unwrap_or_default(),
+            reader: card.reader,
+            asked,
             seconds: u32::try_from(PATIENCE.as_secs()).unwrap_or(u32::MAX),
         }
     }

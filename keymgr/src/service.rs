@@ -96,8 +96,8 @@ where
         let (Some(needed), Ok(question)) = (needed, wish.question.clone()) else {
             return self.ask(move |broker| work(broker, &why)).await;
         };
-        let Needed { key, approval, .. } = needed.clone();
-        let waiting = Waiting { id: 0, key, approval, question, why: why.clone() };
+        let Needed { key, approval, card } = needed.clone();
+        let waiting = Waiting { id: 0, key, approval, question, asked: wish.words(), card, why: why.clone() };
         match self.desk.put(waiting).await {
             Ok((id, yes)) => {
                 let result = self.ask(move |broker| broker.with_approval(yes, needed, wish, why, work)).await;

@@ -103,7 +103,8 @@ where
         let why = self.why(asker, &purpose, Some(caller.to_compressed())).await?;
         let asked = Asked::Operation(Operation::Ecdh(deriving.agreement()));
         let question = Ok(Question { operation: Use::Derive, path: deriving.path().clone() });
-        let wish = Wish { asked, question, target: access.target.clone() };
+        let detail = Some(format!("from which {length} bytes named {name:?} are derived"));
+        let wish = Wish { asked, detail, question, target: access.target.clone() };
         self.ask_for(wish, why, move |broker, why| broker.card_derive(access, deriving, &caller, why)).await.map(secret)
     }
 

@@ -72,6 +72,9 @@ async fn what_needs_approval_is_refused_without_an_agent_and_done_when_its_owner
     let request = agent.request().await;
     assert_eq!((request.operation.as_str(), request.path.as_str()), ("export-private", CHAT));
     assert_eq!((request.key.as_str(), request.purpose.as_str(), request.pin), ("0", "x", false));
+    assert_eq!(request.asked, format!("the private key of {CHAT}"));
+    assert_eq!((request.card, request.reader), (card_id(&world.reader).to_string(), OWN.to_owned()));
+    assert_eq!(request.label, "card 0");
     assert_eq!(request.uid, rustix::process::geteuid().as_raw());
     assert!(!request.binary.is_empty() && request.binary_sha256.len() == 64 && request.doubt.is_empty());
     let answer = ApprovalAnswer { id: request.id, approve: true, pin: None };
@@ -94,7 +97,7 @@ async fn what_needs_approval_is_refused_without_an_agent_and_done_when_its_owner
     let denied = export.await.unwrap().unwrap_err();
     assert!(Fault::of(&denied) == Some(Fault::Refused) && denied.message().contains("denied"), "{denied}");
     assert!(world.log.story().last().unwrap().contains("denied"), "{:?}", world.log.story());
-    drop((agent, request));
+    drop(agent);
     running.stop().await;
     assert!(world.log.report().is_consistent());
 }
