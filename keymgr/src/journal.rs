@@ -373,9 +373,14 @@ impl<S: LogStore> Journal<S> {
         &self.tail
     }
 
-    /// Gives up on having the outcomes signed that are there: the next opening of a channel signs them.
-    pub(crate) fn give_up(&mut self) {
-        self.tail.give_up();
+    /// Gives up on having this card sign its outcomes that are there: the next opening of its channel signs them.
+    pub(crate) fn give_up(&mut self, card: &CardId) {
+        self.tail.give_up(card);
+    }
+
+    /// The same for every card but these.
+    pub(crate) fn give_up_but(&mut self, askable: &[CardId]) {
+        self.tail.give_up_but(askable);
     }
 
     pub(crate) fn provisioned(&mut self, provisioning: Provisioning) -> Result<u64, BrokerError> {

@@ -6,13 +6,15 @@
 //! next opening, and the log does not say otherwise.
 
 use audit::{HeadSigned, LogStore, Text};
-use keycard::{CardTransport, Feature, Kind, Selection, SignedAgain};
+use keycard::{CardError, CardTransport, Feature, Kind, Selection, SignedAgain};
+use proto::CardId;
 
 use crate::archive::Archive;
 use crate::broker::{Broker, Session};
 use crate::error::BrokerError;
 use crate::guard::GuardedCard;
 use crate::opening::{applet, signed_evidence, signed_head};
+use crate::seats::{Seat, Slot};
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Puts what stands beside the log into these hands.
@@ -34,53 +36,78 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.journal.tail().is_overdue(self.journal.monotonic())
     }
 
-    /// Has a card sign the log's head, if a signature is owed: one that is unlocked, or else the one in the manager's own
-    /// reader. Then the log's file is put away, if it is long enough.
+    /// Has each unlocked card sign the log's head that owes a signature, and then the card that lies idle in the manager's
+    /// own reader, if others owe one. Then the log's file is put away, if it is long enough.
     pub fn settle(&mut self) {
-        if self.owes_signature() {
-            let name = self.seats().find(|seat| seat.is_unlocked()).unwrap_or(&self.seat).name.clone();
+        let owing = self.seats().filter(|seat| self.can_pay(seat)).map(|seat| seat.name.clone());
+        for name in owing.collect::<Vec<_>>() {
             self.at_seat(&name, None, Self::settle_here);
+        }
+        if self.owes_signature() {
+            self.settle_here();
+            // The opening that was tried is all that a card without a session is asked for.
+            let unlocked = self.unlocked_ids();
+            self.journal.give_up_but(&unlocked);
         }
         self.journal.rotate();
     }
 
-    /// Has the unlocked card of the current seat sign the log's head, or opens a channel to the one that lies idle, if a
-    /// signature is owed. A session in which that fails is over.
-    pub(crate) fn settle_here(&mut self) {
-        if !self.owes_signature() {
-            return;
+    fn can_pay(&self, seat: &Seat<T>) -> bool {
+        match &seat.slot {
+            Slot::Unlocked { card, .. } => card.can_sign_again() && self.journal.tail().is_owed_by(&card.id()),
+            Slot::Empty | Slot::Away | Slot::Idle(_) | Slot::Open(_) => false,
         }
-        match self.unlocked_session().map(|mut session| session.sign()) {
+    }
+
+    /// Has the unlocked card of the current seat sign the log's head, if it owes that, or opens a channel to the one that
+    /// lies idle, if a card that is not unlocked does. A session in which that fails is over.
+    fn settle_here(&mut self) {
+        match self.unlocked_session().map(|mut session| session.sign_if_owed()) {
             Some(Ok(())) => {}
             Some(Err(error)) => {
-                self.is_unsigned(&error);
+                tracing::warn!("{UNSIGNED}: {error}");
                 self.after(&error);
             }
-            None => {
+            None if self.owes_of_locked() => {
                 if let Err(error) = self.sign_idle() {
-                    self.is_unsigned(&error);
+                    tracing::warn!("{UNSIGNED}: {error}");
                 }
             }
+            None => {}
         }
+    }
+
+    /// The same at a seat that is about to be left, whose card is not asked again: what others owe already, they still do.
+    pub(crate) fn settle_leaving(&mut self, owing: Vec<CardId>) {
+        self.settle_here();
+        let askable = [owing, self.unlocked_ids()].concat();
+        self.journal.give_up_but(&askable);
+    }
+
+    fn unlocked_ids(&self) -> Vec<CardId> {
+        let unlocked = self.seats().filter_map(|seat| match &seat.slot {
+            Slot::Unlocked { card, .. } => Some(card.id()),
+            Slot::Empty | Slot::Away | Slot::Idle(_) | Slot::Open(_) => None,
+        });
+        unlocked.collect()
+    }
+
+    fn owes_of_locked(&self) -> bool {
+        self.journal.tail().is_owed_but(&self.unlocked_ids())
     }
 
     /// Lets the unlocked card keep the log's head and sign it, where that is owed: its session is about to end.
     pub(crate) fn take_leave(&mut self) {
         if let Some(Err(error)) = self.unlocked_session().map(|mut session| session.take_leave()) {
-            self.is_unsigned(&error);
+            tracing::warn!("{UNSIGNED}: {error}");
         }
     }
 
     /// The same with a card that is not kept.
     pub(crate) fn part_from(&mut self, card: &mut GuardedCard<T>) {
         if let Err(error) = self.session_with(card).take_leave() {
-            self.is_unsigned(&error);
+            tracing::warn!("{UNSIGNED}: {error}");
         }
-    }
-
-    fn is_unsigned(&mut self, error: &BrokerError) {
-        tracing::warn!("the end of the export log is not signed: {error}");
-        self.journal.give_up();
     }
 
     /// Opens a channel to the card that lies idle: its opening is the signature.
@@ -89,7 +116,6 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Selection::Initialised(card) => card,
             Selection::Blank(card) => {
                 self.put_back(card.into_transport());
-                self.journal.give_up();
                 return Ok(());
             }
         };
@@ -99,24 +125,36 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         };
         let transport = if can_sign { self.open(card)?.into_transport() } else { card.into_transport() };
         self.put_back(transport);
-        self.journal.give_up();
         Ok(())
     }
 }
 
 impl<T: CardTransport, S: LogStore> Session<'_, T, S> {
+    /// A card that refuses to keep the head still signs it.
     fn take_leave(&mut self) -> Result<(), BrokerError> {
-        self.mirror()?;
-        if self.journal.tail().is_owed() { self.sign() } else { Ok(()) }
+        let kept = self.mirror();
+        match &kept {
+            Ok(()) | Err(BrokerError::Card(CardError::Status { .. })) => self.sign_if_owed().and(kept),
+            Err(_) => {
+                self.journal.give_up(&self.card.id());
+                kept
+            }
+        }
     }
 
-    /// Has the card sign the log's head, and writes that down. A card that cannot sign is not asked.
+    /// Has the card sign the log's head if it owes that. A card that cannot sign is not asked, and one that failed to is not
+    /// asked again.
+    fn sign_if_owed(&mut self) -> Result<(), BrokerError> {
+        let card = self.card.id();
+        let signed =
+            if self.card.can_sign_again() && self.journal.tail().is_owed_by(&card) { self.sign() } else { Ok(()) };
+        self.journal.give_up(&card);
+        signed
+    }
+
+    /// Has the card sign the log's head, and writes that down.
     fn sign(&mut self) -> Result<(), BrokerError> {
         let Self { card, journal, dice, .. } = self;
-        if !card.can_sign_again() {
-            journal.give_up();
-            return Ok(());
-        }
         let mut random = [0; 32];
         dice.fill_bytes(&mut random);
         let signed = card.reopen(journal.head().salt(&random), *dice)?;
@@ -131,3 +169,5 @@ impl<T: CardTransport, S: LogStore> Session<'_, T, S> {
         .map(drop)
     }
 }
+
+const UNSIGNED: &str = "the end of the export log is not signed";

@@ -157,9 +157,10 @@ impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
         let elsewhere = name != self.seat.name;
         self.at_seat(&name, transport, |broker| {
             broker.unless_lent()?;
+            let owing = broker.journal.tail().owing();
             let result = work(broker);
             if elsewhere && !broker.seat.state.is_held() {
-                broker.settle_here();
+                broker.settle_leaving(owing);
             }
             result
         })

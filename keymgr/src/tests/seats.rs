@@ -99,6 +99,38 @@ fn several_cards_are_unlocked_at_once_each_with_its_own_key_and_lifetime() {
 }
 
 #[test]
+fn each_card_signs_what_came_of_its_own_operations_and_no_other_gives_that_up() {
+    let (world, other) = two_cards();
+    let mut broker = both_enrolled(&world);
+    for reader in [OWN, THERE] {
+        broker.unlock(at(in_reader(reader)), &why("unlock")).unwrap();
+    }
+    broker.settle();
+    let openings = |from: usize| {
+        let mut cards = Vec::new();
+        audit::read(world.log.bytes().as_slice(), |line| {
+            if let audit::Event::ChannelOpened(opened) = &line.event {
+                cards.push(opened.card);
+            }
+        })
+        .unwrap();
+        cards.split_off(from)
+    };
+    let before = openings(0).len();
+    export(&mut broker, &in_reader(THERE)).unwrap();
+    broker.settle();
+    assert_eq!(openings(before), [card_id(&other)], "the one that was asked, though another is unlocked");
+    for reader in [OWN, THERE] {
+        export(&mut broker, &in_reader(reader)).unwrap();
+    }
+    world.reader.tamper(0, Tamper::Gone);
+    broker.settle();
+    assert_eq!(openings(before + 1), [card_id(&other)], "though the first one has gone");
+    assert!(!broker.owes_signature());
+    assert!(world.log.report().is_consistent());
+}
+
+#[test]
 fn without_a_name_the_only_unlocked_card_is_meant_and_several_are_listed() {
     let (world, other) = two_cards();
     let mut broker = both_enrolled(&world);
