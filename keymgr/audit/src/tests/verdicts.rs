@@ -223,9 +223,48 @@ fn an_outcome_after_the_last_signature_is_an_unsigned_tail() {
     let report = audit(&[&writer.bytes()], &[kept(writer.head())]);
     assert_eq!(report.verdict(), Verdict::UnsignedTail, "{report}");
     assert_eq!(report.findings[0].lines, Lines::one(writer.head().entries));
+    writer.signs(NEW);
+    assert_eq!(audit(&[&writer.bytes()], &[kept(writer.head())]).verdict(), Verdict::Complete);
+}
+
+/// Somebody has a genuine card of their own.
+#[test]
+fn attack_a_genuine_card_does_not_vouch_for_what_another_was_asked() {
+    let mut writer = busy();
+    writer.leaves(NEW);
+    let line = writer.head().entries;
     writer.signs(OLD);
+    writer.exports(OLD);
     let report = audit(&[&writer.bytes()], &[kept(writer.head())]);
-    assert_eq!(report.verdict(), Verdict::Complete, "any card's signature covers all lines before it");
+    assert_eq!(verdicts(&report), [Verdict::UnsignedTail], "{report}");
+    assert_eq!(report.findings[0].lines, Lines::one(line));
+    writer.signs(NEW);
+    assert_eq!(audit(&[&writer.bytes()], &[kept(writer.head())]).verdict(), Verdict::Complete);
+}
+
+/// A 3.x card is named by its instance, which is signed by nobody.
+#[test]
+fn attack_another_identity_does_not_sign_for_an_instance() {
+    let mut writer = busy();
+    let (when, head) = (writer.now(), writer.head());
+    let signed = super::card::signed(3, &head, [1; 32]);
+    writer.log.head_signed(when, HeadSigned { card: on(OLD), applet: Text::lossy("3.1"), signed }).unwrap();
+    let report = audit(&[&writer.bytes()], &[kept(writer.head())]);
+    let what = What::Unsigned(evidence::Unsigned::OtherCard);
+    assert_eq!(report.bad, Some(Bad { line: writer.head().entries, what }));
+    assert_eq!(report.verdict(), Verdict::Altered);
+}
+
+/// The instance of a 3.x card is another after a reset, so its name never signs again.
+#[test]
+fn what_a_card_was_asked_before_its_reset_is_covered_by_any_card() {
+    let mut writer = busy();
+    writer.leaves(OLD);
+    let recorded = writer.asks(OLD, Operation::FactoryReset);
+    writer.ends(recorded, Outcome::done(None, None));
+    assert_eq!(audit(&[&writer.bytes()], &[]).verdict(), Verdict::UnsignedTail);
+    writer.signs(NEW);
+    assert_eq!(audit(&[&writer.bytes()], &[kept(writer.head())]).verdict(), Verdict::Complete);
 }
 
 /// Attack list, line 13: the clock is set back.

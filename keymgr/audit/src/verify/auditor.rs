@@ -312,7 +312,7 @@ impl Auditor {
         self.leavings.count(intent, asked, outcome);
         // Nothing was asked of the card, so it owes no signature.
         if !matches!(outcome, Outcome::NotSent { .. }) {
-            self.signatures.outcome(seq, request.card);
+            self.signatures.outcome(seq, request, matches!(outcome, Outcome::Done { .. }));
         }
         let Outcome::Done { fingerprint, nonce, .. } = outcome else { return };
         if request.operation == Operation::FactoryReset && self.enrolled.remove(&request.card) {

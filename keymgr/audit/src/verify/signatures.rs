@@ -13,7 +13,9 @@ use crate::entry::{ChannelOpened, Event};
 use crate::evidence::{Authorities, Certificates, Checked, Unsigned};
 use crate::head::{HeadSigned, Statement};
 use crate::line::Line;
+use crate::operation::Operation;
 use crate::paired::PairedChannelOpened;
+use crate::recorded::Request;
 
 #[derive(Debug)]
 pub(super) struct Signatures {
@@ -23,8 +25,10 @@ pub(super) struct Signatures {
     pub(super) statements: Vec<Stated>,
     /// Cards that vouch for nothing, and where that was seen.
     mute: BTreeMap<CardId, (Lines, Why)>,
-    /// Outcomes after the last signature that counts, by card.
-    uncovered: BTreeMap<CardId, (Lines, u64)>,
+    /// Outcomes after the last signature of their card that counts; without a name those that any card covers.
+    uncovered: BTreeMap<Option<CardId>, (Lines, u64)>,
+    /// The identity that signed first for each card that is not named by it.
+    pinned: BTreeMap<CardId, [u8; 33]>,
     /// The identity keys that signed, and the secure channel of their cards.
     identities: BTreeMap<[u8; 33], Channel>,
     unchecked: Option<(u64, u64)>,
@@ -45,6 +49,7 @@ impl Signatures {
             statements: Vec::new(),
             mute: BTreeMap::new(),
             uncovered: BTreeMap::new(),
+            pinned: BTreeMap::new(),
             identities: BTreeMap::new(),
             unchecked: None,
         }
@@ -65,11 +70,30 @@ impl Signatures {
         }
     }
 
-    /// Takes an outcome, which the next signature will cover.
-    pub(super) fn outcome(&mut self, line: u64, card: CardId) {
-        let (lines, count) = self.uncovered.entry(card).or_insert((Lines::one(line), 0));
-        lines.last = line;
-        *count = count.saturating_add(1);
+    /// Takes an outcome, which the next signature of its card will cover: another card, genuine as it may be, was not
+    /// there. A card that is reset, or has no name of its own, can sign no more or not yet: any card covers what it was asked.
+    pub(super) fn outcome(&mut self, line: u64, request: &Request, done: bool) {
+        let card = request.card;
+        let is_nameless = matches!(card, CardId::Chip(_) | CardId::Blank(_));
+        let is_reset = request.operation == Operation::FactoryReset;
+        let name = (!is_nameless && !is_reset).then_some(card);
+        self.add(name, (Lines::one(line), 1));
+        if is_reset
+            && done
+            && let Some(before) = self.uncovered.remove(&Some(card))
+        {
+            self.add(None, before);
+        }
+        // Another identity goes in.
+        if matches!(request.operation, Operation::Personalise(_)) && done {
+            self.pinned.retain(|pinned, _| !is_nameless && *pinned != card);
+        }
+    }
+
+    fn add(&mut self, card: Option<CardId>, (lines, count): (Lines, u64)) {
+        let (all, counted) = self.uncovered.entry(card).or_insert((lines, 0));
+        *all = Lines { first: all.first.min(lines.first), last: all.last.max(lines.last) };
+        *counted = counted.saturating_add(count);
     }
 
     /// Returns what remains to be said, when all lines were read.
@@ -81,7 +105,8 @@ impl Signatures {
             .collect();
         // Where every card is mute, what is told of those stands for the outcomes of blank cards and chips too.
         let all_mute = self.coverage.signed_to == 0 && !self.mute.is_empty();
-        let tail = self.uncovered.iter().filter(|(card, _)| !all_mute && !self.mute.contains_key(card));
+        let is_mute = |card: &Option<CardId>| card.is_some_and(|card| self.mute.contains_key(&card));
+        let tail = self.uncovered.iter().filter(|(card, _)| !all_mute && !is_mute(card));
         let tail = tail.map(|(_, (lines, count))| (*lines, *count)).reduce(|(a, n), (b, m)| {
             (Lines { first: a.first.min(b.first), last: a.last.max(b.last) }, n.saturating_add(m))
         });
@@ -145,6 +170,13 @@ impl Signatures {
             return Err(What::Unsigned(Unsigned::OtherCard));
         }
         let identity = identity.to_compressed();
+        let named = match card {
+            CardId::Identity(key) => key,
+            CardId::Instance(_) | CardId::Chip(_) | CardId::Blank(_) => *self.pinned.entry(card).or_insert(identity),
+        };
+        if named != identity {
+            return Err(What::Unsigned(Unsigned::OtherCard));
+        }
         if *self.identities.entry(identity).or_insert(channel) != channel {
             return Err(What::OtherGeneration);
         }
@@ -154,7 +186,8 @@ impl Signatures {
         }
         let taken = authority.is_some_and(|authority| self.taken.take(&authority));
         if taken {
-            self.uncovered.clear();
+            self.uncovered.remove(&Some(card));
+            self.uncovered.remove(&None);
         } else {
             let by = authority.map_or_else(|| "nobody".to_owned(), |authority| authority.to_string());
             self.is_mute(line, card, Why::NotTaken { card, authority: by });
