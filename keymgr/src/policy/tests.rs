@@ -265,6 +265,26 @@ fn a_rate_is_of_each_client_and_block_and_ends_with_its_period() {
     assert_eq!(seconds(decide(&history, 0)), 3_600, "a clock that went back gains nothing");
 }
 
+/// Attack 21: each envelope on our topic may ask the card for a secret, and a card takes a tenth of a second for one. The
+/// budget is the block's rate, whoever floods.
+#[test]
+fn attack_21_a_flood_of_questions_spends_the_budget_of_its_block_and_no_more() {
+    let path = "m/43'/60'/1581'/0'/0";
+    let policy = policy(&[block("chat", path, "operations = [\"ecdh\"]\nrate = \"100/hour\"")]);
+    let peer = "0001-0203-0405-06ff".parse().unwrap();
+    let agree = || Operation::Ecdh(audit::Agreement { path: path.parse().unwrap(), peer });
+    let mut history = History::default();
+    let mut answered = 0;
+    for at in 0..10_000_u64 {
+        let asked = question(Use::Ecdh, path);
+        if decide_for(&policy, &caller(7), None, &asked, &purpose("x"), &history, at).is_ok() {
+            used(&mut history, at, at, &caller(7), agree(), &purpose("x"));
+            answered += 1;
+        }
+    }
+    assert_eq!(answered, 100);
+}
+
 #[test]
 fn what_is_remembered_of_uses_is_bounded_and_blocks_with_a_rate_refuse_when_it_is_full() {
     let path = "m/43'/60'/1581'/0'/0";
