@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, BufRead};
 
-use audit::{Caller, Event, Intent, Line, Operation, Purpose, Text, closure};
+use audit::{Bad, Caller, Event, Intent, Line, Operation, Purpose, Text, closure};
 use proto::{CardId, KeyPath, KeyUid, UnixMillis};
 
 use super::question::{Question, Use};
@@ -36,14 +36,17 @@ struct Past {
 }
 
 impl History {
-    /// Returns the history that a log tells.
+    /// Hears of the lines of one file of a log, and returns the number of its first one. It ends at the first bad line.
     ///
     /// # Errors
-    /// The reader's. A bad line ends the history.
-    pub fn of_log(log: impl BufRead) -> io::Result<Self> {
-        let mut history = Self::default();
-        audit::read(log, |line| history.hear(line))?;
-        Ok(history)
+    /// The reader's.
+    pub fn hear_file(&mut self, file: impl BufRead) -> io::Result<(Option<u64>, Option<Bad>)> {
+        let mut first = None;
+        let bad = audit::read(file, |line| {
+            first.get_or_insert(line.seq);
+            self.hear(line);
+        })?;
+        Ok((first, bad))
     }
 
     /// Hears of one more line.

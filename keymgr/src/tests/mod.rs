@@ -455,7 +455,9 @@ impl World {
         let outside =
             Outside { clock: Box::new(self.clock.clone()), dice: Box::new(dice()), metrics: Metrics::default() };
         let mut broker = Broker::new(self.reader.clone(), log, rules, enrolment, cards, outside);
-        broker.recall(crate::policy::History::of_log(bytes.as_slice()).unwrap());
+        let mut history = crate::policy::History::default();
+        history.hear_file(bytes.as_slice()).unwrap();
+        broker.recall(history);
         broker = broker.with_archive(Box::new(self.log.clone())).with_mirrors(Mirrors::in_slot(self.mirror));
         broker.announce(None).unwrap();
         broker

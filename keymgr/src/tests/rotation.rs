@@ -53,6 +53,20 @@ fn a_log_goes_on_in_another_file_when_it_is_long_enough() {
         let line = lines.iter().find(|line| Some(line.seq) == entry["line"].as_u64()).unwrap();
         assert_eq!((line.prev, line.seq), (head.hash, head.entries + 1));
     }
+    // What left before is told by each of them, so none is passed over.
+    assert!(crate::daemon::history(&folder.log()).is_ok());
+    let (middle, away) = (&older[1].path, folder.path.join("away"));
+    std::fs::rename(middle, &away).unwrap();
+    let error = crate::daemon::history(&folder.log()).err().unwrap().to_string();
+    assert!(
+        error.contains("bring it back") && error.contains(&format!("{}-{}", older[1].first, older[1].last)),
+        "{error}"
+    );
+    let mut bytes = std::fs::read(&away).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(middle, bytes).unwrap();
+    assert!(matches!(crate::daemon::history(&folder.log()), Err(StateError::Damaged { .. })));
+    std::fs::remove_file(middle).unwrap();
     // What pins.toml tells stands in no older file that is read at a start; without it they are.
     std::fs::remove_file(folder.path.join("pins.toml")).unwrap();
     let error = folder.broker(&os()).err().unwrap();
