@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use audit::closure::History;
+use audit::evidence::Authorities;
 use audit::verify::{Anchor, Auditor, Kept};
 use audit::{Event, Line, LogId, Report};
 use proto::rpc::Fault;
@@ -73,12 +74,16 @@ impl Examined {
         Ok(Self { files, report, judgement, against })
     }
 
-    /// Shows every line up to the first that is bad.
+    /// Shows every line that can be read, also those after a bad one, which the findings name.
     ///
     /// # Errors
     /// When the files cannot be read.
-    pub(super) fn each(&self, see: impl FnMut(&Line)) -> Result<(), CliError> {
-        audit::read(self.files.lines()?, see).map(drop).map_err(CliError::file(self.files.newest()))
+    pub(super) fn each(&self, mut see: impl FnMut(&Line)) -> Result<(), CliError> {
+        let mut auditor = Auditor::new(Authorities::default());
+        for (path, file) in self.files.opened()? {
+            auditor.read(file, |line, _| see(line)).map_err(CliError::file(path))?;
+        }
+        Ok(())
     }
 }
 
