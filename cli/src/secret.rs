@@ -9,7 +9,7 @@ use proto::rpc::Fault;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::oneshot;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -176,8 +176,9 @@ pub(crate) fn check_writable(number: Option<u32>) -> Result<(), CliError> {
 /// # Errors
 /// [`Fault::BadInput`] when there is no terminal.
 pub(crate) async fn typed(prompt: String, what: &'static str) -> Result<Zeroizing<Vec<u8>>, CliError> {
-    // Put back whatever happens: a signal may end us while the echo is off.
-    let _restore = Terminal::remember();
+    // Before the question is shown: who answers at once is not shown either. Put back whatever happens: a signal may end
+    // us meanwhile.
+    let _restore = Terminal::silenced();
     elsewhere(what, move || {
         let mut typed = rpassword::prompt_password(prompt).map_err(|error| {
             let message = format!(
@@ -206,13 +207,17 @@ async fn elsewhere<R: Send + 'static>(
 struct Terminal(Option<(File, Termios)>);
 
 impl Terminal {
-    fn remember() -> Self {
-        let read = || {
+    /// Turns the echo off, where there is a terminal.
+    fn silenced() -> Self {
+        let silence = || {
             let tty = File::open("/dev/tty").ok()?;
             let modes = tcgetattr(&tty).ok()?;
+            let mut silent = modes.clone();
+            silent.local_modes.remove(LocalModes::ECHO);
+            tcsetattr(&tty, OptionalActions::Now, &silent).ok()?;
             Some((tty, modes))
         };
-        Self(read())
+        Self(silence())
     }
 }
 

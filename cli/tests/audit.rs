@@ -254,7 +254,7 @@ fn heads_that_were_sent_away_are_an_anchor() {
         assert_eq!(code(&push(to)), fault.exit_code(), "{to}");
     }
     let output = run(&["audit", "push", "--spool", "/nowhere", "--to", &to]);
-    assert_eq!(code(&output), Fault::BadInput.exit_code(), "{}", text(&output.stderr));
+    assert_eq!(code(&output), Fault::StateMissing.exit_code(), "{}", text(&output.stderr));
 }
 
 #[test]

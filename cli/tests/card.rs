@@ -181,7 +181,7 @@ fn an_owner_takes_a_card_of_each_generation_from_blank_to_blank() {
         let signed = owner.done(&format!("sign --path \"{SIGNED}\" {HASH} --pin-fd 3 3<pin"));
         assert_eq!(signed["signature"].as_str().unwrap().len(), 130);
         let refused = owner.fails(&format!("sign --path m/0 {HASH} --pin-fd 3 3<pin"), Fault::Refused);
-        assert!(refused.contains("operations = [\\\"sign\\\"]"), "{refused}");
+        assert!(refused.contains("operations = [\"sign\"]"), "{refused}");
         owner.fails(&format!("key export-public \"{SIGNED}\" --pin-fd 3 3<pin"), Fault::Refused);
         let identity = owner.done("verify-identity");
         assert_eq!((&identity["test_card"], &identity["authority"]), (&true.into(), &"test".into()));
@@ -280,8 +280,11 @@ fn a_name_that_fits_two_cards_is_refused_and_lists_them() {
 fn words_and_secrets_never_go_to_a_pipe() {
     let owner = Owner::of("4.0");
     owner.init();
-    let entries = |owner: &Owner| std::fs::read_to_string(owner.keymgr().join("export.log")).unwrap().lines().count();
-    let before = entries(&owner);
+    let asked = |owner: &Owner| {
+        let log = std::fs::read_to_string(owner.keymgr().join("export.log")).unwrap();
+        log.lines().filter(|line| line.contains("\"intent\":{")).count()
+    };
+    let before = asked(&owner);
     let setsid = |words: &str| {
         let script = format!("cd \"$HOME\" && setsid \"$CARDINAL\" card {words}");
         owner.command(Path::new("sh")).args(["-c", &script]).output().unwrap()
@@ -297,7 +300,7 @@ fn words_and_secrets_never_go_to_a_pipe() {
         assert_eq!(output.status.code(), Some(i32::from(Fault::BadInput.exit_code())), "{words}");
         assert_eq!(text(&output.stdout), "");
     }
-    assert_eq!(entries(&owner), before, "no card was asked");
+    assert_eq!(asked(&owner), before, "no card was asked");
 }
 
 /// The card draws the words; it takes them once somebody has them.

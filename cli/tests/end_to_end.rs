@@ -148,7 +148,7 @@ fn the_demo_tells_its_story_in_time_and_leaves_nothing() {
         "m/43'/60'/1581': refused",
         "extended public key m: refused",
         " ms  Hello Bob.",
-        "consistent up to entry",
+        "Alice: complete: ",
         "The verifier says: line",
         "nothing is left running",
     ] {
