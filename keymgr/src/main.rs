@@ -391,7 +391,11 @@ fn run(args: RunArgs) -> Result<(), Failure> {
         let ready = serde_json::json!({ "ready": true, "socket": config.socket, "reader": config.reader.to_string() });
         print_line(&ready)?;
         tracing::info!(socket = %config.socket.display(), "serving");
-        let stopped = async { tracing::info!(why = stop.heard().await, "stopping") };
+        // Not in the macro itself: what is not logged is not waited for.
+        let stopped = async {
+            let why = stop.heard().await;
+            tracing::info!(why, "stopping");
+        };
         daemon.serve(front, stopped).await?;
         tracing::info!("stopped");
         Ok(())

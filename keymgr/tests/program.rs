@@ -102,6 +102,20 @@ fn it_serves_until_stdin_closes_and_leaves_no_socket() {
     assert_eq!(report.expect("read").entries(), 2, "the log began, and a manager started");
 }
 
+/// What is not logged must be done all the same.
+#[tokio::test]
+async fn it_goes_on_serving_when_it_logs_nothing() {
+    let dir = profile();
+    let mut command = run(dir.path(), "soft:alice", &[]);
+    let mut child = await_ready(command.env("CARDINAL_LOG", "off").spawn().expect("the program"));
+    for _ in 0..20 {
+        let channel = socket::connect(&dir.path().join("run").join("keymgr.sock")).await.expect("somebody who serves");
+        KeymgrClient::new(channel).status(KeymgrStatusRequest {}).await.expect("an answer");
+    }
+    terminate(&child);
+    assert!(child.wait().expect("its end").success());
+}
+
 #[test]
 fn it_ends_cleanly_on_sigterm() {
     let dir = profile();
