@@ -26,6 +26,17 @@ impl<T: CardTransport> Guarded<T> {
     pub(crate) const fn new(transport: T, metrics: Metrics) -> Self {
         Self { transport, spoken: false, inside: None, metrics }
     }
+
+    /// Makes sure that what was said to the card is forgotten by it. A card that has gone has forgotten.
+    ///
+    /// # Errors
+    /// The reader's: the card may still have its validated PIN.
+    pub(crate) fn settle(&mut self) -> Result<(), TransportError> {
+        match self.spoken.then(|| self.reset()) {
+            Some(Err(TransportError::NoCard)) | None => Ok(()),
+            Some(result) => result,
+        }
+    }
 }
 
 impl<T: CardTransport> CardTransport for Guarded<T> {

@@ -56,7 +56,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Lends a reader: its session ends, its card is reset, and it is let go.
     ///
     /// # Errors
-    /// [`BrokerError::Lent`] when it is lent already; [`BrokerError::Target`]; [`BrokerError::Log`], and then it is not.
+    /// [`BrokerError::Lent`] when it is lent already; [`BrokerError::Target`]; [`BrokerError::Card`] when the card cannot be
+    /// reset, and [`BrokerError::Log`]: then it is not.
     pub fn lend(&mut self, target: &Target, seconds: u32, why: &Why) -> Result<Lent, BrokerError> {
         let seconds = if seconds == 0 { USUAL } else { seconds.min(LONGEST) };
         let (name, transport) = self.find_to_lend(target)?;
@@ -64,6 +65,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             broker.unless_lent()?;
             let card = broker.card_to_lend()?;
             broker.lock();
+            broker.reset_before_loan()?;
             let id = card.as_ref().map(ApplicationInfo::card_id);
             broker.journal.owner(id, Deed::Lends { seconds }, why)?;
             // Its end lets the reader go; the card was reset.
@@ -75,6 +77,14 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             tracing::info!(reader = broker.seat.name, seconds, "the reader is lent");
             Ok(Lent { reader: broker.seat.name.clone(), card: id, seconds })
         })
+    }
+
+    /// Makes sure that the card of the current seat has no validated PIN: whoever has the reader next would have it too.
+    fn reset_before_loan(&mut self) -> Result<(), BrokerError> {
+        match &mut self.seat.slot {
+            Slot::Idle(transport) => Ok(transport.settle().map_err(CardError::from)?),
+            _ => Ok(()),
+        }
     }
 
     /// Takes a reader back, and says what became of its card.

@@ -95,6 +95,8 @@ pub(crate) struct Seen {
     pub(crate) out: bool,
     /// The card was drawn since its last reset.
     pub(crate) drawn: bool,
+    /// It cannot be reset.
+    pub(crate) stuck: bool,
     /// The log in which each command that matters must be recorded before it comes.
     log: Option<Memory>,
     /// The instruction inside the next secured command.
@@ -200,6 +202,9 @@ impl CardTransport for Reader {
     }
 
     fn reset(&mut self) -> Result<(), TransportError> {
+        if self.seen().stuck {
+            return Err(TransportError::reader("it does not reset"));
+        }
         self.card.lock().unwrap().power_cycle();
         let mut seen = self.seen();
         seen.drawn = false;

@@ -296,6 +296,20 @@ fn a_reader_is_not_lent_when_the_log_cannot_tell() {
     assert_eq!(states(&broker), [(OWN.to_owned(), "present".to_owned())]);
 }
 
+/// The borrower would have the validated PIN of a card that was not reset.
+#[test]
+fn attack_a_reader_whose_card_cannot_be_reset_is_not_lent() {
+    let world = World::new();
+    let mut broker = world.enrolled();
+    broker.unlock(at(Target::default()), &why("unlock")).unwrap();
+    world.reader.seen().stuck = true;
+    assert_eq!(fault(broker.lend(&Target::default(), 60, &why("wallet"))), Some(Fault::ReaderFailed));
+    world.reader.seen().stuck = false;
+    let resets = world.reader.seen().resets;
+    broker.lend(&Target::default(), 60, &why("wallet")).unwrap();
+    assert!(world.reader.seen().resets > resets);
+}
+
 /// A world whose own reader is one that cards come to and go from.
 fn plugged() -> (World, Heard) {
     let mut world = World::new();
