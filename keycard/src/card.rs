@@ -10,6 +10,8 @@
 //!
 //! Each command has its file under `command/`, with the bytes that it sends and the form of its answer.
 
+use std::time::Duration;
+
 use audit::{Operation, Request};
 use proto::CardId;
 
@@ -137,6 +139,13 @@ impl<S, T: CardTransport> Card<S, T> {
     /// Whether the card is still there, as far as its transport can tell without asking it.
     pub fn is_there(&mut self) -> bool {
         self.transport.is_there()
+    }
+}
+
+impl<T: CardTransport> Card<Unlocked, T> {
+    /// Has the card reset in so long at the latest, which ends its validated PIN; without a time when somebody resets it.
+    pub fn reset_within(&mut self, left: Option<Duration>) {
+        self.transport.reset_within(left);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The way to a card: bytes out, bytes back. And the follow-ups of ISO 7816-4 that a transport may leave to us.
 
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
 use crate::apdu::{Answer, Command};
@@ -16,7 +18,8 @@ pub trait CardTransport {
     /// [`TransportError`] when there is no answer. The card may have carried the command out all the same.
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError>;
 
-    /// Hears the instruction of the command that follows, which a secure channel may hide. It is for statistics alone.
+    /// Hears the instruction of the command that follows, which a secure channel may hide: for statistics, and because some
+    /// take longer than others.
     fn announce(&mut self, _instruction: u8) {}
 
     /// Resets the card (`SCARD_RESET_CARD`, a power cycle): its channel and its validated PIN end.
@@ -24,6 +27,11 @@ pub trait CardTransport {
     /// # Errors
     /// [`TransportError`] when the card could not be reset.
     fn reset(&mut self) -> Result<(), TransportError>;
+
+    /// Resets the card in so long at the latest, whatever holds up its user, and refuses every command after that, until its
+    /// user resets it too. The time that the computer sleeps counts. A reset ends this, and so does no time. A transport
+    /// that has no clock leaves it to its user.
+    fn reset_within(&mut self, _left: Option<Duration>) {}
 
     /// Whether the card that heard the last command is still there, as far as can be told without asking it. A transport
     /// that cannot tell says yes.
@@ -45,6 +53,9 @@ pub enum TransportError {
     /// Somebody else reset the card: its channel and its validated PIN are gone.
     #[error("another program reset the card while it was in use; end that program and try again")]
     Reset,
+    /// The card was reset at the end of the time that [`CardTransport::reset_within`] gave it.
+    #[error("the time for which the card was unlocked is over; unlock it and try again")]
+    Expired,
     /// No reader that fits is there, or it was unplugged.
     #[error("{what}; `cardinal doctor` says what is there")]
     NoReader {

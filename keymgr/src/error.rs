@@ -298,6 +298,11 @@ impl BrokerError {
         )
     }
 
+    /// Whether the card was reset at the end of its PIN's lifetime before the broker came to it.
+    pub(crate) const fn is_expiry(&self) -> bool {
+        matches!(self, Self::Card(CardError::Transport(TransportError::Expired)))
+    }
+
     /// Returns what the log says of it: one line, without the text that would allow it.
     pub(crate) fn in_log(&self) -> String {
         match self {
@@ -364,6 +369,7 @@ fn of_install(error: &InstallError) -> Fault {
 pub(crate) const fn of_transport(error: &TransportError) -> Fault {
     match error {
         TransportError::Store { .. } => Fault::DiskFull,
+        TransportError::Expired => Fault::Locked,
         TransportError::NoReader { .. } => Fault::NoReader,
         TransportError::Ambiguous { .. } => Fault::Ambiguous,
         TransportError::Service(NoService::Library) => Fault::NoPcscd,

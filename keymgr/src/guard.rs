@@ -3,7 +3,7 @@
 //! The invariant: a card that has heard a command since its last reset is reset before its transport is gone, whoever
 //! drops it: a step that panics has the card on its stack, and its unwinding ends here.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use keycard::{Card, CardTransport, TransportError, Unlocked};
 
@@ -59,6 +59,10 @@ impl<T: CardTransport> CardTransport for Guarded<T> {
         self.transport.reset()?;
         self.spoken = false;
         Ok(())
+    }
+
+    fn reset_within(&mut self, left: Option<Duration>) {
+        self.transport.reset_within(left);
     }
 
     fn is_there(&mut self) -> bool {

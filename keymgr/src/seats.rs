@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use audit::LogStore;
-use keycard::{ApplicationInfo, Card, CardError, CardTransport, Secured};
+use keycard::{ApplicationInfo, Card, CardError, CardTransport, Secured, TransportError};
 use proto::{CardId, Fingerprint, Secret};
 use readers::ReaderState;
 
@@ -182,8 +182,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Ends the session at the current seat: what came of it is signed, and the card is reset.
     pub fn lock(&mut self) {
-        self.take_leave();
+        let is_over = self.take_leave();
         self.end_session();
+        if is_over {
+            self.settle_here();
+        }
     }
 
     /// Ends every session, and returns which cards were unlocked.
@@ -322,7 +325,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             }
             other => {
                 self.seat.slot = other;
-                Err(CardError::from(keycard::TransportError::NoCard).into())
+                Err(CardError::from(TransportError::NoCard).into())
             }
         }
     }
@@ -352,11 +355,13 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Keeps the unlocked card as its owner wants, and no longer than the rules allow.
-    pub(crate) fn keep(&mut self, card: GuardedCard<T>, asked: Validity, chat: Fingerprint, why: &Why) {
+    pub(crate) fn keep(&mut self, mut card: GuardedCard<T>, asked: Validity, chat: Fingerprint, why: &Why) {
         let Validity { seconds, each_use } = asked;
         let asked = (seconds > 0).then(|| Duration::from_secs(seconds));
         let lifetime = [asked, self.rules.pin_lifetime].into_iter().flatten().min();
         let until = lifetime.map(|lifetime| self.journal.monotonic().after(lifetime));
+        // However long other readers hold the broker up.
+        card.reset_within(lifetime.map(|lifetime| lifetime.saturating_add(LEAVE)));
         self.seat.lease = Some(Lease::of(why, Some(card.info().clone())));
         self.seat.slot = Slot::Unlocked { card: Box::new(card), chat };
         self.hear(Input::Validated(Lifetime { until, each_use }));
@@ -402,6 +407,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             | BrokerError::Lent(_)
             | BrokerError::Card(CardError::Misuse { .. } | CardError::Unsupported { .. }) => {}
             BrokerError::Log(_) => self.end_session(),
+            error if error.is_expiry() => self.end_session(),
             BrokerError::Card(CardError::Transport(_)) => {
                 self.hear(Input::Failed);
                 self.seat.described = None;
@@ -420,3 +426,6 @@ pub struct Validity {
     /// Whether the first use ends it.
     pub each_use: bool,
 }
+
+/// What a card has after its PIN's lifetime to keep the log's head and sign it. Nothing else is asked of it by then.
+const LEAVE: Duration = Duration::from_secs(2);

@@ -61,7 +61,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Has the unlocked card of the current seat sign the log's head, if it owes that, or opens a channel to the one that
     /// lies idle, if a card that is not unlocked does. A session in which that fails is over.
-    fn settle_here(&mut self) {
+    pub(crate) fn settle_here(&mut self) {
         match self.unlocked_session().map(|mut session| session.sign_if_owed()) {
             Some(Ok(())) => {}
             Some(Err(error)) => {
@@ -96,10 +96,16 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.journal.tail().is_owed_but(&self.unlocked_ids())
     }
 
-    /// Lets the unlocked card keep the log's head and sign it, where that is owed: its session is about to end.
-    pub(crate) fn take_leave(&mut self) {
-        if let Some(Err(error)) = self.unlocked_session().map(|mut session| session.take_leave()) {
-            tracing::warn!("{UNSIGNED}: {error}");
+    /// Lets the unlocked card keep the log's head and sign it, where that is owed: its session is about to end. Returns
+    /// whether it was reset before it could, because its time is over: then it still owes a signature, which needs no PIN.
+    pub(crate) fn take_leave(&mut self) -> bool {
+        match self.unlocked_session().map(|mut session| session.take_leave()) {
+            Some(Err(error)) if error.is_expiry() => true,
+            Some(Err(error)) => {
+                tracing::warn!("{UNSIGNED}: {error}");
+                false
+            }
+            Some(Ok(())) | None => false,
         }
     }
 
@@ -135,6 +141,7 @@ impl<T: CardTransport, S: LogStore> Session<'_, T, S> {
         let kept = self.mirror();
         match &kept {
             Ok(()) | Err(BrokerError::Card(CardError::Status { .. })) => self.sign_if_owed().and(kept),
+            Err(error) if error.is_expiry() => kept,
             Err(_) => {
                 self.journal.give_up(&self.card.id());
                 kept
@@ -148,7 +155,9 @@ impl<T: CardTransport, S: LogStore> Session<'_, T, S> {
         let card = self.card.id();
         let signed =
             if self.card.can_sign_again() && self.journal.tail().is_owed_by(&card) { self.sign() } else { Ok(()) };
-        self.journal.give_up(&card);
+        if !signed.as_ref().is_err_and(BrokerError::is_expiry) {
+            self.journal.give_up(&card);
+        }
         signed
     }
 

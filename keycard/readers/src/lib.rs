@@ -9,6 +9,7 @@
 
 mod hanging;
 mod line;
+mod patience;
 mod reader;
 mod service;
 mod session;

@@ -13,6 +13,8 @@ pub struct PcscReader {
     readers: Readers,
     choice: Choice,
     link: Link,
+    /// The instruction of the next command, if its sender said so.
+    inside: Option<u8>,
 }
 
 /// Whether the card is held.
@@ -27,7 +29,7 @@ enum Link {
 
 impl PcscReader {
     pub(crate) const fn new(readers: Readers, choice: Choice) -> Self {
-        Self { readers, choice, link: Link::Free }
+        Self { readers, choice, link: Link::Free, inside: None }
     }
 
     fn session(&mut self) -> Result<&mut Session, Trouble> {
@@ -46,7 +48,9 @@ impl PcscReader {
 
 impl CardTransport for PcscReader {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
-        let answer = self.session()?.transmit(command);
+        let outside = command.get(1).copied().unwrap_or_default();
+        let instruction = self.inside.take().unwrap_or(outside);
+        let answer = self.session()?.transmit(command, instruction);
         answer.map_err(|trouble| {
             // What became of the command is not known, so the session is over, and the card is reset if it is there.
             if let Link::Held(session) = std::mem::replace(&mut self.link, Link::Lost(trouble.clone())) {
@@ -54,6 +58,10 @@ impl CardTransport for PcscReader {
             }
             trouble.into()
         })
+    }
+
+    fn announce(&mut self, instruction: u8) {
+        self.inside = Some(instruction);
     }
 
     fn reset(&mut self) -> Result<(), TransportError> {

@@ -8,6 +8,7 @@ use pcsc::{Context, Scope, State};
 
 use crate::hanging::Hanging;
 use crate::line::Line;
+use crate::patience::{self, ORDINARY};
 use crate::reader::PcscReader;
 use crate::trouble::Trouble;
 use crate::watch::Watch;
@@ -17,7 +18,7 @@ use crate::watch::Watch;
 pub struct Readers {
     pub(crate) hanging: Hanging,
     pub(crate) ours: Ours,
-    pub(crate) limit: Duration,
+    limit: Duration,
 }
 
 /// Which reader to use.
@@ -88,12 +89,12 @@ impl Choice {
 
 impl Default for Readers {
     fn default() -> Self {
-        Self::with_limit(LIMIT)
+        Self::with_limit(Duration::MAX)
     }
 }
 
 impl Readers {
-    /// Returns the way to all readers, each call to which has so much time.
+    /// Returns the way to all readers, no call to which has more time than this.
     #[must_use]
     pub fn with_limit(limit: Duration) -> Self {
         Self { hanging: Hanging::default(), ours: Ours::default(), limit }
@@ -125,9 +126,9 @@ impl Readers {
     }
 
     pub(crate) fn states(&self) -> Result<Vec<ReaderState>, Trouble> {
-        let mut line = Line::<()>::start(&self.hanging, "", self.limit)?;
+        let mut line = Line::<()>::start(&self.hanging, "")?;
         let ours = self.ours.clone();
-        line.call(move |()| {
+        line.call(self.moment(), move |()| {
             let context = establish()?;
             let mut states = all(&context)?;
             if !states.is_empty() {
@@ -136,6 +137,16 @@ impl Readers {
             Ok(states.iter().map(|state| ours.describe(state)).collect())
         })?
         .map_err(Trouble::listing)
+    }
+
+    /// Returns the time for a command of this instruction.
+    pub(crate) fn time_for(&self, instruction: u8) -> Duration {
+        patience::time_for(instruction).min(self.limit)
+    }
+
+    /// Returns the time for a call that no card works for.
+    pub(crate) fn moment(&self) -> Duration {
+        ORDINARY.min(self.limit)
     }
 
     /// Returns the name of the reader that fits.
@@ -248,8 +259,6 @@ impl Drop for Holding {
 
 /// For a service to end.
 const HUNG_UP: Duration = Duration::from_millis(200);
-/// The slowest command of an applet (a key is generated) takes a few seconds.
-const LIMIT: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {

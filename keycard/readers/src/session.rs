@@ -13,6 +13,7 @@ use crate::trouble::Trouble;
 /// that has it, and when this process dies the service does it.
 pub(crate) struct Session {
     line: Line<Option<Card>>,
+    readers: Readers,
     name: String,
     _ours: Holding,
 }
@@ -20,22 +21,22 @@ pub(crate) struct Session {
 impl Session {
     /// Takes the card in the reader of this name.
     pub(crate) fn open(readers: &Readers, name: &str) -> Result<Self, Trouble> {
-        let mut line = Line::<Option<Card>>::start(&readers.hanging, name, readers.limit)?;
+        let mut line = Line::<Option<Card>>::start(&readers.hanging, name)?;
         let reader = CString::new(name).map_err(|_| Trouble::NoReader { name: name.to_owned() })?;
-        line.call(move |card| {
+        line.call(readers.moment(), move |card| {
             // The context of this thread alone: a call that hangs blocks every other one of its context.
             let context = establish()?;
             *card = Some(context.connect(&reader, ShareMode::Exclusive, Protocols::T0 | Protocols::T1)?);
             Ok(())
         })?
         .map_err(|error| Trouble::opening(name, error))?;
-        Ok(Self { line, name: name.to_owned(), _ours: readers.ours.hold(name) })
+        Ok(Self { line, readers: readers.clone(), name: name.to_owned(), _ours: readers.ours.hold(name) })
     }
 
-    /// Sends one command and returns the answer.
-    pub(crate) fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, Trouble> {
+    /// Sends one command, whose instruction is this, and returns the answer.
+    pub(crate) fn transmit(&mut self, command: &[u8], instruction: u8) -> Result<Vec<u8>, Trouble> {
         let command = Zeroizing::new(command.to_vec());
-        let answer = self.line.call(move |card| {
+        let answer = self.line.call(self.readers.time_for(instruction), move |card| {
             let Some(card) = card else { return Err(pcsc::Error::InvalidHandle) };
             let mut room = Zeroizing::new([0; MAX_BUFFER_SIZE]);
             match card.transmit(&command, room.as_mut_slice()) {
@@ -54,15 +55,21 @@ impl Session {
 
     /// Whether the card has been there since it was taken.
     pub(crate) fn is_there(&mut self) -> bool {
-        matches!(self.line.call(|card| card.as_ref().is_some_and(|card| card.status2_owned().is_ok())), Ok(true))
+        matches!(
+            self.line
+                .call(self.readers.moment(), |card| card.as_ref().is_some_and(|card| card.status2_owned().is_ok())),
+            Ok(true)
+        )
     }
 
     /// Resets the card and lets it go. A card that has gone has been without power.
     pub(crate) fn close(mut self) -> Result<(), Trouble> {
-        let closed = self.line.call(|card| match card.take().map(|card| card.disconnect(Disposition::ResetCard)) {
-            None | Some(Ok(())) => Ok(()),
-            // Dropping the card tries once more.
-            Some(Err((_card, error))) => Err(error),
+        let closed = self.line.call(self.readers.moment(), |card| {
+            match card.take().map(|card| card.disconnect(Disposition::ResetCard)) {
+                None | Some(Ok(())) => Ok(()),
+                // Dropping the card tries once more.
+                Some(Err((_card, error))) => Err(error),
+            }
         })?;
         match closed.map_err(|error| Trouble::speaking(&self.name, error)) {
             Ok(()) | Err(Trouble::Removed | Trouble::Reset) => Ok(()),

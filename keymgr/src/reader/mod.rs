@@ -7,9 +7,11 @@ mod name;
 mod others;
 mod soft;
 pub mod state;
+mod timed;
 pub mod view;
 
 use std::path::Path;
+use std::time::Duration;
 
 use keycard::{CardTransport, TransportError};
 use readers::{PcscReader, Readers};
@@ -17,10 +19,14 @@ use readers::{PcscReader, Readers};
 pub use self::name::{NotAReader, ReaderName, SoftName};
 pub use self::others::OtherReaders;
 pub use self::soft::SoftReader;
+pub use self::timed::Timed;
+use crate::clock::SystemClock;
 use crate::files::StateError;
 
-/// The reader of a manager, with or without a card.
-pub enum AnyReader {
+/// The reader of a manager, with or without a card. It resets its card in time by itself.
+pub struct AnyReader(Timed<Way>);
+
+enum Way {
     /// Over PC/SC. Neither the reader nor its card need be there before the card is spoken to.
     Pcsc(PcscReader),
     /// A software card, which is always there.
@@ -34,18 +40,57 @@ impl AnyReader {
     /// [`StateError`] of a software card: missing, damaged, in use.
     pub fn open(name: &ReaderName, dir: &Path, readers: &Readers) -> Result<Self, StateError> {
         match name {
-            ReaderName::Soft(name) => SoftReader::load(name, dir).map(|reader| Self::Soft(Box::new(reader))),
-            ReaderName::Auto => Ok(Self::Pcsc(readers.reader(readers::Choice::OnlyWithCard))),
-            ReaderName::Pcsc(name) => Ok(Self::Pcsc(readers.reader(readers::Choice::Named(name.clone())))),
+            ReaderName::Soft(name) => SoftReader::load(name, dir).map(Self::from),
+            ReaderName::Auto => Ok(Self::of(Way::Pcsc(readers.reader(readers::Choice::OnlyWithCard)))),
+            ReaderName::Pcsc(name) => Ok(Self::of(Way::Pcsc(readers.reader(readers::Choice::Named(name.clone()))))),
         }
+    }
+
+    fn of(way: Way) -> Self {
+        Self(Timed::by(way, SystemClock::start()))
+    }
+}
+
+impl From<SoftReader> for AnyReader {
+    fn from(reader: SoftReader) -> Self {
+        Self::of(Way::Soft(Box::new(reader)))
     }
 }
 
 impl CardTransport for AnyReader {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        self.0.transmit(command)
+    }
+
+    fn announce(&mut self, instruction: u8) {
+        self.0.announce(instruction);
+    }
+
+    fn reset(&mut self) -> Result<(), TransportError> {
+        self.0.reset()
+    }
+
+    fn reset_within(&mut self, left: Option<Duration>) {
+        self.0.reset_within(left);
+    }
+
+    fn is_there(&mut self) -> bool {
+        self.0.is_there()
+    }
+}
+
+impl CardTransport for Way {
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
         match self {
             Self::Pcsc(reader) => reader.transmit(command),
             Self::Soft(reader) => reader.transmit(command),
+        }
+    }
+
+    fn announce(&mut self, instruction: u8) {
+        match self {
+            Self::Pcsc(reader) => reader.announce(instruction),
+            Self::Soft(reader) => reader.announce(instruction),
         }
     }
 

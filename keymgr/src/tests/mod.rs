@@ -8,6 +8,7 @@ mod closed_list;
 mod crash;
 mod faulty;
 mod install;
+mod lifetimes;
 mod mirror;
 mod roles;
 mod rotation;
@@ -44,7 +45,7 @@ use crate::mirror::Mirrors;
 use crate::pins::{PinnedCards, Pins};
 use crate::policy::Policy;
 use crate::provision::{Enrolled, Enrolling, KeySource};
-use crate::reader::view;
+use crate::reader::{Timed, view};
 use crate::seats::Validity;
 use crate::unlock::Unlocking;
 
@@ -77,6 +78,12 @@ pub(crate) enum Tamper {
     Panic,
 }
 
+/// The two ends of a command that waits, on the card's side.
+struct Hang {
+    begun: mpsc::Sender<()>,
+    end: mpsc::Receiver<()>,
+}
+
 /// A reader whose card others can hold too, so that a test can swap cards and restart managers.
 #[derive(Clone)]
 pub(crate) struct Reader {
@@ -97,6 +104,8 @@ pub(crate) struct Seen {
     pub(crate) drawn: bool,
     /// It cannot be reset.
     pub(crate) stuck: bool,
+    /// The next command tells that it has come, and waits.
+    hang: Option<Hang>,
     /// The log in which each command that matters must be recorded before it comes.
     log: Option<Memory>,
     /// The instruction inside the next secured command.
@@ -144,6 +153,13 @@ impl Reader {
         seen.tampers = std::iter::repeat_n(Tamper::Pass, after).chain([tamper]).collect();
     }
 
+    /// Lets the next command wait until the sender is dropped; the receiver hears when it has come.
+    pub(crate) fn hang(&self) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let ((begun, begins), (go, end)) = (mpsc::channel(), mpsc::channel());
+        self.seen().hang = Some(Hang { begun, end });
+        (begins, go)
+    }
+
     /// Hears of each reset from here on.
     pub(crate) fn resets(&self) -> mpsc::Receiver<()> {
         let (tell, resets) = mpsc::channel();
@@ -169,6 +185,11 @@ impl Reader {
 
 impl CardTransport for Reader {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let hang = self.seen().hang.take();
+        if let Some(Hang { begun, end }) = hang {
+            begun.send(()).unwrap();
+            assert!(end.recv().is_err(), "the test lets go");
+        }
         let (tamper, log, inside) = {
             let mut seen = self.seen();
             match (seen.out, seen.drawn) {
@@ -220,16 +241,19 @@ impl CardTransport for Reader {
 }
 
 /// The readers of a world, each with a card; the first is the manager's own.
-struct Shelf(Vec<(String, Reader)>);
+struct Shelf<T> {
+    readers: Vec<(String, Reader)>,
+    take: Box<dyn Fn(Reader) -> T + Send>,
+}
 
-impl Readers<Reader> for Shelf {
+impl<T> Readers<T> for Shelf<T> {
     fn names(&mut self) -> Result<Vec<String>, BrokerError> {
-        Ok(self.0.iter().skip(1).map(|(name, _)| name.clone()).collect())
+        Ok(self.readers.iter().skip(1).map(|(name, _)| name.clone()).collect())
     }
 
-    fn connect(&mut self, name: &str) -> Result<Reader, BrokerError> {
-        let found = self.0.iter().find(|(other, _)| other == name);
-        found.map(|(_, reader)| reader.clone()).ok_or_else(|| BrokerError::bad_input("no such reader"))
+    fn connect(&mut self, name: &str) -> Result<T, BrokerError> {
+        let found = self.readers.iter().find(|(other, _)| other == name);
+        found.map(|(_, reader)| (self.take)(reader.clone())).ok_or_else(|| BrokerError::bad_input("no such reader"))
     }
 }
 
@@ -423,6 +447,19 @@ impl World {
 
     /// A manager that starts now: what an earlier one wrote is what it knows.
     pub(crate) fn broker(&self) -> Broker<Reader, Memory> {
+        self.broker_with(|reader| reader)
+    }
+
+    /// The same, with readers that reset their cards in time by themselves.
+    pub(crate) fn timed_broker(&self) -> Broker<Timed<Reader>, Memory> {
+        let clock = self.clock.clone();
+        self.broker_with(move |reader| Timed::by(reader, clock.clone()))
+    }
+
+    fn broker_with<T: CardTransport + 'static>(
+        &self,
+        take: impl Fn(Reader) -> T + Send + 'static,
+    ) -> Broker<T, Memory> {
         for reader in self.others.iter().map(|(_, reader)| reader).chain([&self.reader]) {
             reader.seen().log = Some(self.log.clone());
         }
@@ -450,16 +487,18 @@ impl World {
         let logged = self.log.report().enrolled;
         let enrolment = Enrolment { pinned, logged, pins_path: self.pins_path(), policy_path };
         let own = (self.own.clone(), self.reader.clone());
+        let readers = std::iter::once(own).chain(self.others.iter().cloned()).collect();
+        let card = take(self.reader.clone());
         let cards = Cards {
             known: KnownCards::read(&self.dir.path().join("cards.toml")).unwrap(),
             pairings: Pairings::read(&self.dir.path().join("pairings.json")).unwrap(),
-            readers: Box::new(Shelf(std::iter::once(own).chain(self.others.iter().cloned()).collect())),
+            readers: Box::new(Shelf { readers, take: Box::new(take) }),
             own: self.own.clone(),
             seen: view::Seen::default(),
         };
         let outside =
             Outside { clock: Box::new(self.clock.clone()), dice: Box::new(dice()), metrics: Metrics::default() };
-        let mut broker = Broker::new(self.reader.clone(), log, rules, enrolment, cards, outside);
+        let mut broker = Broker::new(card, log, rules, enrolment, cards, outside);
         let mut history = crate::policy::History::default();
         history.hear_file(bytes.as_slice()).unwrap();
         broker.recall(history);
