@@ -1,6 +1,7 @@
 //! `cardinal audit anchor`: the newest head of a log as one line, to be kept where nobody who owns this computer can change it.
 
-use audit::verify;
+use audit::evidence::Authorities;
+use audit::verify::{Anchor, Auditor, Kept};
 use proto::rpc::Fault;
 use serde_json::json;
 
@@ -16,7 +17,8 @@ use crate::output::Output;
 /// The fault of the verdict where they do not; [`Fault::StateMissing`], [`Fault::BadInput`].
 pub(super) fn run(out: Output, args: &LogArgs) -> Result<(), CliError> {
     let files = LogFiles::of(args)?;
-    let report = verify(files.lines()?, files.remembered()).map_err(CliError::file(files.newest()))?;
+    let beside = files.remembered().map(|head| Anchor { head, kept: Kept::Beside });
+    let report = files.audited(Auditor::new(Authorities::default()).with_anchors(beside))?;
     let Some(head) = report.head.filter(|_| report.is_consistent()) else {
         let fault = judgement::fault(report.verdict()).unwrap_or(Fault::LogBad);
         return Err(CliError::found(fault, format!("{}: {report}", files.newest().display())));

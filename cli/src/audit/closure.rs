@@ -3,28 +3,46 @@
 use std::path::Path;
 
 use audit::closure::{Closure, Filter, History, Implied, Source};
+use audit::evidence::Authorities;
+use audit::verify::{Anchor, Auditor, Kept};
 use proto::rpc::Fault;
 use proto::shell::file;
 use serde_json::{Value, json};
 
 use super::args::ClosureArgs;
 use super::file::LogFiles;
+use super::judgement::{self, Judgement};
 use crate::error::CliError;
 use crate::output::{Output, Tone, shown};
 
-/// Prints the closure of a log and of what was written down before it.
+/// Prints the closure of a log and of what was written down before it. Of a log that is not whole it is that of what can be
+/// read, and the exit code says so.
 ///
 /// # Errors
-/// [`Fault::LogBad`] at a line that is none; [`Fault::BadInput`] for a list that is none.
+/// The fault of the verdict for a log that is not whole; [`Fault::BadInput`] for a list that is none.
 pub(super) fn run(out: Output, args: &ClosureArgs) -> Result<(), CliError> {
     let files = LogFiles::of(&args.log)?;
-    let mut history = written(args.history.as_deref())?;
-    files.each(|line, _| {
-        history.see(line);
-        Ok(())
-    })?;
-    let closure = Closure::of(&history, &Filter { holder: args.uid, account: None });
-    if out.is_json() { out.object(&to_json(&closure)) } else { people(out, &closure) }
+    let beside = files.remembered().map(|head| Anchor { head, kept: Kept::Beside });
+    let before = written(args.history.as_deref())?;
+    let auditor = Auditor::new(Authorities::default()).with_anchors(beside).with_history(before);
+    let report = files.audited(auditor)?;
+    let closure = Closure::of(&report.history, &Filter { holder: args.uid, account: None });
+    let questions = Judgement::of(&report).questions;
+    let printed = if out.is_json() {
+        let mut object = to_json(&closure);
+        if let Some(fields) = object.as_object_mut() {
+            fields.insert("consistent".to_owned(), json!(report.is_consistent()));
+            fields.insert("questions".to_owned(), json!(questions));
+        }
+        out.object(&object)
+    } else {
+        people(out, &closure, &questions)
+    };
+    if report.is_consistent() {
+        return printed;
+    }
+    let fault = judgement::fault(report.verdict()).unwrap_or(Fault::LogBad);
+    Err(CliError::found(fault, format!("{}: {report}; what it lost may have left too", files.newest().display())))
 }
 
 /// Returns the history of a list that was written by hand; an empty one without a list.
@@ -43,7 +61,7 @@ pub(super) fn written(list: Option<&Path>) -> Result<History, CliError> {
     Ok(history)
 }
 
-fn people(out: Output, closure: &Closure) -> Result<(), CliError> {
+fn people(out: Output, closure: &Closure, questions: &[String]) -> Result<(), CliError> {
     out.line(out.tone(Tone::Strong, &format!("{}.", closure.count())))?;
     let mut wallet = None;
     for implied in &closure.computable {
@@ -62,7 +80,12 @@ fn people(out: Output, closure: &Closure) -> Result<(), CliError> {
         let from = source(seen.source);
         out.line(out.tone(Tone::Bad, &format!("  a host has seen the {} of {whose} ({from})", seen.sight)))?;
     }
-    Ok(())
+    for bond in &closure.bonds {
+        let keys: Vec<String> = bond.keys.iter().map(|(wallet, path)| format!("{path} of {wallet}")).collect();
+        let (keys, from) = (keys.join(" and "), sources(bond.from.iter().copied()));
+        out.line(out.tone(Tone::Bad, &format!("  one private key gives the others: {keys} share nonces ({from})")))?;
+    }
+    questions.iter().try_for_each(|question| out.line(format!("  not known: {}", shown(question))))
 }
 
 /// Returns one key and where it comes from: `private key of m/... (line 7), follows from line 7 and line 9`.
@@ -138,6 +161,17 @@ pub(super) fn to_json(closure: &Closure) -> Value {
             })
         })
         .collect();
+    let bonds: Vec<Value> = closure
+        .bonds
+        .iter()
+        .map(|bond| {
+            let keys = bond
+                .keys
+                .iter()
+                .map(|(wallet, path)| json!({ "wallet": wallet.to_string(), "path": path.to_string() }));
+            json!({ "keys": keys.collect::<Vec<_>>(), "from": from(&mut bond.from.iter().copied()) })
+        })
+        .collect();
     let count = closure.count();
     json!({
         "summary": count.to_string(),
@@ -150,6 +184,8 @@ pub(super) fn to_json(closure: &Closure) -> Value {
         "computable": computable,
         "side_doors": side_doors,
         "seen_by_host": seen,
+        "one_gives_the_others": bonds,
+        "cut_off_at_line": closure.cut_off,
     })
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use audit::line::{Line, MAX_LINE};
-use audit::{HEAD_SUFFIX, Head};
+use audit::{Auditor, HEAD_SUFFIX, Head, Report};
 use proto::rpc::Fault;
 
 use super::args::LogArgs;
@@ -68,15 +68,6 @@ impl LogFiles {
         &self.all
     }
 
-    /// Returns the lines of all files.
-    ///
-    /// # Errors
-    /// [`Fault::StateMissing`] and [`Fault::BadInput`] for what is no log's file.
-    pub(crate) fn lines(&self) -> Result<impl BufRead + use<>, CliError> {
-        let files = self.all.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Joined { files: files.into_iter().rev().collect() })
-    }
-
     /// Returns each file with its name, opened.
     ///
     /// # Errors
@@ -102,64 +93,43 @@ impl LogFiles {
         text.trim_end().parse().ok()
     }
 
-    /// Shows each line to `see`, up to the first that is none, and returns how many there are.
+    /// Has an auditor read all files.
+    ///
+    /// # Errors
+    /// [`Fault::StateMissing`] and [`Fault::BadInput`] for what is no log's file; what is wrong with the log is in the report.
+    pub(crate) fn audited(&self, mut auditor: Auditor) -> Result<Report, CliError> {
+        for (path, file) in self.opened()? {
+            auditor.read(file, |_, _| {}).map_err(CliError::file(path))?;
+        }
+        Ok(auditor.finish())
+    }
+
+    /// Shows each line to `see`, up to the first that is none, and returns how many there are. The last line of a file ends
+    /// with it, whole or not.
     ///
     /// # Errors
     /// [`Fault::LogBad`] at that line; what `see` says.
     pub(crate) fn each(&self, mut see: impl FnMut(&Line, &[u8]) -> Result<(), CliError>) -> Result<u64, CliError> {
-        let mut lines = self.lines()?;
+        let mut count = 0u64;
         let mut bytes = Vec::new();
-        for number in 1u64.. {
-            bytes.clear();
-            let room = u64::try_from(MAX_LINE).unwrap_or(u64::MAX).saturating_add(1);
-            lines.by_ref().take(room).read_until(b'\n', &mut bytes).map_err(CliError::file(&self.newest))?;
-            if bytes.is_empty() {
-                return Ok(number - 1);
+        for (path, mut lines) in self.opened()? {
+            for number in 1u64.. {
+                bytes.clear();
+                let room = u64::try_from(MAX_LINE).unwrap_or(u64::MAX).saturating_add(1);
+                lines.by_ref().take(room).read_until(b'\n', &mut bytes).map_err(CliError::file(path))?;
+                if bytes.is_empty() {
+                    break;
+                }
+                let line = Line::decode(&bytes).map_err(|why| {
+                    let file = path.display();
+                    let message = format!("{file}: line {number} of it: {why}; `cardinal audit verify` says more");
+                    CliError::found(Fault::LogBad, message)
+                })?;
+                count = count.saturating_add(1);
+                see(&line, &bytes)?;
             }
-            let line = Line::decode(&bytes).map_err(|why| {
-                let log = self.newest.display();
-                let message = format!("{log}: line {number}: {why}; `cardinal audit verify` says more");
-                CliError::found(Fault::LogBad, message)
-            })?;
-            see(&line, &bytes)?;
         }
-        Ok(u64::MAX)
-    }
-}
-
-/// Several files as one.
-struct Joined {
-    /// The next one last.
-    files: Vec<BufReader<File>>,
-}
-
-impl Read for Joined {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let have = self.fill_buf()?;
-        let taken = have.len().min(room.len());
-        for (to, from) in room.iter_mut().zip(have) {
-            *to = *from;
-        }
-        self.consume(taken);
-        Ok(taken)
-    }
-}
-
-impl BufRead for Joined {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        while let Some(file) = self.files.last_mut() {
-            if !file.fill_buf()?.is_empty() {
-                break;
-            }
-            self.files.pop();
-        }
-        self.files.last_mut().map_or(Ok(&[]), BufReader::fill_buf)
-    }
-
-    fn consume(&mut self, taken: usize) {
-        if let Some(file) = self.files.last_mut() {
-            file.consume(taken);
-        }
+        Ok(count)
     }
 }
 
@@ -224,7 +194,7 @@ mod tests {
         let at = |name: &str| dir.path().join(name);
         for (name, text) in [
             ("export.log", "c"),
-            ("export.log.1-9", "a"),
+            ("export.log.1-9", "a without its end"),
             ("export.log.10-11", "b"),
             ("export.log.head", "x"),
             ("export.log.9-1", "x"),
@@ -234,9 +204,38 @@ mod tests {
             std::fs::write(at(name), text).unwrap();
         }
         let files = LogFiles::beside(&at("export.log")).unwrap();
-        let mut text = String::new();
-        files.lines().unwrap().read_to_string(&mut text).unwrap();
-        assert_eq!(text, "abc");
+        let texts: Vec<String> = files
+            .opened()
+            .unwrap()
+            .into_iter()
+            .map(|(_, mut file)| {
+                let mut text = String::new();
+                file.read_to_string(&mut text).unwrap();
+                text
+            })
+            .collect();
+        assert_eq!(texts, ["a without its end", "b", "c"]);
+    }
+
+    /// A line that was cut off does not take the first one of the next file with it.
+    #[test]
+    fn the_cut_off_end_of_an_older_file_is_named_with_that_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let event = audit::Event::created([7; 16].into());
+        let line = Line { seq: 1, unix_ms: 1, mono_ms: 1, prev: audit::LineHash::ZERO, event }.encode().unwrap();
+        let older = dir.path().join("export.log.1-2");
+        std::fs::write(&older, [&line[..], &line[..30]].concat()).unwrap();
+        std::fs::write(dir.path().join("export.log"), &line).unwrap();
+        let files = LogFiles::beside(&dir.path().join("export.log")).unwrap();
+        let mut seen = 0;
+        let error = files.each(|line, _| {
+            seen = line.seq;
+            Ok(())
+        });
+        let error = error.unwrap_err();
+        let says = format!("{}: line 2 of it: cut off", older.display());
+        assert!(error.to_string().starts_with(&says), "{error}");
+        assert_eq!((seen, error.fault()), (1, Some(Fault::LogBad)));
     }
 
     #[test]

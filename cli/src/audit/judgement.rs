@@ -1,7 +1,7 @@
 //! What is to be thought of a log, in words for people: each verdict with what it means, each finding with what to do.
 
 use audit::Report;
-use audit::verify::{Finding, Kept, Verdict, Why};
+use audit::verify::{Coverage, Finding, Kept, Verdict, Why};
 use proto::rpc::Fault;
 
 /// How bad it is.
@@ -21,7 +21,7 @@ pub(crate) struct Judgement {
     /// The verdict in one line.
     pub(crate) headline: String,
     /// What that means.
-    pub(crate) meaning: &'static str,
+    pub(crate) meaning: String,
     /// How bad it is.
     pub(crate) tone: Tone,
     /// Everything that was found.
@@ -52,7 +52,7 @@ impl Judgement {
         if report.more_questions > 0 {
             questions.push(format!("{} more questions", report.more_questions));
         }
-        Self { headline: report.to_string(), meaning: meaning(verdict), tone: tone(verdict), findings, questions }
+        Self { headline: report.to_string(), meaning: meaning(report), tone: tone(verdict), findings, questions }
     }
 }
 
@@ -90,15 +90,15 @@ const fn tone(verdict: Verdict) -> Tone {
     }
 }
 
-const fn meaning(verdict: Verdict) -> &'static str {
-    match verdict {
+fn meaning(report: &Report) -> String {
+    let says = match report.verdict() {
         Verdict::Complete => {
-            "Every line is as it was written, cards signed them, and a head that was kept elsewhere says that none is missing \
-             at the end."
+            let says = "Every line is as it was written, and a head that was kept elsewhere says that none is missing at the end.";
+            return format!("{says} {}", signed(report));
         }
         Verdict::Consistent => {
-            "Every line is as it was written, and cards signed them. That lines are missing at the end cannot be excluded: \
-             verify with a head that was kept elsewhere, --anchor."
+            let says = "That lines are missing at the end cannot be excluded: verify with a head that was kept elsewhere, --anchor.";
+            return format!("Every line fits to the ones before. {} {says}", signed(report));
         }
         Verdict::Gap => {
             "Lines are missing. What they told is lost, and whatever they told of must be taken as exported."
@@ -116,6 +116,21 @@ const fn meaning(verdict: Verdict) -> &'static str {
         Verdict::ClockStep => "The clock of the computer was set: the times of these lines are not to be relied on.",
         Verdict::DecoyWallet => "The card showed other keys than before, as it does after its duress PIN.",
         Verdict::UnsignedCard => "No card that counts as genuine vouches for these lines: only the file itself does.",
+    };
+    says.to_owned()
+}
+
+/// Returns which lines cards signed, and what stands in those that none did.
+fn signed(report: &Report) -> String {
+    let Coverage { signed_to, tail, .. } = &report.coverage;
+    let signed = match signed_to {
+        0 => "No card signed any of it".to_owned(),
+        signed_to => format!("Cards signed what stands up to line {signed_to}"),
+    };
+    let vouches = if report.end_proven { "the head that was kept elsewhere" } else { "only the file" };
+    match tail.lines {
+        None => format!("{signed}."),
+        Some(_) => format!("{signed}; {vouches} vouches for {tail}."),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use audit::{Asked, Caller, DataSlot, Event, Intent, Line, Operation, Outcome, Purpose};
-use proto::{CardId, KeyPath, KeyPlace, KeyUid};
+use audit::{Asked, Caller, Event, Intent, Line, Operation, Outcome, Purpose};
+use proto::{CardId, KeyPath, KeyUid};
 
 use super::select::Ending;
 
@@ -175,38 +175,7 @@ fn told_row(line: &Line, event: &Event) -> Row {
     row
 }
 
-/// Returns the path of the key that an operation concerns.
+/// Returns the path of the key that an operation concerns, where it is from the master key.
 fn path_of(operation: &Operation) -> Option<KeyPath> {
-    let of_place = |place: &KeyPlace| place.to_string().parse().ok();
-    match operation {
-        Operation::ExportPrivate(path) => Some(path.as_path().clone()),
-        Operation::ExportPublic(path)
-        | Operation::ExportExtendedPublic(path)
-        | Operation::ExportLee(path)
-        | Operation::SetPinlessPath(path) => Some(path.clone()),
-        Operation::ExportBip85(entropy) => Some(entropy.path.clone()),
-        Operation::Ecdh(agreement) => Some(agreement.path.clone()),
-        Operation::Sign(signing) => of_place(&signing.key),
-        Operation::DeriveKey(place) => of_place(place),
-        Operation::Init
-        | Operation::LoadKey
-        | Operation::LoadKeyPair
-        | Operation::LoadExtendedKey
-        | Operation::LoadLeeSeed
-        | Operation::GenerateKey
-        | Operation::GenerateMnemonic(_)
-        | Operation::RemoveKey
-        | Operation::ClearPinlessPath
-        | Operation::CashSign(_)
-        | Operation::ChangePin
-        | Operation::ChangePuk
-        | Operation::ChangePairingSecret
-        | Operation::UnblockPin
-        | Operation::Pair
-        | Operation::Unpair(_)
-        | Operation::StoreData(DataSlot::Public | DataSlot::Ndef | DataSlot::Cash)
-        | Operation::FactoryReset
-        | Operation::InstallApplet(_)
-        | Operation::Personalise(_) => None,
-    }
+    operation.place()?.absolute().cloned()
 }

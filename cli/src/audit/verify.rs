@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use audit::closure::History;
 use audit::evidence::Authorities;
-use audit::verify::{Anchor, Auditor, Kept};
+use audit::verify::{Anchor, Auditor, Kept, Repeat, SignedBy, Tail};
 use audit::{Event, Line, LogId, Report};
 use proto::rpc::Fault;
 use proto::shell::clock;
@@ -65,11 +65,8 @@ impl Examined {
         }
         let beside = files.remembered().map(|head| Anchor { head, kept: Kept::Beside });
         let anchors = anchors.into_iter().chain(card).chain(beside);
-        let mut auditor = Auditor::new(authorities).with_anchors(anchors).with_now(clock::unix()).with_history(before);
-        for (path, file) in files.opened()? {
-            auditor.read(file, |_, _| {}).map_err(CliError::file(path))?;
-        }
-        let report = auditor.finish();
+        let auditor = Auditor::new(authorities).with_anchors(anchors).with_now(clock::unix()).with_history(before);
+        let report = files.audited(auditor)?;
         let judgement = Judgement::of(&report);
         Ok(Self { files, report, judgement, against })
     }
@@ -142,6 +139,15 @@ fn people(out: Output, examined: &Examined) -> Result<(), CliError> {
         let text = format!("{covers} signed {} time(s) by {card} ({authority} authority{taken})", span.signatures);
         out.line(format!("  {}", shown(&text)))?;
     }
+    if let Some(more) = &report.coverage.more {
+        out.line(format!(
+            "  {} signed {} time(s) more, by cards that are not told one by one",
+            more.covers, more.signatures
+        ))?;
+    }
+    if report.coverage.tail.lines.is_some() {
+        out.line(format!("  signed by no card: {}", report.coverage.tail))?;
+    }
     for stated in &report.statements {
         out.line(format!(
             "  lines 1-{} stated by a key of {} under PIN (line {})",
@@ -160,10 +166,13 @@ fn people(out: Output, examined: &Examined) -> Result<(), CliError> {
     for implied in report.closure.computable.iter().filter(|implied| implied.what.follows) {
         out.line(format!("  follows from that: {}", in_words(implied)))?;
     }
-    for repeat in &report.repeated_nonces {
-        let (path, wallet, first, second) = (&repeat.path, &repeat.wallet, repeat.first, repeat.second);
+    // Those of two keys are open questions.
+    for repeat in report.repeated_nonces.iter().filter(|repeat| repeat.is_of_one_key()) {
+        let Repeat { first, second } = repeat;
+        let (wallet, path) = &first.key;
+        let (one, other) = (first.line, second.line);
         let text = format!(
-            "  the signatures of lines {first} and {second} have one nonce: the private key {path} of {wallet} follows"
+            "  the signatures of lines {one} and {other} have one nonce: the private key {path} of {wallet} follows"
         );
         out.line(out.tone(output::Tone::Bad, &shown(&text)))?;
     }
@@ -240,6 +249,20 @@ pub(super) fn as_json(examined: &Examined) -> Value {
             })
         })
         .collect();
+    let signature =
+        |by: &SignedBy| json!({ "line": by.line, "wallet": by.key.0.to_string(), "path": by.key.1.to_string() });
+    let tail = report.coverage.tail.lines.map(|lines| {
+        let Tail { lines: _, intents, outcomes, deeds, decoys, others } = report.coverage.tail;
+        json!({
+            "first_line": lines.first,
+            "last_line": lines.last,
+            "intents": intents,
+            "outcomes": outcomes,
+            "owner": deeds,
+            "decoys": decoys,
+            "others": others,
+        })
+    });
     let verdict = report.verdict();
     json!({
         "file": files.newest().display().to_string(),
@@ -254,6 +277,8 @@ pub(super) fn as_json(examined: &Examined) -> Value {
         "end_proven": report.end_proven,
         "signed_to": report.coverage.signed_to,
         "signed": signed,
+        "more_signatures": report.coverage.more.map_or(0, |more| more.signatures),
+        "signed_by_no_card": tail,
         "statements": report.statements.iter().map(|stated| json!({
             "line": stated.line,
             "covers": stated.covers,
@@ -261,11 +286,11 @@ pub(super) fn as_json(examined: &Examined) -> Value {
             "key": hex::encode(stated.key),
         })).collect::<Vec<_>>(),
         "repeated_nonces": report.repeated_nonces.iter().map(|repeat| json!({
-            "wallet": repeat.wallet.to_string(),
-            "path": repeat.path.to_string(),
-            "first_line": repeat.first,
-            "second_line": repeat.second,
+            "first": signature(&repeat.first),
+            "second": signature(&repeat.second),
+            "one_key": repeat.is_of_one_key(),
         })).collect::<Vec<_>>(),
+        "more_repeated_nonces": report.more_repeated_nonces,
         "consistent": report.is_consistent(),
         "entries": report.entries(),
         "head": report.head.map(|head| head.to_string()),

@@ -6,6 +6,7 @@ use std::fmt;
 use proto::{Digest, ExportPath, Fingerprint, KeyPath, KeyPlace};
 use serde::{Deserialize, Serialize};
 
+use crate::head::STATEMENT_PATH;
 use crate::text::{self, Blob};
 
 /// What a card is asked to do: a closed list. It displays as what follows "asks the card".
@@ -100,7 +101,7 @@ pub struct Signing {
 }
 
 /// The kind of a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheme {
     /// ECDSA over secp256k1.
@@ -180,6 +181,49 @@ impl Operation {
             | Self::FactoryReset
             | Self::InstallApplet(_)
             | Self::Personalise(_) => false,
+        }
+    }
+}
+
+impl Operation {
+    /// Returns whether the key at [`STATEMENT_PATH`] is to sign.
+    pub(crate) fn is_statement(&self) -> bool {
+        let Self::Sign(Signing { key, .. }) = self else { return false };
+        key.absolute().is_some_and(|path| path.to_string() == STATEMENT_PATH)
+    }
+
+    /// Returns the place of the key that it concerns, if it concerns one.
+    #[must_use]
+    pub fn place(&self) -> Option<KeyPlace> {
+        match self {
+            Self::ExportPrivate(path) => Some(path.as_path().clone().into()),
+            Self::ExportPublic(path)
+            | Self::ExportExtendedPublic(path)
+            | Self::ExportLee(path)
+            | Self::ExportBip85(Bip85 { path, .. })
+            | Self::Ecdh(Agreement { path, .. })
+            | Self::SetPinlessPath(path) => Some(path.clone().into()),
+            Self::Sign(Signing { key: place, .. }) | Self::DeriveKey(place) => Some(place.clone()),
+            Self::Init
+            | Self::LoadKey
+            | Self::LoadKeyPair
+            | Self::LoadExtendedKey
+            | Self::LoadLeeSeed
+            | Self::GenerateKey
+            | Self::GenerateMnemonic(_)
+            | Self::RemoveKey
+            | Self::ClearPinlessPath
+            | Self::CashSign(_)
+            | Self::ChangePin
+            | Self::ChangePuk
+            | Self::ChangePairingSecret
+            | Self::UnblockPin
+            | Self::Pair
+            | Self::Unpair(_)
+            | Self::StoreData(_)
+            | Self::FactoryReset
+            | Self::InstallApplet(_)
+            | Self::Personalise(_) => None,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{BufRead, Read as _};
 use proto::Digest;
 
 use crate::entry::{Event, FORMAT, Intent};
-use crate::head::{STATEMENT_PATH, Statement};
+use crate::head::Statement;
 use crate::line::{Decoder, Head, Line, LineHash, LogId, MAX_LINE};
 use crate::operation::Operation;
 use crate::tree::{Root, Tree};
@@ -274,7 +274,7 @@ impl Replay {
     /// Remembers the head before the intent of a statement.
     fn note_statement(&mut self, seq: u64, intent: &Intent) {
         let Operation::Sign(signing) = &intent.request.operation else { return };
-        let is_statement = signing.key.absolute().is_some_and(|path| path.to_string() == STATEMENT_PATH);
+        let is_statement = intent.request.operation.is_statement();
         if let Some(head) = is_statement.then(|| self.head()).flatten() {
             self.asked.insert(seq, Asked { head, digest: signing.digest });
             if self.asked.len() > MOST_ASKED {

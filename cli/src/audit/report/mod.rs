@@ -23,7 +23,7 @@ use super::judgement::Judgement;
 use super::row::{Row, Rows, What};
 use super::verify::{Examined, as_json};
 use crate::error::CliError;
-use crate::output::{Output, read_or_not};
+use crate::output::{Output, read_or_not, shown};
 use html::Page;
 use page::Cover;
 
@@ -68,7 +68,7 @@ pub(super) fn run(out: Output, args: &ReportArgs) -> Result<(), CliError> {
 
 fn told(out: Output, args: &ReportArgs, judgement: &Judgement) -> Result<(), CliError> {
     for path in [&args.html, &args.csv].into_iter().flatten() {
-        out.line(format!("{}: {}", path.display(), judgement.headline))?;
+        out.line(shown(&format!("{}: {}", path.display(), judgement.headline)))?;
     }
     Ok(())
 }
@@ -99,6 +99,15 @@ fn facts(files: &LogFiles, report: &Report, against: &[(&'static str, String)]) 
             "Signed",
             format!("{covers} by {card} ({authority} authority{taken}), {} time(s)", span.signatures),
         ));
+    }
+    if let Some(more) = &report.coverage.more {
+        facts.push((
+            "Signed",
+            format!("{} by cards that are not told one by one, {} time(s)", more.covers, more.signatures),
+        ));
+    }
+    if report.coverage.tail.lines.is_some() {
+        facts.push(("Not signed", report.coverage.tail.to_string()));
     }
     for stated in &report.statements {
         facts.push(("Stated", format!("lines 1-{} under PIN, by a key of {}", stated.covers, stated.card)));

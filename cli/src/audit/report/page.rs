@@ -96,7 +96,7 @@ fn verdict<W: Write>(page: &mut Page<W>, judgement: &Judgement) -> io::Result<()
         Tone::Bad => "<div class=\"verdict bad\">\n",
     })?;
     page.element("<strong>", &judgement.headline, "</strong>")?;
-    page.element("<p>", judgement.meaning, "</p>")?;
+    page.element("<p>", &judgement.meaning, "</p>")?;
     if !judgement.findings.is_empty() {
         page.markup("<ul>\n")?;
         for finding in &judgement.findings {
@@ -133,7 +133,12 @@ fn left<W: Write>(page: &mut Page<W>, report: &Report) -> io::Result<()> {
 fn follows<W: Write>(page: &mut Page<W>, closure: &Closure) -> io::Result<()> {
     page.markup("<h2>What can be computed from it</h2>\n")?;
     page.element("<p>", &format!("{}.", closure.count()), "</p>")?;
-    page.markup("<p class=\"faint\">Who holds all that left can compute these keys, and no others.</p>\n")?;
+    page.markup(match closure.cut_off {
+        None => "<p class=\"faint\">Who holds all that left can compute these keys, and no others.</p>\n",
+        Some(_) => {
+            "<p>Who holds all that left can compute these keys, and others: not all was followed, see below.</p>\n"
+        }
+    })?;
     let mut wallet = None;
     for implied in &closure.computable {
         if wallet != Some(implied.wallet) {

@@ -10,7 +10,7 @@
 //! which something was learned at or below it, but what its nearest ancestor gives. So the nodes that were learned of and
 //! their ancestors are enough, and the result is exact for all of the tree's infinitely many nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proto::KeyPath;
 
@@ -78,7 +78,7 @@ pub struct Computable {
     pub extent: Extent,
     /// Whether its key did not leave itself, but follows from what did.
     pub follows: bool,
-    /// From what: enough of it, not all that would do.
+    /// From what: enough of it, not all that would do. Where keys share nonces it may be very much: the first lines then.
     pub from: BTreeSet<Source>,
 }
 
@@ -117,86 +117,167 @@ impl Facts {
         }
     }
 
-    /// Takes a private key that follows from several sources in another way than by the rules.
-    pub fn conclude(&mut self, path: &KeyPath, from: BTreeSet<Source>) {
-        let part = self.nodes.entry(path.clone()).or_default().part(Part::Private);
-        if part.is_none() {
-            *part = Some(Known { from, follows: true });
-        }
+    /// Takes a node of which nothing is known yet.
+    pub(super) fn name(&mut self, path: &KeyPath) {
+        self.nodes.entry(path.clone()).or_default();
     }
 
     /// Returns what follows, itself included.
     #[must_use]
-    pub fn close(mut self) -> Closed {
-        let learned: Vec<KeyPath> = self.nodes.keys().cloned().collect();
-        for path in &learned {
-            let mut path = path.clone();
+    pub fn close(self) -> Closed {
+        let mut growing = Growing::of(self);
+        growing.grow();
+        growing.closed()
+    }
+}
+
+/// A tree in which what follows is being found. Each part of a node is learned once, and only then are the rules that it
+/// can serve looked at again, so that the work grows with the nodes.
+#[derive(Debug)]
+pub(super) struct Growing {
+    nodes: Vec<Sprout>,
+    places: BTreeMap<KeyPath, usize>,
+    /// The nodes at which a rule may say something new.
+    waiting: VecDeque<usize>,
+    /// The bonds of which a private key became known.
+    broken: Vec<usize>,
+    no_rules: bool,
+}
+
+#[derive(Debug)]
+struct Sprout {
+    node: Node,
+    /// The parent, and the step from there.
+    above: Option<(usize, u32)>,
+    below: Vec<usize>,
+    waits: bool,
+    /// The number of the bond that its private key breaks.
+    bond: Option<usize>,
+}
+
+impl Growing {
+    /// Returns the tree of these nodes and their ancestors.
+    pub(super) fn of(Facts { mut nodes, no_rules }: Facts) -> Self {
+        for mut path in nodes.keys().cloned().collect::<Vec<_>>() {
             while let Some((above, _)) = parent(&path) {
-                if self.nodes.contains_key(&above) {
+                if nodes.contains_key(&above) {
                     break;
                 }
-                self.nodes.entry(above.clone()).or_default();
+                nodes.insert(above.clone(), Node::default());
                 path = above;
             }
         }
+        let (places, waiting, broken) = (BTreeMap::new(), VecDeque::new(), Vec::new());
+        let mut growing = Self { nodes: Vec::new(), places, waiting, broken, no_rules };
         // Lexicographic: a node comes before what is below it.
-        let order: Vec<KeyPath> = self.nodes.keys().cloned().collect();
-        let mut grows = true;
-        while grows {
-            grows = false;
-            for path in &order {
-                grows |= self.inherit(path);
+        for (place, (path, node)) in nodes.into_iter().enumerate() {
+            let above = parent(&path).and_then(|(above, step)| Some((*growing.places.get(&above)?, step)));
+            if let Some(above) = above.and_then(|(above, _)| growing.nodes.get_mut(above)) {
+                above.below.push(place);
             }
-            for path in order.iter().rev() {
-                grows |= self.betray(path);
+            growing.nodes.push(Sprout { node, above, below: Vec::new(), waits: true, bond: None });
+            growing.places.insert(path, place);
+            growing.waiting.push_back(place);
+        }
+        growing
+    }
+
+    /// Takes that the private key of a node is one of a bond.
+    pub(super) fn bind(&mut self, path: &KeyPath, bond: usize) {
+        let sprout = self.places.get(path).and_then(|place| self.nodes.get_mut(*place));
+        if let Some(sprout) = sprout {
+            sprout.bond = Some(bond);
+            self.broken.extend(sprout.node.private.as_ref().map(|_| bond));
+        }
+    }
+
+    /// Applies the rules until they say nothing new, and returns the bonds of which a private key became known.
+    pub(super) fn grow(&mut self) -> Vec<usize> {
+        while let Some(place) = self.waiting.pop_front() {
+            if let Some(sprout) = self.nodes.get_mut(place) {
+                sprout.waits = false;
+            }
+            self.inherit(place);
+            self.betray(place);
+        }
+        std::mem::take(&mut self.broken)
+    }
+
+    /// Returns from what the private key of a node is known.
+    pub(super) fn private(&self, path: &KeyPath) -> Option<&BTreeSet<Source>> {
+        let sprout = self.nodes.get(*self.places.get(path)?)?;
+        sprout.node.private.as_ref().map(|known| &known.from)
+    }
+
+    /// Takes a private key that follows in another way than by the rules of one tree.
+    pub(super) fn conclude(&mut self, path: &KeyPath, from: &BTreeSet<Source>) {
+        if let Some(place) = self.places.get(path).copied() {
+            let from = from.iter().copied().take(MOST_SOURCES).collect();
+            self.set(place, Part::Private, Known { from, follows: true });
+        }
+    }
+
+    /// Returns what was found.
+    pub(super) fn closed(self) -> Closed {
+        let Self { nodes, places, no_rules, .. } = self;
+        // Both are in the order of the paths.
+        let nodes = places.into_keys().zip(nodes).map(|(path, sprout)| (path, sprout.node)).collect();
+        Closed { nodes, no_rules }
+    }
+
+    fn set(&mut self, place: usize, part: Part, known: Known) {
+        let Some(sprout) = self.nodes.get_mut(place) else { return };
+        let room = sprout.node.part(part);
+        if room.is_some() {
+            return;
+        }
+        *room = Some(known);
+        if part == Part::Private {
+            self.broken.extend(sprout.bond);
+        }
+        for place in sprout.below.iter().copied().chain([place]).collect::<Vec<_>>() {
+            if let Some(sprout) = self.nodes.get_mut(place).filter(|sprout| !sprout.waits) {
+                sprout.waits = true;
+                self.waiting.push_back(place);
             }
         }
-        Closed { nodes: self.nodes, no_rules: self.no_rules }
     }
 
     /// Applies the rules that lead to a node from itself and from its parent.
-    fn inherit(&mut self, path: &KeyPath) -> bool {
-        let Some(mut node) = self.nodes.get(path).cloned() else { return false };
-        let mut grows = false;
+    fn inherit(&mut self, place: usize) {
+        let Some(sprout) = self.nodes.get(place) else { return };
+        let node = &sprout.node;
+        let mut learned = Vec::new();
         if let (None, Some(private)) = (&node.public, &node.private) {
-            node.public = Some(follows(&[private]));
-            grows = true;
+            learned.push((Part::Public, follows(&[private])));
         }
-        let above =
-            parent(path).filter(|_| !self.no_rules).and_then(|(above, step)| Some((self.nodes.get(&above)?, step)));
-        if let Some((above, step)) = above {
-            let (private, public) = match (&above.private, &above.public, &above.chain) {
-                (Some(k), _, Some(c)) => (Some(follows(&[k, c])), Some(follows(&[k, c]))),
-                (None, Some(k), Some(c)) if is_open(step) => (None, Some(follows(&[k, c]))),
-                _ => (None, None),
-            };
-            if let (None, Some(private)) = (&node.private, private) {
-                node.private = Some(private);
-                grows = true;
-            }
-            if let Some(public) = public {
-                for part in [&mut node.public, &mut node.chain].into_iter().filter(|part| part.is_none()) {
-                    *part = Some(public.clone());
-                    grows = true;
+        let above = sprout.above.filter(|_| !self.no_rules);
+        if let Some((above, step)) = above.and_then(|(above, step)| Some((&self.nodes.get(above)?.node, step))) {
+            match (&above.private, &above.public, &above.chain) {
+                (Some(k), _, Some(c)) => {
+                    let parts = [Part::Private, Part::Public, Part::Chain];
+                    learned.extend(parts.into_iter().filter(|part| !node.has(*part)).map(|it| (it, follows(&[k, c]))));
                 }
+                (None, Some(k), Some(c)) if is_open(step) => {
+                    let parts = [Part::Public, Part::Chain];
+                    learned.extend(parts.into_iter().filter(|part| !node.has(*part)).map(|it| (it, follows(&[k, c]))));
+                }
+                _ => {}
             }
         }
-        if grows {
-            self.nodes.insert(path.clone(), node);
-        }
-        grows
+        learned.into_iter().for_each(|(part, known)| self.set(place, part, known));
     }
 
     /// Applies the rule that leads from a node to its parent: subtraction.
-    fn betray(&mut self, path: &KeyPath) -> bool {
-        let Some((above, _)) = parent(path).filter(|(_, step)| is_open(*step) && !self.no_rules) else {
-            return false;
+    fn betray(&mut self, place: usize) {
+        let Some(Sprout { node: child, above, .. }) = self.nodes.get(place) else { return };
+        let Some((above, _)) = above.filter(|(_, step)| is_open(*step) && !self.no_rules) else { return };
+        let (Some(child), Some(node)) = (&child.private, self.nodes.get(above).map(|above| &above.node)) else {
+            return;
         };
-        let Some(child) = self.nodes.get(path).and_then(|node| node.private.clone()) else { return false };
-        let Some(node) = self.nodes.get_mut(&above) else { return false };
-        let (None, Some(public), Some(chain)) = (&node.private, &node.public, &node.chain) else { return false };
-        node.private = Some(follows(&[&child, public, chain]));
-        true
+        let (None, Some(public), Some(chain)) = (&node.private, &node.public, &node.chain) else { return };
+        let known = follows(&[child, public, chain]);
+        self.set(above, Part::Private, known);
     }
 }
 
@@ -284,6 +365,9 @@ fn follows(from: &[&Known]) -> Known {
 fn union(of: &[&Known]) -> BTreeSet<Source> {
     of.iter().flat_map(|known| known.from.iter().copied()).collect()
 }
+
+/// Of what follows by shared nonces: what follows from it by the rules needs few more.
+pub(super) const MOST_SOURCES: usize = 64;
 
 /// Returns the parent, and the step from there.
 fn parent(path: &KeyPath) -> Option<(KeyPath, u32)> {

@@ -1,21 +1,21 @@
 //! What left, gathered line by line: who got what of which tree, and what each card would give away besides.
 //!
-//! On applets 3.1 and 3.2 the extended public key of `m` carries the chain code of the node that was used last (reference:
-//! Keycard, export rules). A node is used by EXPORT KEY in any form and by SIGN, unless its path is empty; DERIVE KEY uses
-//! nothing. A power cut clears the memory, but no line tells of it: what was used before counts until something else is
-//! used. Outcomes that nobody knows count as done.
-//!
-//! What is kept grows with the number of different keys, not with that of the lines.
+//! Outcomes that nobody knows count as done. What is kept grows with the number of different keys, not with that of the lines,
+//! and the work with the lines alone: of what only a log that lies has more of, the first is followed, and the line from which
+//! on the closure is no longer the whole one is told ([`History::cut_off`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{CardId, ExportPath, Fingerprint, KeyPath, KeyPlace, KeyUid};
 
-use super::facts::{Facts, Part, Source};
-use super::side::{SeenByHost, SideDoor, Sight, Way};
+use super::bonds::Bonds;
+use super::facts::{Part, Source};
+use super::memory::{CardMemory, can_leak};
+use super::side::{SeenByHost, Sight, Way};
 use crate::entry::{Event, Intent, Outcome};
 use crate::line::Line;
 use crate::operation::{Bip85, Operation, Signing};
+use crate::owner::Deed;
 use crate::recorded::Request;
 use crate::text::Text;
 
@@ -50,23 +50,35 @@ impl std::fmt::Display for Wallet {
     }
 }
 
-type Fact = (Wallet, KeyPath, Part);
-type Door = (Wallet, KeyPath, Way);
+/// A key of one tree.
+pub type Node = (Wallet, KeyPath);
+pub(super) type Fact = (Wallet, KeyPath, Part);
+pub(super) type Door = (Wallet, KeyPath, Way);
 /// Something for each user; for nobody known, what was written down by hand.
-type ByHolder<T> = BTreeMap<Option<u32>, T>;
+pub(super) type ByHolder<T> = BTreeMap<Option<u32>, T>;
+
+/// There is no room for more of this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Full;
 
 /// All that left, as far as it was told.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    facts: BTreeMap<Fact, ByHolder<Source>>,
-    concluded: BTreeMap<(Wallet, KeyPath), BTreeSet<Source>>,
-    lee: BTreeSet<KeyUid>,
+    pub(super) facts: BTreeMap<Fact, ByHolder<Source>>,
+    /// The trees of which something left.
+    pub(super) wallets: BTreeSet<Wallet>,
+    pub(super) bonds: Bonds,
+    pub(super) lee: BTreeSet<KeyUid>,
     cards: BTreeMap<CardId, CardMemory>,
-    open: BTreeMap<u64, Pending>,
-    side_doors: BTreeMap<Door, ByHolder<Vec<Source>>>,
-    seen: Vec<SeenByHost>,
+    /// The cards that may remember a path.
+    moved: BTreeSet<CardId>,
+    pub(super) open: BTreeMap<u64, Pending>,
+    pub(super) side_doors: BTreeMap<Door, ByHolder<Vec<Source>>>,
+    pub(super) seen: Vec<SeenByHost>,
     /// What a line written by hand used last.
-    written_use: Option<(Wallet, KeyPath)>,
+    written_use: Option<Node>,
+    /// The first line of which not all was followed.
+    cut_off: Option<u64>,
 }
 
 /// A key that left before the log, as it was written down.
@@ -82,35 +94,20 @@ pub(super) struct Written {
     pub(super) leaks: bool,
 }
 
-/// What a card remembers between two commands.
-#[derive(Debug, Clone, Default)]
-struct CardMemory {
-    /// The chat keys of the duress PIN.
-    decoys: BTreeSet<Fingerprint>,
-    /// Whether the duress PIN was entered.
-    decoy: bool,
-    /// The nodes of which one was used last.
-    used: BTreeSet<(Wallet, KeyPath)>,
-    /// Its current path, when it is known.
-    current: Option<KeyPath>,
-    /// Its path for signing without a PIN, when it is known.
-    pinless: Option<KeyPath>,
-}
-
 /// What may have left with the answer to one intent.
 #[derive(Debug, Clone)]
-struct Pending {
+pub(super) struct Pending {
     request: Request,
-    holder: u32,
-    gives: Gives,
+    pub(super) holder: u32,
+    pub(super) gives: Gives,
 }
 
 /// What an operation gives to who asked for it, and what of the card it changes.
 #[derive(Debug, Clone, Default)]
-struct Gives {
-    facts: Vec<Fact>,
-    side_door: Option<Door>,
-    uses: Option<(Wallet, KeyPath)>,
+pub(super) struct Gives {
+    pub(super) facts: Vec<Fact>,
+    pub(super) side_door: Option<Door>,
+    uses: Option<Node>,
 }
 
 impl Gives {
@@ -132,18 +129,31 @@ impl History {
 
     /// Takes the event of the next line, with the line's number.
     pub fn tell(&mut self, seq: u64, event: &Event) {
-        match event {
+        let told = match event {
+            Event::PairedChannelOpened(opened) => {
+                self.cards.entry(opened.card).or_default().is_applet(opened.applet.as_str());
+                Ok(())
+            }
             Event::Intent(intent) => self.intent(seq, intent),
             Event::Outcome { intent, outcome } => self.outcome(*intent, outcome),
-            Event::Decoy(decoy) => {
-                let card = self.cards.entry(decoy.card).or_default();
-                if card.decoys.len() < MOST_DECOYS {
-                    card.decoys.insert(decoy.chat_fingerprint);
-                }
-                card.decoy = true;
+            Event::Decoy(decoy) => self.cards.entry(decoy.card).or_default().shows_decoy(decoy.chat_fingerprint),
+            // Another program may set the paths that a card remembers.
+            Event::Owner(owner) if matches!(owner.deed, Deed::Lends { .. }) => {
+                self.forget_paths(owner.card);
+                Ok(())
             }
-            _ => {}
+            _ => Ok(()),
+        };
+        if told == Err(Full) {
+            self.cut_off.get_or_insert(seq);
         }
+    }
+
+    /// Returns the first line of which not all was followed, because the log has more commands without an end than one that
+    /// does not lie.
+    #[must_use]
+    pub const fn cut_off(&self) -> Option<u64> {
+        self.cut_off
     }
 
     /// Returns the tree on which an operation works.
@@ -155,14 +165,14 @@ impl History {
 
     /// Returns the tree and the path of the key with which an operation signs, when it is known.
     #[must_use]
-    pub fn signer(&self, request: &Request) -> Option<(Wallet, KeyPath)> {
+    pub fn signer(&self, request: &Request) -> Option<Node> {
         let Operation::Sign(Signing { key, .. }) = &request.operation else { return None };
         Some((self.wallet(request), self.resolve(&request.card, key)?))
     }
 
-    /// Takes a private key that follows from two signatures.
-    pub fn reveal(&mut self, wallet: Wallet, path: KeyPath, from: BTreeSet<Source>) {
-        self.concluded.entry((wallet, path)).or_insert(from);
+    /// Takes that two signatures of these keys share a nonce, and say different things of it.
+    pub fn tie(&mut self, one: Node, other: Node, from: [Source; 2]) {
+        self.bonds.tie(one, other, from);
     }
 
     /// Takes a key that was written down by hand.
@@ -188,43 +198,62 @@ impl History {
         }
     }
 
-    fn intent(&mut self, seq: u64, intent: &Intent) {
-        let gives = self.gives(&intent.request);
-        self.open.insert(seq, Pending { request: intent.request.clone(), holder: intent.caller.uid, gives });
+    fn intent(&mut self, seq: u64, intent: &Intent) -> Result<(), Full> {
+        let request = &intent.request;
+        let gives = self.gives(request);
+        let mut told = Ok(());
+        if let Some(node) = gives.uses.as_ref().filter(|_| can_leak(&request.card)) {
+            told = self.cards.entry(request.card).or_default().will_use(node);
+        }
+        self.open.insert(seq, Pending { request: request.clone(), holder: intent.caller.uid, gives });
         if self.open.len() > MOST_OPEN
             && let Some(oldest) = self.open.keys().next().copied()
         {
-            self.outcome(oldest, &Outcome::Failed { reason: Text::lossy("nobody knows") });
+            told =
+                told.and(self.outcome(oldest, &Outcome::Failed { reason: Text::lossy("nobody knows") })).and(Err(Full));
         }
+        told
     }
 
-    fn outcome(&mut self, seq: u64, outcome: &Outcome) {
-        let Some(Pending { request, holder, mut gives }) = self.open.remove(&seq) else { return };
-        let card = request.card;
+    fn outcome(&mut self, seq: u64, outcome: &Outcome) -> Result<(), Full> {
+        let Some(Pending { request, holder, mut gives }) = self.open.remove(&seq) else { return Ok(()) };
+        let can_leak = can_leak(&request.card);
+        if let (Some(memory), Some(node)) = (self.cards.get_mut(&request.card), &gives.uses) {
+            memory.has_ended(node);
+        }
         match outcome {
             Outcome::Done { fingerprint, key_uid, .. } => {
                 if let Some(decoy) = self.shows_decoy(&request, *fingerprint) {
-                    self.cards.entry(card).or_default().decoy = decoy;
+                    self.cards.entry(request.card).or_default().decoy = decoy;
                     gives = self.gives(&request);
                 }
                 self.learn(Source::Line(seq), Some(holder), &gives);
-                self.use_for_certain(&card, gives.uses);
-                self.change(&request, *key_uid);
                 self.sighted(seq, holder, &request, *key_uid);
+                if let (Operation::LoadLeeSeed, Some(uid)) = (&request.operation, key_uid) {
+                    self.lee.insert(*uid);
+                }
+                let memory = self.cards.entry(request.card).or_default();
+                gives.uses.into_iter().filter(|_| can_leak).for_each(|node| memory.used(node));
+                memory.changes(&request.operation);
+                if memory.has_paths() {
+                    self.moved.insert(request.card);
+                }
+                Ok(())
             }
             Outcome::Failed { .. } => {
                 self.learn(Source::Line(seq), Some(holder), &gives);
-                self.use_perhaps(&card, gives.uses);
-                self.forget_paths(&request);
                 self.sighted(seq, holder, &request, None);
+                let memory = self.cards.entry(request.card).or_default();
+                memory.may_change(&request.operation);
+                let used = gives.uses.filter(|_| can_leak);
+                used.map_or(Ok(()), |node| memory.may_have_used(node))
             }
             // SIGN finds fault after it has derived the key.
-            Outcome::RefusedByCard { .. } => {
-                if matches!(request.operation, Operation::Sign(_)) {
-                    self.use_perhaps(&card, gives.uses);
-                }
+            Outcome::RefusedByCard { .. } if matches!(request.operation, Operation::Sign(_)) && can_leak => {
+                let memory = self.cards.entry(request.card).or_default();
+                gives.uses.map_or(Ok(()), |node| memory.may_have_used(node))
             }
-            Outcome::NotSent { .. } => {}
+            Outcome::RefusedByCard { .. } | Outcome::NotSent { .. } => Ok(()),
         }
     }
 
@@ -236,12 +265,13 @@ impl History {
             _ => return None,
         };
         let (card, shown) = (self.cards.get(&request.card)?, fingerprint?);
-        (path == ExportPath::chat().as_path()).then(|| card.decoys.contains(&shown))
+        (path == ExportPath::chat().as_path()).then(|| card.is_decoy(&shown))
     }
 
-    fn gives(&self, request: &Request) -> Gives {
+    pub(super) fn gives(&self, request: &Request) -> Gives {
         let wallet = self.wallet(request);
         let at = |path: &KeyPath, parts: &[Part]| Gives::at(wallet, path, parts);
+        let door = |path: &KeyPath, way| Some((wallet, path.clone(), way));
         match &request.operation {
             Operation::ExportPrivate(path) => at(path.as_path(), &[Part::Private]),
             Operation::ExportPublic(path) => at(path, &[Part::Public]),
@@ -258,64 +288,33 @@ impl History {
             }
             // Who agrees with a multiple of the generator learns the public key, up to its sign.
             Operation::Ecdh(agreement) => {
-                let mut gives = at(&agreement.path, &[Part::Public]);
-                gives.side_door = Some((wallet, agreement.path.clone(), Way::Ecdh));
-                gives
+                Gives { side_door: door(&agreement.path, Way::Ecdh), ..at(&agreement.path, &[Part::Public]) }
             }
-            Operation::ExportLee(path) => {
-                Gives { side_door: Some((wallet, path.clone(), Way::Lee)), ..Gives::default() }
-            }
+            Operation::ExportLee(path) => Gives { side_door: door(path, Way::Lee), ..Gives::default() },
             Operation::ExportBip85(Bip85 { path, .. }) => {
-                Gives { side_door: Some((wallet, path.clone(), Way::Bip85)), ..Gives::default() }
+                Gives { side_door: door(path, Way::Bip85), ..Gives::default() }
             }
-            Operation::Init
-            | Operation::LoadKey
-            | Operation::LoadKeyPair
-            | Operation::LoadExtendedKey
-            | Operation::LoadLeeSeed
-            | Operation::GenerateKey
-            | Operation::GenerateMnemonic(_)
-            | Operation::RemoveKey
-            | Operation::DeriveKey(_)
-            | Operation::SetPinlessPath(_)
-            | Operation::ClearPinlessPath
-            | Operation::CashSign(_)
-            | Operation::ChangePin
-            | Operation::ChangePuk
-            | Operation::ChangePairingSecret
-            | Operation::UnblockPin
-            | Operation::Pair
-            | Operation::Unpair(_)
-            | Operation::StoreData(_)
-            | Operation::FactoryReset
-            | Operation::InstallApplet(_)
-            | Operation::Personalise(_) => Gives::default(),
+            // Of what has no key at a place nothing is given; a key that is made current or PIN-less stays where it is.
+            _ => Gives::default(),
         }
     }
 
-    /// Returns the nodes of which the extended public key of `m` would carry the chain code of one. 4.0 gives none.
-    fn leaks(&self, card: &CardId) -> BTreeSet<(Wallet, KeyPath)> {
-        if matches!(card, CardId::Identity(_)) {
-            return BTreeSet::new();
-        }
-        let mut used = self.cards.get(card).map(|memory| memory.used.clone()).unwrap_or_default();
-        used.extend(self.open.values().filter(|open| open.request.card == *card).filter_map(|o| o.gives.uses.clone()));
-        used
+    /// Returns the nodes of which the extended public key of `m` would carry the chain code of one.
+    fn leaks(&self, card: &CardId) -> BTreeSet<Node> {
+        let memory = self.cards.get(card).filter(|_| can_leak(card));
+        memory.map(CardMemory::leaks).unwrap_or_default()
     }
 
     fn resolve(&self, card: &CardId, place: &KeyPlace) -> Option<KeyPath> {
-        let memory = self.cards.get(card);
-        let (start, below) = match place {
-            KeyPlace::Absolute(path) => return Some(path.clone()),
-            KeyPlace::Pinless => return memory?.pinless.clone(),
-            KeyPlace::BelowCurrent(below) => (memory?.current.as_ref()?.components(), below),
-            KeyPlace::BelowParent(below) => (memory?.current.as_ref()?.components().split_last()?.1, below),
-        };
-        KeyPath::new(&[start, below.components()].concat()).ok()
+        match (place, self.cards.get(card)) {
+            (_, Some(memory)) => memory.resolve(place),
+            (place, None) => place.absolute().cloned(),
+        }
     }
 
     fn learn(&mut self, source: Source, holder: Option<u32>, gives: &Gives) {
         for fact in &gives.facts {
+            self.wallets.insert(fact.0);
             self.facts.entry(fact.clone()).or_default().entry(holder).or_insert(source);
         }
         if let Some(door) = &gives.side_door {
@@ -326,56 +325,14 @@ impl History {
         }
     }
 
-    fn use_for_certain(&mut self, card: &CardId, node: Option<(Wallet, KeyPath)>) {
-        if let Some(node) = node.filter(|_| !matches!(card, CardId::Identity(_))) {
-            self.cards.entry(*card).or_default().used = BTreeSet::from([node]);
-        }
-    }
-
-    fn use_perhaps(&mut self, card: &CardId, node: Option<(Wallet, KeyPath)>) {
-        if let Some(node) = node.filter(|_| !matches!(card, CardId::Identity(_))) {
-            self.cards.entry(*card).or_default().used.insert(node);
-        }
-    }
-
-    /// Follows what an operation that was done changes on the card.
-    fn change(&mut self, request: &Request, key_uid: Option<KeyUid>) {
-        let place = match &request.operation {
-            Operation::DeriveKey(place) => Some(place),
-            Operation::Sign(Signing { key, makes_current: true, .. }) => Some(key),
-            _ => None,
+    /// Forgets the paths that a card, or every card, remembers.
+    fn forget_paths(&mut self, of: Option<CardId>) {
+        let cards = match of {
+            Some(card) => BTreeSet::from([card]),
+            None => std::mem::take(&mut self.moved),
         };
-        let current = place.and_then(|place| self.resolve(&request.card, place));
-        if let (Operation::LoadLeeSeed, Some(uid)) = (&request.operation, key_uid) {
-            self.lee.insert(uid);
-        }
-        let memory = self.cards.entry(request.card).or_default();
-        match &request.operation {
-            Operation::LoadKey
-            | Operation::LoadKeyPair
-            | Operation::LoadExtendedKey
-            | Operation::LoadLeeSeed
-            | Operation::GenerateKey => {
-                memory.current = Some(KeyPath::master());
-                memory.pinless = None;
-            }
-            Operation::SetPinlessPath(path) => memory.pinless = Some(path.clone()),
-            Operation::ClearPinlessPath => memory.pinless = None,
-            Operation::RemoveKey | Operation::FactoryReset | Operation::InstallApplet(_) => {
-                *memory = CardMemory::default();
-            }
-            _ if place.is_some() => memory.current = current,
-            _ => {}
-        }
-    }
-
-    /// Follows what an operation of unknown outcome may have changed.
-    fn forget_paths(&mut self, request: &Request) {
-        if !request.operation.only_reads()
-            && let Some(memory) = self.cards.get_mut(&request.card)
-        {
-            memory.current = None;
-            memory.pinless = None;
+        for card in cards {
+            self.cards.get_mut(&card).into_iter().for_each(CardMemory::forget_paths);
         }
     }
 
@@ -388,101 +345,15 @@ impl History {
             Operation::GenerateMnemonic(_) => Sight::Words,
             _ => return,
         };
-        if self.seen.len() < MOST_SEEN {
-            self.seen.push(SeenByHost {
-                card: Some(request.card),
-                key_uid,
-                sight,
-                holder: Some(holder),
-                source: Source::Line(seq),
-            });
-        }
+        let (card, holder, source) = (Some(request.card), Some(holder), Source::Line(seq));
+        self.write_down_sight(SeenByHost { card, key_uid, sight, holder, source });
     }
-}
-
-/// How the closure reads what was gathered.
-impl History {
-    /// Returns what an operation would give that did not leave already.
-    pub(super) fn news(&self, request: &Request) -> Vec<Fact> {
-        let facts = self.gives(request).facts.into_iter();
-        facts.filter(|fact| !self.facts.contains_key(fact)).collect()
-    }
-
-    /// Returns the trees of which something left.
-    pub(super) fn wallets(&self) -> BTreeSet<Wallet> {
-        let open = self.open.values().flat_map(|open| &open.gives.facts).map(|(wallet, ..)| *wallet);
-        self.facts.keys().map(|(wallet, ..)| *wallet).chain(open).chain(self.concluded.keys().map(|it| it.0)).collect()
-    }
-
-    /// Returns what left of one tree to `holder`, or to anybody; what has no name is counted to every tree.
-    pub(super) fn facts_of(&self, wallet: &Wallet, holder: Option<u32>) -> Facts {
-        let is_lee = matches!(wallet.account, Account::KeyUid(uid) if self.lee.contains(&uid));
-        let mut facts = if is_lee { Facts::of_lee() } else { Facts::default() };
-        let unnamed = Wallet { account: Account::Unnamed, decoy: wallet.decoy };
-        let told = |to: &Option<u32>| holder.is_none() || to.is_none() || *to == holder;
-        for of in BTreeSet::from([wallet, &unnamed]) {
-            for ((_, path, part), sources) in self.facts.range(start(of)..).take_while(|((it, ..), _)| it == of) {
-                if let Some(source) = sources.iter().filter(|(to, _)| told(to)).map(|(_, source)| *source).min() {
-                    facts.learn(path, *part, source);
-                }
-            }
-        }
-        for (seq, open) in self.open.iter().filter(|(_, open)| told(&Some(open.holder))) {
-            for (_, path, part) in open.gives.facts.iter().filter(|(of, ..)| of == wallet) {
-                facts.learn(path, *part, Source::Line(*seq));
-            }
-        }
-        for ((_, path), from) in self.concluded.iter().filter(|((of, _), _)| of == wallet) {
-            facts.conclude(path, from.clone());
-        }
-        facts
-    }
-
-    /// Returns how many different keys left one tree to `holder`, or to anybody.
-    pub(super) fn exported(&self, wallet: &Wallet, holder: Option<u32>) -> usize {
-        let told = |sources: &ByHolder<Source>| holder.is_none() || sources.keys().any(|to| *to == holder);
-        let facts = self.facts.range(start(wallet)..).take_while(|((of, ..), _)| of == wallet);
-        let mut keys: BTreeSet<(&KeyPath, bool)> =
-            facts.filter(|(_, to)| told(to)).map(|((_, path, part), _)| (path, *part == Part::Private)).collect();
-        let open = self.open.values().filter(|open| holder.is_none_or(|holder| open.holder == holder));
-        let perhaps = open.flat_map(|open| &open.gives.facts).filter(|(of, ..)| of == wallet);
-        keys.extend(perhaps.map(|(_, path, part)| (path, *part == Part::Private)));
-        keys.len()
-    }
-
-    /// Returns the uses of the side doors.
-    pub(super) fn side_doors(&self, holder: Option<u32>) -> Vec<SideDoor> {
-        let mut doors: BTreeMap<Door, Vec<Source>> = BTreeMap::new();
-        for (door, lines) in &self.side_doors {
-            for (_, lines) in lines.iter().filter(|(to, _)| holder.is_none() || to.is_none() || **to == holder) {
-                doors.entry(door.clone()).or_default().extend(lines);
-            }
-        }
-        for (seq, open) in self.open.iter().filter(|(_, open)| holder.is_none_or(|holder| open.holder == holder)) {
-            if let Some(door) = &open.gives.side_door {
-                doors.entry(door.clone()).or_default().push(Source::Line(*seq));
-            }
-        }
-        doors.into_iter().map(|((wallet, path, way), lines)| SideDoor { wallet, path, way, lines }).collect()
-    }
-
-    /// Returns the seeds and keys that this host has seen.
-    pub(super) fn seen_by_host(&self) -> &[SeenByHost] {
-        &self.seen
-    }
-}
-
-/// Returns where the facts of one tree begin.
-const fn start(wallet: &Wallet) -> Fact {
-    (*wallet, KeyPath::master(), Part::Private)
 }
 
 /// Intents whose outcome may still come; what is older counts as exported.
-const MOST_OPEN: usize = 1 << 16;
+const MOST_OPEN: usize = 1 << 12;
 /// Seeds and keys that the host has seen; the first ones say enough.
 const MOST_SEEN: usize = 1000;
-/// More would be a log that lies.
-const MOST_DECOYS: usize = 16;
 /// Of one side door to one holder.
 const MOST_LINES: usize = 64;
 

@@ -6,8 +6,11 @@
 //! [`Closure`] is what somebody who holds all of it can compute. The manager refuses what [`would_add`] private keys that
 //! nobody was to have.
 
+pub mod bonds;
 pub mod facts;
+mod gathered;
 pub mod history;
+mod memory;
 pub mod side;
 pub mod written;
 
@@ -16,9 +19,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto::{KeyPath, KeyUid};
 
 use crate::recorded::Request;
-use facts::{Computable, Extent, Facts};
+pub use bonds::Bond;
+use facts::{Closed, Computable, Extent, Facts, Growing};
 pub use facts::{Part, Source};
-pub use history::{Account, History, Wallet};
+use gathered::UNNAMED;
+pub use history::{Account, History, Node, Wallet};
 pub use side::{SeenByHost, SideDoor, Sight, Way};
 pub use written::NotAHistory;
 
@@ -51,6 +56,12 @@ pub struct Closure {
     pub side_doors: Vec<SideDoor>,
     /// What the host itself has seen; not counted in [`Self::computable`].
     pub seen_by_host: Vec<SeenByHost>,
+    /// Keys of which one gives the others, because their signatures share nonces.
+    pub bonds: Vec<Bond>,
+    /// The line from which on this is not all that could be computed, or more ([`History::cut_off`]).
+    pub cut_off: Option<u64>,
+    /// To so many accounts that which was written down without one was not counted: there are too many.
+    pub not_counted: u64,
 }
 
 /// How much can be computed.
@@ -77,20 +88,25 @@ impl Closure {
         let asked = |wallet: &Wallet| {
             filter.account.is_none_or(|uid| matches!(wallet.account, Account::KeyUid(it) if it == uid))
         };
-        let wallets = history.wallets();
-        // What has no name counts to every account; on its own it stands only where there is none.
-        let named = wallets.iter().any(|wallet| wallet.account != Account::Unnamed);
-        let wallets: Vec<Wallet> =
-            wallets.into_iter().filter(asked).filter(|it| !named || it.account != Account::Unnamed).collect();
-        let exported = wallets.iter().map(|wallet| history.exported(wallet, filter.holder)).sum::<usize>();
-        let computable = wallets.iter().flat_map(|wallet| {
-            let computable = history.facts_of(wallet, filter.holder).close().computable();
-            computable.into_iter().map(|what| Implied { wallet: *wallet, what })
-        });
+        let all = history.wallets();
+        // What has no name counts to every account; on its own it stands only where there is none, or too many.
+        let named = all.iter().any(|wallet| *wallet != UNNAMED);
+        let counts_to_all = history.counts_to_all(&all);
+        let stands = |wallet: &Wallet| *wallet != UNNAMED || !named || !counts_to_all;
+        let wallets: BTreeSet<Wallet> = all.iter().copied().filter(asked).filter(stands).collect();
+        let bonds = history.bonds();
+        let closed = close(history.trees(&all, filter.holder), &bonds);
+        let asked_for = closed.iter().filter(|(wallet, _)| wallets.contains(*wallet));
+        let computable = asked_for
+            .flat_map(|(wallet, closed)| closed.computable().into_iter().map(|what| Implied { wallet: *wallet, what }));
+        let bonds = bonds.into_iter().filter(|bond| !bond.solved && bond.keys.iter().any(|(wallet, _)| asked(wallet)));
         let seen = history.seen_by_host().iter();
         Self {
             computable: computable.collect(),
-            exported: u64::try_from(exported).unwrap_or(u64::MAX),
+            exported: u64::try_from(history.exported(&wallets, filter.holder)).unwrap_or(u64::MAX),
+            bonds: bonds.collect(),
+            cut_off: history.cut_off(),
+            not_counted: if counts_to_all { 0 } else { u64::try_from(all.len()).unwrap_or(u64::MAX) },
             side_doors: history.side_doors(filter.holder).into_iter().filter(|door| asked(&door.wallet)).collect(),
             seen_by_host: seen
                 .filter(|it| filter.account.is_none() || it.key_uid.is_none() || it.key_uid == filter.account)
@@ -140,23 +156,61 @@ impl std::fmt::Display for Count {
 /// included. Nothing is added when that key left before.
 #[must_use]
 pub fn would_add(history: &History, request: &Request) -> Vec<Implied> {
-    let mut news: BTreeMap<Wallet, Vec<(KeyPath, Part)>> = BTreeMap::new();
-    for (wallet, path, part) in history.news(request) {
-        news.entry(wallet).or_default().push((path, part));
+    let news = history.news(request);
+    if news.is_empty() {
+        return Vec::new();
     }
-    let private = |facts: Facts| facts.close().computable().into_iter().filter(|it| it.extent.is_private());
-    let mut added = Vec::new();
-    for (wallet, news) in news {
-        let before = history.facts_of(&wallet, None);
-        let mut after = before.clone();
-        for (path, part) in news {
-            after.learn(&path, part, Source::Line(u64::MAX));
-        }
-        let before: BTreeSet<(KeyPath, Extent)> = private(before).map(|it| (it.path, it.extent)).collect();
-        let new = private(after).filter(|it| !before.contains(&(it.path.clone(), it.extent)));
-        added.extend(new.map(|what| Implied { wallet, what }));
+    let bonds = history.bonds();
+    let of_bonds = bonds.iter().flat_map(|bond| &bond.keys).map(|(wallet, _)| *wallet);
+    let wallets: BTreeSet<Wallet> = news.iter().map(|(wallet, ..)| *wallet).chain(of_bonds).collect();
+    let before = history.trees(&wallets, None);
+    let mut after = before.clone();
+    for (wallet, path, part) in &news {
+        after.entry(*wallet).or_default().learn(path, *part, Source::Line(u64::MAX));
     }
+    let before = private(&close(before, &bonds));
+    let known: BTreeSet<(Wallet, KeyPath, Extent)> =
+        before.into_iter().map(|it| (it.wallet, it.what.path, it.what.extent)).collect();
+    let mut added = private(&close(after, &bonds));
+    added.retain(|it| !known.contains(&(it.wallet, it.what.path.clone(), it.what.extent)));
     added
+}
+
+fn private(closed: &BTreeMap<Wallet, Closed>) -> Vec<Implied> {
+    let all = closed.iter().flat_map(|(wallet, closed)| closed.computable().into_iter().map(|what| (*wallet, what)));
+    all.filter(|(_, what)| what.extent.is_private()).map(|(wallet, what)| Implied { wallet, what }).collect()
+}
+
+/// Closes trees together whose keys follow from each other. Each bond is followed once, so that the work grows with the keys.
+fn close(mut trees: BTreeMap<Wallet, Facts>, bonds: &[Bond]) -> BTreeMap<Wallet, Closed> {
+    for (wallet, path) in bonds.iter().flat_map(|bond| &bond.keys) {
+        trees.entry(*wallet).or_default().name(path);
+    }
+    let mut growing: BTreeMap<Wallet, Growing> =
+        trees.into_iter().map(|(wallet, facts)| (wallet, Growing::of(facts))).collect();
+    for (number, bond) in bonds.iter().enumerate() {
+        for (wallet, path) in &bond.keys {
+            growing.get_mut(wallet).into_iter().for_each(|tree| tree.bind(path, number));
+        }
+    }
+    let solved = bonds.iter().enumerate().filter(|(_, bond)| bond.solved).map(|(number, _)| number);
+    let mut broken: Vec<usize> = solved.collect();
+    broken.extend(growing.values_mut().flat_map(Growing::grow));
+    let mut done = BTreeSet::new();
+    while let Some(number) = broken.pop() {
+        let Some(bond) = bonds.get(number).filter(|_| done.insert(number)) else { continue };
+        let known = |(wallet, path): &Node| growing.get(wallet)?.private(path).cloned();
+        let mut from = bond.from.clone();
+        // Who has all by the signatures needs no key.
+        from.extend(bond.keys.iter().find_map(known).filter(|_| !bond.solved).into_iter().flatten());
+        for (wallet, path) in &bond.keys {
+            if let Some(tree) = growing.get_mut(wallet) {
+                tree.conclude(path, &from);
+                broken.extend(tree.grow());
+            }
+        }
+    }
+    growing.into_iter().map(|(wallet, tree)| (wallet, tree.closed())).collect()
 }
 
 #[cfg(test)]

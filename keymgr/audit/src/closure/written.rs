@@ -8,13 +8,14 @@
 //! ```
 //! Each line is a path, a form (`private`, `public`, `extended-public`, `signature`, `ecdh`, `lee`, `bip85`, `seed`), the
 //! version of the applet (`-` when it is not known) and a note. An account counts for the lines below it; lines above count
-//! to every account. Empty lines and those that begin with `#` do not count. The order is that of the events: before 4.0 the
+//! to every account. Empty lines and those that begin with `#` do not count. The order is that of the events: on 3.1 and 3.2 the
 //! extended public key of `m` carries the chain code of what the line before it used.
 
 use proto::{KeyPath, KeyUid};
 
 use super::facts::{Part, Source};
 use super::history::{Account, History, Wallet, Written};
+use super::memory::Version;
 use super::side::{SeenByHost, Sight, Way};
 
 /// A line that is none of the above.
@@ -45,7 +46,7 @@ impl History {
                     let path =
                         path.parse::<KeyPath>().map_err(|_| bad("a line begins with a path, like m/44'/60'/0'"))?;
                     let form = words.next().ok_or(bad(NO_FORM))?;
-                    let leaks = before_v4(words.next()).ok_or(bad("the third word is the applet's version, or -"))?;
+                    let leaks = may_leak(words.next()).ok_or(bad("the third word is the applet's version, or -"))?;
                     self.take_key(line, account, path, form, leaks).map_err(bad)?;
                 }
             }
@@ -87,15 +88,11 @@ fn key_uid(digits: Option<&str>) -> Option<KeyUid> {
     KeyUid::try_from(hex::decode(digits?).ok()?.as_slice()).ok()
 }
 
-/// Returns whether the applet may be older than 4.0.
-fn before_v4(version: Option<&str>) -> Option<bool> {
+/// Returns whether the extended public key of `m` may carry another node's chain code.
+fn may_leak(version: Option<&str>) -> Option<bool> {
     match version? {
         "-" => Some(true),
-        version => {
-            let (major, minor) = version.split_once('.')?;
-            minor.parse::<u8>().ok()?;
-            Some(major.parse::<u8>().ok()? < 4)
-        }
+        version => Version::parse(version).map(Version::leaks),
     }
 }
 

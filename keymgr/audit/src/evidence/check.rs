@@ -63,6 +63,9 @@ pub enum Unsigned {
     /// The signature is of something else, or by another key.
     #[error("its signature does not verify")]
     False,
+    /// The key is not the one with which the card signed, as the outcome tells.
+    #[error("its key is not the one that the outcome of the signature names")]
+    OtherKey,
     /// The key is none of the curve.
     #[error("it names a key that is none")]
     Key,

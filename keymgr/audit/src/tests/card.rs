@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use k256::ecdsa::signature::hazmat::PrehashSigner as _;
 use k256::ecdsa::{Signature, SigningKey};
-use proto::{CardId, ChatKey, Digest, RecoverableSignature};
+use proto::{CardId, ChatKey, Digest, KeyUid, RecoverableSignature};
 use sha2::{Digest as _, Sha256};
 
 use crate::evidence::{Certificate, opening};
@@ -92,12 +92,18 @@ pub(crate) fn signed(secret: u8, head: &Head, random: [u8; 32]) -> SignedHead {
 }
 
 /// What a key under a PIN signs of `head`.
-pub(crate) fn statement(secret: u8, card: CardId, intent: u64, head: &Head, random: [u8; 32]) -> Statement {
+pub(crate) fn statement(
+    secret: u8,
+    (card, key_uid): (CardId, KeyUid),
+    intent: u64,
+    head: &Head,
+    random: [u8; 32],
+) -> Statement {
     let salt = head.salt(&random);
     let signature: Signature = keys(secret).key.sign_prehash(&salt).unwrap();
     Statement {
         card,
-        key_uid: None,
+        key_uid: Some(key_uid),
         intent,
         key: Blob::try_from(public(secret).to_bytes().as_slice()).unwrap(),
         random,

@@ -1,9 +1,10 @@
 //! A log over memory that fails on purpose, and a log that was tampered with.
 
 pub(crate) mod card;
+mod hostile;
 mod tampering;
 mod verdicts;
-mod writer;
+pub(crate) mod writer;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use crate::*;
 
 /// Memory that a test can look into, and that fails at the append it is told to.
 #[derive(Clone, Default)]
-struct Memory {
+pub(crate) struct Memory {
     bytes: Rc<RefCell<Vec<u8>>>,
     appends: Rc<RefCell<usize>>,
     fails: Option<(usize, Fails)>,

@@ -4,6 +4,7 @@ use proto::UnixMillis;
 
 use super::writer::{NEW, OLD, START, Writer, account, caller, done, on};
 use crate::evidence::Authorities;
+use crate::verify::Tail;
 use crate::*;
 
 fn audit(files: &[&[u8]], anchors: &[Anchor]) -> Report {
@@ -284,8 +285,83 @@ fn attack_a_clock_that_was_set_back_is_told_within_a_run_and_across_runs() {
     writer.set_clock(600_000);
     writer.exports(NEW);
     let report = audit(&[&writer.bytes()], &[kept(writer.head())]);
-    assert_eq!(report.verdict(), Verdict::Complete, "it may have slept");
-    assert!(report.questions.iter().any(|question| matches!(question, Question::Ahead { .. })));
+    assert_eq!(report.verdict(), Verdict::ClockStep, "sleep does not stop the other clock");
+    assert!(matches!(report.findings[0].why, Why::SetForward { .. }));
+    let mut writer = busy();
+    writer.set_clock(600_000);
+    writer.starts();
+    writer.exports(NEW);
+    let report = audit(&[&writer.bytes()], &[kept(writer.head())]);
+    assert_eq!(report.verdict(), Verdict::Complete, "nobody knows how long it was off");
+}
+
+/// A rotation in the middle of a run hides no step.
+#[test]
+fn attack_a_clock_that_is_set_before_the_log_goes_on_in_another_file_is_told() {
+    for by in [-600_000, 600_000] {
+        let mut writer = busy();
+        let first = writer.bytes();
+        writer.set_clock(by);
+        writer.goes_on();
+        writer.exports(NEW);
+        let report = audit(&[&first, &writer.bytes()], &[kept(writer.head())]);
+        assert_eq!(report.verdict(), Verdict::ClockStep, "{by}: {report}");
+    }
+}
+
+/// A statement is only that of the key with which the card signed.
+#[test]
+fn attack_a_statement_by_another_key_than_the_outcome_names_is_altered() {
+    let name = |key: u8, account, asked: Option<Outcome>| {
+        let mut writer = busy();
+        let (head, random) = (writer.head(), [7; 32]);
+        let place = proto::KeyPlace::from(STATEMENT_PATH.parse::<proto::KeyPath>().unwrap());
+        let signing =
+            Signing { key: place, makes_current: false, scheme: Scheme::Ecdsa, digest: head.salt(&random).into() };
+        let recorded = writer.asks(NEW, Operation::Sign(signing));
+        let intent = recorded.seq();
+        match asked {
+            Some(outcome) => writer.ends(recorded, outcome),
+            None => drop(recorded),
+        }
+        let statement = super::card::statement(key, (on(NEW), account), intent, &head, random);
+        let when = writer.now();
+        writer.log.statement(when, statement).unwrap();
+        writer.signs(NEW);
+        let report = audit(&[&writer.bytes()], &[]);
+        (report.verdict(), report.statements.len())
+    };
+    let signed =
+        |secret: u8| Outcome::done(Some(proto::Fingerprint::of(&super::card::public(secret))), Some(account()));
+    assert_eq!(name(6, account(), Some(signed(6))), (Verdict::Consistent, 3));
+    assert_eq!(name(7, account(), Some(signed(6))), (Verdict::Altered, 2), "signed by another key");
+    assert_eq!(name(6, proto::KeyUid::from([9; 32]), Some(signed(6))), (Verdict::Altered, 2), "of another account");
+    assert_eq!(name(6, account(), Some(Outcome::done(None, None))), (Verdict::Altered, 2), "no key is named");
+    assert_eq!(name(6, account(), Some(Outcome::RefusedByCard { status: 0x6985 })), (Verdict::Altered, 2));
+    assert_eq!(name(6, account(), None), (Verdict::Altered, 2), "nobody knows whether it signed");
+}
+
+#[test]
+fn what_came_after_the_last_signature_is_counted_by_what_it_tells() {
+    let mut writer = busy();
+    let signed = writer.head().entries;
+    let report = audit(&[&writer.bytes()], &[]);
+    assert_eq!((report.coverage.signed_to, report.coverage.tail), (signed - 1, Tail::default()));
+    drop(writer.asks(NEW, chat()));
+    let when = writer.now();
+    let decoy =
+        Decoy { card: on(NEW), key_uid: Some(account()), chat_fingerprint: "0001-0203-0405-0602".parse().unwrap() };
+    writer.log.decoy(when, decoy).unwrap();
+    let lends = Deed::Lends { seconds: 9 };
+    let when = writer.now();
+    let owner = Owner { card: Some(on(NEW)), deed: lends, purpose: "lend".parse().unwrap(), caller: caller(0) };
+    writer.log.owner(when, owner).unwrap();
+    let tail = audit(&[&writer.bytes()], &[]).coverage.tail;
+    assert_eq!(
+        tail.to_string(),
+        format!("lines {}-{}: 1 intent(s), 1 deed(s) of an owner, 1 use(s) of a decoy", signed + 1, signed + 3)
+    );
+    assert_eq!(audit(&[&Writer::new(3).bytes()], &[]).coverage.tail.to_string(), "lines 1-2: 2 other line(s)");
 }
 
 #[test]
@@ -384,10 +460,7 @@ fn attack_an_identity_of_one_generation_is_not_taken_on_the_other() {
 fn a_rotated_log_is_read_file_by_file_and_says_where_it_begins() {
     let mut writer = busy();
     let first = writer.bytes();
-    let store = super::Memory::default();
-    let when = writer.now();
-    writer.log = writer.log.continued(store.clone(), when).unwrap();
-    writer.store = store;
+    writer.goes_on();
     writer.exports(NEW);
     let (second, head) = (writer.bytes(), writer.head());
     let report = audit(&[&first, &second], &[kept(head)]);
@@ -454,7 +527,8 @@ fn attack_a_repeated_nonce_gives_the_key_and_is_in_the_closure() {
     writer.signs(NEW);
     let report = audit(&[&writer.bytes()], &[]);
     assert_eq!(report.repeated_nonces.len(), 1, "the same signature twice says nothing");
-    assert_eq!((report.repeated_nonces[0].first, report.repeated_nonces[0].second), (4, 8));
+    let repeat = &report.repeated_nonces[0];
+    assert_eq!((repeat.first.line, repeat.second.line, repeat.is_of_one_key()), (4, 8, true));
     assert!(report.closure.computable.iter().any(|it| it.what.extent.is_private() && it.what.follows));
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proto::{CardId, ExportPath, Instant, KeyPath, KeyPlace, KeyUid, UnixMillis};
+use proto::{CardId, ExportPath, Fingerprint, Instant, KeyPath, KeyPlace, KeyUid, UnixMillis};
 
 use super::{Memory, card};
 use crate::*;
@@ -99,6 +99,13 @@ impl Writer {
         self.log.opened(when, opened).unwrap();
     }
 
+    /// The log goes on in another file.
+    pub(crate) fn goes_on(&mut self) {
+        let (store, when) = (Memory::default(), self.now());
+        self.log = self.log.continued(store.clone(), when).unwrap();
+        self.store = store;
+    }
+
     /// A channel is opened, and the head is signed.
     pub(crate) fn opens(&mut self, card: u8) {
         let (when, random) = (self.now(), self.dice.bytes());
@@ -158,9 +165,10 @@ impl Writer {
         let signing = Signing { key: place, makes_current: false, scheme: Scheme::Ecdsa, digest };
         let recorded = self.asks(card, Operation::Sign(signing));
         let intent = recorded.seq();
-        self.ends(recorded, Outcome::Done { fingerprint: None, key_uid: Some(account()), nonce: Some(random) });
+        let fingerprint = Some(Fingerprint::of(&card::public(6)));
+        self.ends(recorded, Outcome::Done { fingerprint, key_uid: Some(account()), nonce: Some(random) });
         let when = self.now();
-        self.log.statement(when, card::statement(6, on(card), intent, &head, random)).unwrap();
+        self.log.statement(when, card::statement(6, (on(card), account()), intent, &head, random)).unwrap();
         self.signs(card);
     }
 

@@ -15,6 +15,11 @@ pub enum Kept {
     Beside,
 }
 
+impl Kept {
+    /// Every place.
+    pub const ALL: [Self; 3] = [Self::Elsewhere, Self::OnTheCard, Self::Beside];
+}
+
 impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

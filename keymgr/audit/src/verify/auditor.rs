@@ -10,7 +10,7 @@ use proto::{CardId, UnixMillis};
 
 use super::anchor::{Anchor, Kept};
 use super::bad::{Bad, What};
-use super::clock::{Clock, Said};
+use super::clock::{Clock, WrittenIn};
 use super::left::{Leavings, shown_key};
 use super::nonces::{Nonces, Repeat};
 use super::question::Question;
@@ -44,6 +44,7 @@ pub struct Auditor {
     wallets: Wallets,
     nonces: Nonces,
     repeats: Vec<Repeat>,
+    more_repeats: u64,
     leavings: Leavings,
     history: History,
     managers: Vec<Manager>,
@@ -106,6 +107,7 @@ impl Auditor {
             wallets: Wallets::default(),
             nonces: Nonces::default(),
             repeats: Vec::new(),
+            more_repeats: 0,
             leavings: Leavings::default(),
             history: History::default(),
             managers: Vec::new(),
@@ -192,6 +194,13 @@ impl Auditor {
         if self.lines.is_none() {
             self.notes.find(Finding { lines: Lines::one(1), verdict: Verdict::Truncated, why: Why::Nothing });
         }
+        let closure = Closure::of(&self.history, &Filter::default());
+        if let Some(line) = closure.cut_off {
+            self.notes.ask(Question::ClosureCutOff { line });
+        }
+        if closure.not_counted > 0 {
+            self.notes.ask(Question::ListNotCounted { accounts: closure.not_counted });
+        }
         let Notes { mut findings, more_findings, questions, more_questions } = self.notes;
         findings.sort_by_key(|finding| finding.lines);
         let Signatures { coverage, statements, .. } = self.signatures;
@@ -209,9 +218,10 @@ impl Auditor {
             statements,
             managers: self.managers,
             left: self.leavings.left,
-            closure: Closure::of(&self.history, &Filter::default()),
+            closure,
             history: self.history,
             repeated_nonces: self.repeats,
+            more_repeated_nonces: self.more_repeats,
             unknown: open.into_keys().collect(),
             refusals: self.refusals,
             provisionings: self.provisionings,
@@ -253,13 +263,13 @@ impl Auditor {
         lines.last = seq.max(lines.first);
         let written = self.written.get_or_insert((line.unix_ms, line.unix_ms));
         written.1 = line.unix_ms;
-        // A manager that starts may first go on in another file.
-        let starts = matches!(line.event, Event::LogOpened(_) | Event::LogContinued { .. });
-        match self.clock.read(seq, line.unix_ms, line.mono_ms, starts) {
-            Some(Said::Finding(finding)) => self.notes.find(finding),
-            Some(Said::Question(question)) => self.notes.ask(question),
-            None => {}
-        }
+        let written = match line.event {
+            Event::LogOpened(_) => WrittenIn::Another,
+            Event::LogContinued { .. } => WrittenIn::Either,
+            _ => WrittenIn::Same,
+        };
+        let step = self.clock.read(seq, line.unix_ms, line.mono_ms, written);
+        step.into_iter().for_each(|finding| self.notes.find(finding));
         self.pass_anchors(seq);
         let speaks = speaks && !self.replay.is_broken();
         if let Err(what) = self.signatures.see(line, speaks) {
@@ -268,6 +278,7 @@ impl Auditor {
         if let (Event::Outcome { intent, outcome }, Some(asked)) = (&line.event, ended) {
             self.outcome(seq, *intent, asked, outcome);
         }
+        self.signatures.coverage.pass(line);
         if !keeps_head(line, ended) {
             self.told_to = seq;
         }
@@ -310,10 +321,7 @@ impl Auditor {
     fn outcome(&mut self, seq: u64, intent: u64, asked: &Intent, outcome: &Outcome) {
         let request = &asked.request;
         self.leavings.count(intent, asked, outcome);
-        // Nothing was asked of the card, so it owes no signature.
-        if !matches!(outcome, Outcome::NotSent { .. }) {
-            self.signatures.outcome(seq, request, matches!(outcome, Outcome::Done { .. }));
-        }
+        self.signatures.outcome(seq, intent, request, outcome);
         let Outcome::Done { fingerprint, nonce, .. } = outcome else { return };
         if request.operation == Operation::FactoryReset && self.enrolled.remove(&request.card) {
             self.erased.insert(request.card);
@@ -336,10 +344,15 @@ impl Auditor {
     }
 
     fn repeated(&mut self, repeat: Repeat) {
-        let from = BTreeSet::from([Source::Line(repeat.first), Source::Line(repeat.second)]);
-        self.history.reveal(repeat.wallet, repeat.path.clone(), from);
+        let from = [Source::Line(repeat.first.line), Source::Line(repeat.second.line)];
+        self.history.tie(repeat.first.key.clone(), repeat.second.key.clone(), from);
+        if !repeat.is_of_one_key() {
+            self.notes.ask(Question::SharedNonce(Box::new(repeat.clone())));
+        }
         if self.repeats.len() < MOST_NOTES {
             self.repeats.push(repeat);
+        } else {
+            self.more_repeats = self.more_repeats.saturating_add(1);
         }
     }
 
@@ -413,7 +426,7 @@ impl Auditor {
     fn close_anchors(&mut self) {
         let (Some(log), last, _) = self.replay.place() else { return };
         // Who can replace the log can replace what stands beside it: that one speaks for no other.
-        for kept in [Kept::Elsewhere, Kept::OnTheCard, Kept::Beside] {
+        for kept in Kept::ALL {
             let mut of_kind = self.anchors.iter().filter(|anchor| anchor.kept == kept);
             if let Some(anchor) = of_kind.clone().next().copied()
                 && !of_kind.any(|anchor| anchor.head.log == log)
@@ -424,13 +437,10 @@ impl Auditor {
         }
         for anchor in std::mem::take(&mut self.differ) {
             let entries = anchor.head.entries;
-            let first = self
-                .matched
-                .iter()
-                .map(|(_, at)| *at)
-                .filter(|at| *at < entries)
-                .max()
-                .map_or(1, |at| at.saturating_add(1));
+            let before = |kept: Kept| {
+                self.matched.range((kept, 0)..(kept, entries)).next_back().map(|(_, at)| at.saturating_add(1))
+            };
+            let first = Kept::ALL.into_iter().filter_map(before).max().unwrap_or(1);
             let lines = Lines::from_to(first, entries);
             // A card signed other lines than the anchor knows: they were written by a manager, after it was set back.
             let signed = self.signatures.coverage.signed_to >= entries;

@@ -1,10 +1,13 @@
 //! The wall clock of the lines, held against the monotonic one and against the verifier's.
 //!
-//! Within one run of a manager both clocks go on together. A wall clock that falls behind was set back. One that runs ahead
-//! was set forward, or the computer slept, which stops the monotonic clock: that is a question, not a finding. Tolerated are
-//! two seconds, and a thousandth of the time since, which is twice what a clock discipline slews.
+//! Within one run of a manager both clocks go on together: its monotonic clock counts from the start of the manager, and goes
+//! on while the computer sleeps. A wall clock that falls behind was set back; one that runs ahead was set forward, or both
+//! stood still because a virtual machine was paused, which nobody can tell apart. Tolerated are two seconds, and a thousandth
+//! of the time since, which is twice what a clock discipline slews.
+//!
+//! Each start of a manager begins its monotonic clock anew, after a restart of the computer as after any other. From one run
+//! to the next only a wall clock shows that goes back: how long nobody wrote is not known.
 
-use super::question::Question;
 use super::verdict::{Finding, Lines, Verdict, Why};
 
 /// What is not told: two seconds.
@@ -16,9 +19,15 @@ const AHEAD: u64 = 300_000;
 pub(super) struct Clock {
     now: Option<u64>,
     last: Option<Reading>,
-    /// Where in this run the wall clock was ahead of the monotonic one most.
-    reference: Option<Reading>,
+    run: Option<Run>,
     future: Option<(Lines, u64)>,
+}
+
+/// Where in one run the wall clock was ahead of the monotonic one most, and least: small steps add up.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    most: Reading,
+    least: Reading,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,10 +37,15 @@ struct Reading {
     mono: u64,
 }
 
-/// What a line's clocks say.
-pub(super) enum Said {
-    Finding(Finding),
-    Question(Question),
+/// In which run a line was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WrittenIn {
+    /// In that of the line before.
+    Same,
+    /// In another one, which it begins.
+    Another,
+    /// In either: a manager goes on in another file also before it says that it starts. The next line tells.
+    Either,
 }
 
 impl Clock {
@@ -39,38 +53,27 @@ impl Clock {
         Self { now, ..Self::default() }
     }
 
-    /// Takes the clocks of the next line, which may be the first of another run.
-    pub(super) fn read(&mut self, line: u64, unix: u64, mono: u64, starts: bool) -> Option<Said> {
-        let reading = Reading { line, unix, mono };
-        self.look_ahead(reading);
-        let last = self.last.replace(reading);
-        let (Some(last), Some(reference)) = (last, self.reference) else {
-            self.reference = Some(reading);
+    /// Takes the clocks of the next line.
+    pub(super) fn read(&mut self, line: u64, unix: u64, mono: u64, written: WrittenIn) -> Option<Finding> {
+        let this = Reading { line, unix, mono };
+        self.look_ahead(this);
+        let (Some(last), Some(run)) = (self.last, self.run) else {
+            (self.last, self.run) = (Some(this), Some(Run::at(this)));
             return None;
         };
-        if starts {
-            self.reference = Some(reading);
-            return set_back(last, reading, last.unix.saturating_sub(unix), TOLERANCE);
+        if written == WrittenIn::Either {
+            return None;
         }
-        if mono < last.mono {
-            self.reference = Some(reading);
-            let why = Why::Backwards { millis: last.mono.saturating_sub(mono) };
-            let lines = Lines::from_to(last.line, line);
-            return Some(Said::Finding(Finding { lines, verdict: Verdict::ClockStep, why }));
-        }
-        let passed = mono.saturating_sub(reference.mono);
-        let tolerance = TOLERANCE.saturating_add(passed / 1000);
-        let expected = reference.unix.saturating_add(passed);
-        if expected > unix.saturating_add(tolerance) {
-            self.reference = Some(reading);
-            return set_back(last, reading, expected.saturating_sub(unix), tolerance);
-        }
-        if unix >= expected {
-            self.reference = Some(reading);
-        }
-        let ahead = unix.saturating_sub(expected);
+        self.last = Some(this);
+        let step = match written {
+            WrittenIn::Another => set_back(last.unix.saturating_sub(unix), TOLERANCE),
+            _ if mono < last.mono => Some(Why::Backwards { millis: last.mono.saturating_sub(mono) }),
+            _ => run.step(this),
+        };
+        let goes_on = written == WrittenIn::Same && step.is_none();
+        self.run = Some(if goes_on { run.on(this) } else { Run::at(this) });
         let lines = Lines::from_to(last.line, line);
-        (ahead > tolerance).then_some(Said::Question(Question::Ahead { lines, millis: ahead }))
+        step.map(|why| Finding { lines, verdict: Verdict::ClockStep, why })
     }
 
     /// Returns the lines from the future, when all were read.
@@ -89,53 +92,92 @@ impl Clock {
     }
 }
 
-fn set_back(last: Reading, this: Reading, millis: u64, tolerance: u64) -> Option<Said> {
-    let finding = Finding {
-        lines: Lines::from_to(last.line, this.line),
-        verdict: Verdict::ClockStep,
-        why: Why::SetBack { millis, tolerance },
-    };
-    (millis > tolerance).then_some(Said::Finding(finding))
+impl Run {
+    const fn at(reading: Reading) -> Self {
+        Self { most: reading, least: reading }
+    }
+
+    /// Returns the step of the wall clock that this reading shows.
+    fn step(&self, this: Reading) -> Option<Why> {
+        let back = self.most.expects(this.mono).saturating_sub(this.unix);
+        let forward = this.unix.saturating_sub(self.least.expects(this.mono));
+        let tolerance = self.least.tolerance(this.mono);
+        let ahead = (forward > tolerance).then_some(Why::SetForward { millis: forward, tolerance });
+        set_back(back, self.most.tolerance(this.mono)).or(ahead)
+    }
+
+    fn on(self, this: Reading) -> Self {
+        Self {
+            most: if this.unix >= self.most.expects(this.mono) { this } else { self.most },
+            least: if this.unix <= self.least.expects(this.mono) { this } else { self.least },
+        }
+    }
+}
+
+impl Reading {
+    /// Returns what the wall clock shows when the monotonic one shows this.
+    const fn expects(&self, mono: u64) -> u64 {
+        self.unix.saturating_add(mono.saturating_sub(self.mono))
+    }
+
+    const fn tolerance(&self, mono: u64) -> u64 {
+        TOLERANCE.saturating_add(mono.saturating_sub(self.mono) / 1000)
+    }
+}
+
+fn set_back(millis: u64, tolerance: u64) -> Option<Why> {
+    (millis > tolerance).then_some(Why::SetBack { millis, tolerance })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn said(readings: &[(u64, u64, bool)]) -> Vec<&'static str> {
+    use super::WrittenIn::{Another, Either, Same};
+
+    fn said(readings: &[(u64, u64, WrittenIn)]) -> Vec<&'static str> {
         let mut clock = Clock::default();
-        let said = readings.iter().zip(1..).map(|((unix, mono, starts), line)| {
-            match clock.read(line, *unix, *mono, *starts) {
+        let said = readings.iter().zip(1..).map(|((unix, mono, written), line)| {
+            match clock.read(line, *unix, *mono, *written).map(|finding| finding.why) {
                 None => "",
-                Some(Said::Question(_)) => "ahead",
-                Some(Said::Finding(Finding { why: Why::Backwards { .. }, .. })) => "backwards",
-                Some(Said::Finding(_)) => "back",
+                Some(Why::SetForward { .. }) => "forward",
+                Some(Why::Backwards { .. }) => "backwards",
+                Some(_) => "back",
             }
         });
         said.collect()
     }
 
     #[test]
-    fn a_clock_that_is_set_back_is_told_once() {
+    fn a_clock_that_is_set_is_told_once() {
         assert_eq!(
-            said(&[(10_000, 0, true), (11_000, 1_000, false), (5_000, 2_000, false), (6_000, 3_000, false)]),
+            said(&[(10_000, 0, Another), (11_000, 1_000, Same), (5_000, 2_000, Same), (6_000, 3_000, Same)]),
             ["", "", "back", ""]
         );
-        assert_eq!(said(&[(10_000, 0, true), (9_000, 1_000, false)]), ["", ""], "two seconds are tolerated");
+        assert_eq!(
+            said(&[(10_000, 0, Another), (11_000, 1_000, Same), (70_000, 2_000, Same), (71_000, 3_000, Same)]),
+            ["", "", "forward", ""]
+        );
+        assert_eq!(said(&[(10_000, 0, Another), (9_000, 1_000, Same)]), ["", ""], "two seconds are tolerated");
+        assert_eq!(said(&[(10_000, 0, Another), (13_000, 1_000, Same)]), ["", ""], "two seconds are tolerated");
     }
 
     #[test]
-    fn many_small_steps_back_add_up() {
-        let steps: Vec<_> = (0..10).map(|n| (100_000 - n * 500, n * 100, n == 0)).collect();
+    fn many_small_steps_add_up() {
+        let steps: Vec<_> =
+            (0..10).map(|n| (100_000 - n * 500, n * 100, if n == 0 { Another } else { Same })).collect();
         assert!(said(&steps).contains(&"back"));
+        let steps: Vec<_> =
+            (0..10).map(|n| (100_000 + n * 500, n * 100, if n == 0 { Another } else { Same })).collect();
+        assert!(said(&steps).contains(&"forward"));
     }
 
     #[test]
-    fn sleep_is_a_question_and_hides_no_step() {
+    fn sleep_is_no_step_and_hides_none() {
         let hour = 3_600_000;
         assert_eq!(
-            said(&[(10_000, 0, true), (hour, 1_000, false), (hour - 60_000, 2_000, false)]),
-            ["", "ahead", "back"]
+            said(&[(10_000, 0, Another), (hour + 10_000, hour, Same), (hour - 60_000, hour + 1_000, Same)]),
+            ["", "", "back"]
         );
     }
 
@@ -143,22 +185,42 @@ mod tests {
     fn a_slewed_clock_is_no_step() {
         let day = 86_400_000;
         assert_eq!(
-            said(&[(day, 0, true), (2 * day - 43_200, day, false), (3 * day - 86_400, 2 * day, false)]),
+            said(&[(day, 0, Another), (2 * day - 43_200, day, Same), (3 * day - 86_400, 2 * day, Same)]),
+            ["", "", ""]
+        );
+        assert_eq!(
+            said(&[(day, 0, Another), (2 * day + 43_200, day, Same), (3 * day + 86_400, 2 * day, Same)]),
             ["", "", ""]
         );
     }
 
     #[test]
     fn another_run_starts_its_monotonic_clock_anew_but_not_earlier() {
-        assert_eq!(said(&[(10_000, 9_000, true), (11_000, 5, true), (20_000, 3, false)]), ["", "", "backwards"]);
-        assert_eq!(said(&[(10_000, 9_000, true), (5_000, 5, true)]), ["", "back"]);
+        assert_eq!(said(&[(10_000, 9_000, Another), (11_000, 5, Another), (20_000, 3, Same)]), ["", "", "backwards"]);
+        assert_eq!(said(&[(10_000, 9_000, Another), (5_000, 5, Another)]), ["", "back"]);
+        assert_eq!(
+            said(&[(10_000, 9_000, Another), (9_000_000, 5, Another)]),
+            ["", ""],
+            "nobody knows how long it was off"
+        );
+    }
+
+    /// What goes on in another file hides no step, whether its manager runs on or has just started.
+    #[test]
+    fn a_step_at_the_beginning_of_another_file_is_told() {
+        let first = (10_000, 0, Another);
+        assert_eq!(said(&[first, (70_000, 1_000, Either), (71_000, 2_000, Same)]), ["", "", "forward"]);
+        assert_eq!(said(&[first, (11_000, 1_000, Either), (12_000, 2_000, Same)]), ["", "", ""]);
+        assert_eq!(said(&[first, (5_000, 10, Either), (5_010, 20, Another)]), ["", "", "back"]);
+        assert_eq!(said(&[first, (70_000, 10, Either), (70_010, 20, Another)]), ["", "", ""]);
+        assert_eq!(said(&[(10_000, 0, Either), (11_000, 1_000, Same)]), ["", ""], "the first line of all");
     }
 
     #[test]
     fn lines_from_the_future_are_told_together() {
         let mut clock = Clock::at(Some(1_000));
         for line in 1..4 {
-            assert!(clock.read(line, 1_000 + 400_000 * (line - 1), 400_000 * (line - 1), false).is_none());
+            assert!(clock.read(line, 1_000 + 400_000 * (line - 1), 400_000 * (line - 1), Same).is_none());
         }
         let finding = clock.future().unwrap();
         assert_eq!((finding.lines, finding.why), (Lines::from_to(2, 3), Why::FromTheFuture { millis: 800_000 }));

@@ -4,6 +4,7 @@ use std::fmt;
 
 use proto::{CardId, KeyPath};
 
+use super::nonces::Repeat;
 use super::verdict::Lines;
 use crate::closure::Wallet;
 
@@ -29,13 +30,6 @@ pub enum Question {
     Unknown {
         /// The line of the intent.
         line: u64,
-    },
-    /// Whether the computer slept, or its clock was set forward.
-    Ahead {
-        /// Where.
-        lines: Lines,
-        /// By so many milliseconds.
-        millis: u64,
     },
     /// Who has seen the seed before the card was enrolled.
     SeedOfUnknownOrigin {
@@ -65,6 +59,18 @@ pub enum Question {
         /// The first signature that was not compared.
         line: u64,
     },
+    /// Whether somebody has the private key of one of two keys whose signatures share a nonce: the other follows then.
+    SharedNonce(Box<Repeat>),
+    /// What else follows from what left: the log has more commands without an end than are followed.
+    ClosureCutOff {
+        /// The first line of which not all was followed.
+        line: u64,
+    },
+    /// What follows together with what was written down without an account: there are too many accounts to count it to each.
+    ListNotCounted {
+        /// How many.
+        accounts: u64,
+    },
     /// Whether signatures after a break speak of the right head.
     NotChecked {
         /// How many signed heads could not be held against the lines.
@@ -87,9 +93,6 @@ impl fmt::Display for Question {
                 f.write_str(": what other programs did then cannot be seen")
             }
             Self::Unknown { line } => write!(f, "line {line}: outcome unknown, treat as exported"),
-            Self::Ahead { lines, millis } => {
-                write!(f, "{lines}: the computer slept, or its clock was set forward by {} s", millis / 1000)
-            }
             Self::SeedOfUnknownOrigin { card, line } => {
                 write!(f, "line {line}: the key of {card} is from before the enrolment; who has seen it is not known")
             }
@@ -102,6 +105,25 @@ impl fmt::Display for Question {
             Self::NoncesNotCompared { line } => {
                 write!(f, "from line {line} on nonces are not compared: there are too many signatures")
             }
+            Self::SharedNonce(repeat) => {
+                let Repeat { first, second } = &**repeat;
+                let ((one, at), (other, there)) = (&first.key, &second.key);
+                write!(
+                    f,
+                    "lines {} and {}: {at} of {one} and {there} of {other} signed with one nonce: ",
+                    first.line, second.line
+                )?;
+                f.write_str("who has the private key of one has that of the other")
+            }
+            Self::ClosureCutOff { line } => write!(
+                f,
+                "from line {line} on what follows from what left is not told in full: the log has too many commands without \
+                 an end"
+            ),
+            Self::ListNotCounted { accounts } => write!(
+                f,
+                "what was written down without an account is not counted to each of {accounts} accounts: write down which"
+            ),
             Self::NotChecked { heads, line } => {
                 write!(f, "{heads} signed head(s) from line {line} on cannot be held against lines that are missing")
             }

@@ -47,8 +47,10 @@ pub struct Report {
     pub history: History,
     /// What follows from what left, to whom it may.
     pub closure: Closure,
-    /// Nonces that were used twice.
+    /// Nonces that were used twice: at most 1,000. The closure has what follows from all.
     pub repeated_nonces: Vec<Repeat>,
+    /// How many more there were.
+    pub more_repeated_nonces: u64,
     /// The lines of intents without an outcome: outcome unknown, treat as exported.
     pub unknown: Vec<u64>,
     /// How many requests the manager refused.
@@ -130,7 +132,11 @@ impl fmt::Display for Report {
             };
         };
         if verdict == Verdict::Complete {
-            return write!(f, "complete: {} entries, signed, and this is the end", lines.last);
+            let entries = lines.last;
+            return match self.coverage.signed_to {
+                0 => write!(f, "complete: {entries} entries, signed by no card, and this is the end"),
+                signed => write!(f, "complete: {entries} entries, signed up to line {signed}, and this is the end"),
+            };
         }
         if lines.first > 1 {
             write!(f, "begins at entry {}, ", lines.first)?;

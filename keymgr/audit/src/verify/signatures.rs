@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use proto::CardId;
+use proto::{CardId, Fingerprint, KeyUid};
 
 use super::bad::What;
 use super::coverage::{Coverage, Signed};
 use super::question::Question;
 use super::report::Stated;
 use super::verdict::{Finding, Lines, Verdict, Why};
-use crate::entry::{ChannelOpened, Event};
+use crate::entry::{ChannelOpened, Event, Outcome};
 use crate::evidence::{Authorities, Certificates, Checked, Unsigned};
 use crate::head::{HeadSigned, Statement};
 use crate::line::Line;
@@ -32,6 +32,16 @@ pub(super) struct Signatures {
     /// The identity keys that signed, and the secure channel of their cards.
     identities: BTreeMap<[u8; 33], Channel>,
     unchecked: Option<(u64, u64)>,
+    /// What came of the intents of statements, by line.
+    asked: BTreeMap<u64, Named>,
+}
+
+/// The key that signed a statement, as the outcome names it.
+#[derive(Debug)]
+struct Named {
+    card: CardId,
+    key_uid: Option<KeyUid>,
+    fingerprint: Option<Fingerprint>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +62,7 @@ impl Signatures {
             pinned: BTreeMap::new(),
             identities: BTreeMap::new(),
             unchecked: None,
+            asked: BTreeMap::new(),
         }
     }
 
@@ -72,21 +83,34 @@ impl Signatures {
 
     /// Takes an outcome, which the next signature of its card will cover: another card, genuine as it may be, was not
     /// there. A card that is reset, or has no name of its own, can sign no more or not yet: any card covers what it was asked.
-    pub(super) fn outcome(&mut self, line: u64, request: &Request, done: bool) {
+    pub(super) fn outcome(&mut self, line: u64, intent: u64, request: &Request, outcome: &Outcome) {
+        // Nothing was asked of the card, so it owes no signature.
+        if matches!(outcome, Outcome::NotSent { .. }) {
+            return;
+        }
         let card = request.card;
         let is_nameless = matches!(card, CardId::Chip(_) | CardId::Blank(_));
         let is_reset = request.operation == Operation::FactoryReset;
         let name = (!is_nameless && !is_reset).then_some(card);
         self.add(name, (Lines::one(line), 1));
-        if is_reset
-            && done
-            && let Some(before) = self.uncovered.remove(&Some(card))
-        {
-            self.add(None, before);
-        }
-        // Another identity goes in.
-        if matches!(request.operation, Operation::Personalise(_)) && done {
-            self.pinned.retain(|pinned, _| !is_nameless && *pinned != card);
+        let Outcome::Done { fingerprint, .. } = outcome else { return };
+        match &request.operation {
+            Operation::FactoryReset => {
+                if let Some(before) = self.uncovered.remove(&Some(card)) {
+                    self.add(None, before);
+                }
+            }
+            // Another identity goes in.
+            Operation::Personalise(_) if is_nameless => self.pinned.clear(),
+            Operation::Personalise(_) => drop(self.pinned.remove(&card)),
+            Operation::Sign(_) if request.operation.is_statement() => {
+                let named = Named { card, key_uid: request.key_uid, fingerprint: *fingerprint };
+                self.asked.insert(intent, named);
+                if self.asked.len() > MOST_ASKED {
+                    self.asked.pop_first();
+                }
+            }
+            _ => {}
         }
     }
 
@@ -148,9 +172,17 @@ impl Signatures {
     fn stated(&mut self, line: u64, statement: &Statement, speaks: bool) -> Result<(), What> {
         let key = statement.check().map_err(What::Unsigned)?;
         let covers = statement.intent.saturating_sub(1);
+        let named = self.asked.remove(&statement.intent);
         if !speaks {
             self.not_checked(line);
-        } else if self.statements.len() < MOST_STATEMENTS {
+            return Ok(());
+        }
+        // No outcome of a statement has a keyed fingerprint: under a quiet duress PIN none is made.
+        let of = |named: &Named| (named.card, named.key_uid, named.fingerprint);
+        if named.as_ref().map(of) != Some((statement.card, statement.key_uid, Some(Fingerprint::of(&key)))) {
+            return Err(What::Unsigned(Unsigned::OtherKey));
+        }
+        if self.statements.len() < MOST_STATEMENTS {
             self.statements.push(Stated { line, covers, card: statement.card, key: key.to_compressed() });
         }
         Ok(())
@@ -207,3 +239,5 @@ impl Signatures {
 }
 
 const MOST_STATEMENTS: usize = 1000;
+/// Statements that were asked for and not yet given: a manager asks for one at a time.
+const MOST_ASKED: usize = 16;

@@ -181,6 +181,17 @@ pub enum Why {
         /// So many would not have been told.
         tolerance: u64,
     },
+    /// The wall clock went ahead of the monotonic one, which counts sleep too.
+    #[error(
+        "the wall clock was set forward by {} s here (tolerance {} s), or the virtual machine was paused",
+        .millis / 1000, .tolerance / 1000
+    )]
+    SetForward {
+        /// By so many milliseconds.
+        millis: u64,
+        /// So many would not have been told.
+        tolerance: u64,
+    },
     /// The monotonic clock went back without a manager having been started.
     #[error("the monotonic clock went back by {millis} ms without a start of the manager")]
     Backwards {

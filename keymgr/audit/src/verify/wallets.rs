@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use proto::{CardId, Fingerprint, KeyPath};
+use proto::{CardId, Fingerprint, KeyPath, KeyUid};
 
 use super::question::Question;
 use super::verdict::{Finding, Lines, Verdict, Why};
-use crate::closure::Wallet;
+use crate::closure::{Account, Wallet};
 
 #[derive(Debug, Default)]
 pub(super) struct Wallets {
@@ -66,15 +66,17 @@ impl Wallets {
 
     /// Forgets what a card showed, or all cards did.
     pub(super) fn settings_changed(&mut self, of: Option<CardId>) -> Vec<Question> {
-        let mut questions = Vec::new();
-        self.shown.retain(|(card, wallet, path), shown| {
-            let keep = of.is_some_and(|of| of != *card);
-            if !keep {
-                questions.extend(shown.question(wallet, path));
+        let forgotten = match of {
+            None => std::mem::take(&mut self.shown),
+            Some(of) => {
+                let first = Wallet { account: Account::KeyUid(KeyUid::from([0; 32])), decoy: false };
+                let shown = self.shown.range((of, first, KeyPath::master())..);
+                let keys: Vec<_> =
+                    shown.take_while(|((card, ..), _)| *card == of).map(|(key, _)| key.clone()).collect();
+                keys.into_iter().filter_map(|key| self.shown.remove_entry(&key)).collect()
             }
-            keep
-        });
-        questions
+        };
+        forgotten.iter().filter_map(|((_, wallet, path), shown)| shown.question(wallet, path)).collect()
     }
 
     /// Returns what remains open, when all lines were read.
