@@ -84,9 +84,9 @@ impl<'a> Selection<'a> {
     /// [`CliError`] for a path that is none.
     pub(super) fn of(args: &'a ShowArgs) -> Result<Self, CliError> {
         let path = args.path.as_deref().map(|text| {
-            let below = text.ends_with('/');
-            let path = text.trim_end_matches('/').parse::<KeyPath>();
-            path.map(|path| (path, below))
+            let (path, below) = text.strip_suffix("/*").map_or((text, false), |above| (above, true));
+            path.parse::<KeyPath>()
+                .map(|path| (path, below))
                 .map_err(|error| CliError::found(proto::rpc::Fault::BadInput, format!("--path {text}: {error}")))
         });
         Ok(Self { args, path: path.transpose()? })
