@@ -257,6 +257,168 @@ fn heads_that_were_sent_away_are_an_anchor() {
     assert_eq!(code(&output), Fault::StateMissing.exit_code(), "{}", text(&output.stderr));
 }
 
+/// The owner shows one export, and that the log still has all that an older head had: who checks has the proof and no log.
+#[test]
+fn a_line_and_an_older_head_are_proven_and_checked_without_the_log() {
+    let drill = Drill::shared();
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let log = drill.file("honest", "export.log");
+    let prove = |options: &[&str]| run(&[&["audit", "prove", log.to_str().unwrap()], options].concat());
+    let check = |file: &str, options: &[&str]| run(&[&["audit", "prove", "--check", file], options].concat());
+    let is = |output: &Output, fault: Fault, says: &str| {
+        let said = text(&output.stderr);
+        assert_eq!(code(output), fault.exit_code(), "{said}");
+        assert!(said.contains(says), "{said}");
+    };
+    let lines = text(&std::fs::read(&log).unwrap());
+    let export = 1 + lines.lines().position(|line| line.contains("export_private")).unwrap();
+    let (request, outcome) = (export.to_string(), (export + 1).to_string());
+    let output = prove(&["--line", &request, "--line", &outcome]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert!(output.stdout.len() < lines.len() / 4, "the proof is short");
+    let proof = put("proof", &output.stdout);
+
+    let output = check(&proof, &["--ca", "test"]);
+    let said = text(&output.stdout);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert!(
+        said.contains("asks the card for the private key of") && said.contains("that head was signed by"),
+        "{said}"
+    );
+    is(&check(&proof, &[]), Fault::LogUnsignedCard, "nobody who is taken vouches for its head");
+    let output = run(&["--json", "audit", "prove", "--check", &proof, "--ca", "test"]);
+    let said: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(said.len(), 2);
+    assert_eq!((&said[0]["vouched_for"], &said[0]["line"]["seq"]), (&true.into(), &export.into()));
+
+    // The heads that were sent away are anchors, the older one and the newest.
+    let heads = text(&std::fs::read(drill.file("honest", "heads")).unwrap());
+    let older = put("older", heads.lines().next().unwrap().as_bytes());
+    let newest = put("newest", heads.lines().last().unwrap().as_bytes());
+    let output = prove(&["--since", &older, "--head", &newest]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let since = put("since", &output.stdout);
+    for anchor in [&older, &newest] {
+        let output = check(&since, &["--anchor", anchor]);
+        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("was kept elsewhere"), "{}", text(&output.stdout));
+    }
+
+    let edited = text(&std::fs::read(&proof).unwrap()).replace("chat identity", "chat identitx");
+    is(&check(&put("edited", edited.as_bytes()), &["--ca", "test"]), Fault::LogAltered, "no line of a log");
+    is(&check(&put("words", b"hello\n"), &[]), Fault::BadInput, "line 1 is no proof");
+    is(&check(&put("nothing", b"\n"), &[]), Fault::BadInput, "no proof in it");
+    is(&prove(&[]), Fault::BadInput, "--line N, or --since FILE");
+    is(&prove(&["--line", "100000"]), Fault::BadInput, "comes after the head");
+    let other = drill.file("decoy", "heads");
+    is(&prove(&["--since", other.to_str().unwrap()]), Fault::BadInput, "no head of the log");
+    let swapped = drill.file("swapped-lines", "export.log");
+    is(&run(&["audit", "prove", swapped.to_str().unwrap(), "--line", "1"]), Fault::LogAltered, "not whole");
+    let restored = drill.file("old-log", "export.log");
+    is(
+        &run(&["audit", "prove", restored.to_str().unwrap(), "--line", "1", "--head", &newest]),
+        Fault::LogRolledBack,
+        "",
+    );
+}
+
+/// A log in several files is proven from the file with the line on.
+#[test]
+fn a_proof_of_a_rotated_log_takes_no_file_before_that_of_its_line() {
+    let drill = Drill::shared();
+    let log = drill.file("honest-rotated", "export.log");
+    let alone = tempfile::tempdir().unwrap();
+    let newest = alone.path().join("export.log");
+    std::fs::copy(&log, &newest).unwrap();
+    let prove = |log: &Path, line: u64| run(&["audit", "prove", log.to_str().unwrap(), "--line", &line.to_string()]);
+    let bytes = std::fs::read_to_string(&log).unwrap();
+    let first: Value = serde_json::from_str(bytes.lines().next().unwrap()).unwrap();
+    let first = first["seq"].as_u64().unwrap();
+    assert!(first > 1);
+    assert_eq!(prove(&log, first).stdout, prove(&newest, first).stdout);
+    assert_eq!(code(&prove(&log, 1)), 0);
+    let output = prove(&newest, 1);
+    assert_eq!(code(&output), Fault::StateMissing.exit_code());
+    assert!(text(&output.stderr).contains("line 1 is needed, and is in an older file"), "{}", text(&output.stderr));
+}
+
+/// The log is somebody else's, and so is its name: neither steers the terminal, whatever verb reads it.
+#[test]
+fn attack_no_verb_writes_control_characters_of_a_log_or_its_name() {
+    use audit::{Caller, Event, Line, LineHash, Refusal, Text};
+    let hostile = "\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}\r\n</td><script>alert(1)</script>";
+    let caller =
+        Caller { uid: 1, pid: None, binary: Some(Text::lossy(hostile)), binary_hash: None, one_time_key: None };
+    let refusal = Refusal {
+        card: None,
+        key_uid: None,
+        asked: audit::Asked::Unlock,
+        purpose: Some("chat identity".parse().unwrap()),
+        caller,
+        reason: Text::lossy(hostile),
+        policy: [0; 32],
+    };
+    let version = Text::lossy(hostile);
+    let opened = audit::LogOpened { version, binary: None, policy: [0; 32], test_authority: true };
+    let events = [Event::created([7; 16].into()), Event::LogOpened(opened), Event::Refusal(refusal)];
+    let (mut prev, mut log) = (LineHash::ZERO, Vec::new());
+    for (seq, event) in (1..).zip(events) {
+        let bytes = Line { seq, unix_ms: seq * 1000, mono_ms: seq * 1000, prev, event }.encode().unwrap();
+        prev = LineHash::of(&bytes);
+        log.extend(bytes);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (whole, cut) = (at("\u{1b}[31mexport\u{202e}.log"), at("\u{1b}[31mcut.log"));
+    std::fs::write(&whole, &log).unwrap();
+    std::fs::write(&cut, &log[..log.len() - 9]).unwrap();
+    let (html, csv, proof) = (at("\u{1b}[31mpage.html"), at("\u{1b}[31mtable.csv"), at("\u{1b}[31mproof"));
+    std::fs::write(&proof, run(&["audit", "prove", &whole, "--line", "3"]).stdout).unwrap();
+    for log in [&whole, &cut] {
+        for args in [
+            vec!["audit", "verify", log],
+            vec!["audit", "show", log],
+            vec!["audit", "show", "--refusals", log],
+            vec!["audit", "closure", log],
+            vec!["audit", "anchor", log],
+            vec!["audit", "report", log, "--html", &html, "--csv", &csv],
+            vec!["--json", "audit", "report", log],
+            vec!["--json", "audit", "show", log],
+            vec!["audit", "prove", log, "--line", "3"],
+            vec!["audit", "prove", "--check", &proof],
+            vec!["audit", "prove", "--check", log],
+            vec!["audit", "push", "--spool", log, "--memory", &at("memory"), "--to", "file:/nowhere"],
+        ] {
+            let output = run(&args);
+            let said = text(&[output.stdout, output.stderr].concat());
+            let steers = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202e}');
+            assert!(!said.is_empty() && !said.chars().any(steers), "{args:?}: {said:?}");
+        }
+    }
+    let page = std::fs::read_to_string(&html).unwrap();
+    assert!(page.contains("owned") && !page.contains("<script>"), "{page}");
+    assert!(!page.chars().any(|c| c.is_control() && c != '\n'));
+}
+
+/// The closure is told of what can be read, and the exit code says that it is not all.
+#[test]
+fn the_closure_of_a_log_that_is_not_whole_says_so_with_the_exit_code_of_its_verdict() {
+    let drill = Drill::shared();
+    for (case, fault) in [("honest", None), ("swapped-lines", Some(Fault::LogAltered))] {
+        let log = drill.file(case, "export.log");
+        let output = run(&["--json", "audit", "closure", log.to_str().unwrap()]);
+        assert_eq!(code(&output), fault.map_or(0, Fault::exit_code), "{case}: {}", text(&output.stderr));
+        let closure: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(closure["consistent"], fault.is_none());
+        assert!(closure["exported"].as_u64().unwrap() > 1, "{closure}");
+    }
+}
+
 #[test]
 fn a_drill_goes_into_an_empty_folder_only() {
     let dir = tempfile::tempdir().unwrap();

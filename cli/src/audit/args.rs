@@ -27,6 +27,9 @@ pub(crate) enum AuditVerb {
     Push(PushArgs),
     /// Print the newest head, to be kept elsewhere: a line that `verify --anchor` takes, also from a sheet of paper.
     Anchor(LogArgs),
+    /// Prove one line, or that the log goes on from an older head, without showing the other lines; and check such a proof.
+    #[command(long_about = PROVE)]
+    Prove(ProveArgs),
     /// Have the card state under its PIN how the log stands, for more than that it was there: a running key manager is asked.
     Sign(AccessArgs),
     /// Go on with a card that was used with another log: its owner knows why. A running key manager is asked.
@@ -133,6 +136,27 @@ pub(crate) struct ReportArgs {
     pub(crate) csv: Option<PathBuf>,
 }
 
+/// Options of `prove`.
+#[derive(Debug, Args)]
+pub(crate) struct ProveArgs {
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    /// Prove that this line is in the log. Several times for several lines.
+    #[arg(long, value_name = "N")]
+    pub(crate) line: Vec<u64>,
+    /// Prove that the log begins with all lines of the newest head of it in this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) since: Option<PathBuf>,
+    /// Prove it of the newest head in this file; without it, of the newest one that a card signed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) head: Option<PathBuf>,
+    /// Check the proofs in this file. No log is needed.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["files", "profile", "line", "since", "head"])]
+    pub(crate) check: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+}
+
 /// Options of `drill`.
 #[derive(Debug, Args)]
 pub(crate) struct DrillArgs {
@@ -184,6 +208,18 @@ What left before the log can be written down in a file, a line for each key, old
 
 FORM is private, public, extended-public, signature, ecdh, lee, bip85, or seed at m. APPLET is the version of the card's
 applet, or - when it is not known. Lines that begin with # do not count. What follows from such lines is marked unverified.";
+
+const PROVE: &str = "\
+Prove one line, or that the log goes on from an older head, without showing the other lines; and check such a proof.
+
+  cardinal audit prove --line 7 --line 8 > proof        two lines, for example a request and what came of it
+  cardinal audit prove --since old-heads > proof        the log still has all that it had
+  cardinal audit prove --check proof --ca production    no log, key manager or card is needed
+
+A proof is a line of JSON with the nodes between the line and the root of the head (RFC 6962). It takes the file with that line
+and all later files of the log, and no older ones. It says that the line was there when a head stood, and nothing of any other
+line. Who vouches for the head: the card that signed it, whose signature is in the proof (--ca), or a head that was kept
+elsewhere (--anchor); where neither does, the exit code is 68.";
 
 const PUSH: &str = "\
 Send the heads that cards have signed away from this computer, where nobody who owns it can change them.

@@ -8,6 +8,7 @@ mod drill;
 mod file;
 mod judgement;
 mod proof;
+mod prove;
 mod push;
 mod report;
 mod row;
@@ -36,6 +37,7 @@ pub(crate) async fn run(out: Output, verb: AuditVerb) -> Result<(), CliError> {
         AuditVerb::Report(args) => report::run(out, &args),
         AuditVerb::Drill(args) => drill::run(out, args).await,
         AuditVerb::Anchor(args) => anchor::run(out, &args),
+        AuditVerb::Prove(args) => prove::run(out, &args),
         AuditVerb::Sign(args) => proof::sign(out, &args).await,
         AuditVerb::Adopt(args) => proof::adopt(out, &args).await,
         AuditVerb::Push(args) => push::run(out, args).await,

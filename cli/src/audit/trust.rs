@@ -101,6 +101,17 @@ fn heads(path: &Path, log: Option<LogId>) -> Result<Vec<Head>, CliError> {
     if ours.is_empty() { Err(bad("there is no head in it")) } else { Ok(ours) }
 }
 
+/// Returns the newest head of this log in a file.
+///
+/// # Errors
+/// [`Fault::BadInput`] for a file that has none.
+pub(super) fn newest_head(path: &Path, log: LogId) -> Result<Head, CliError> {
+    let newest = heads(path, Some(log))?.into_iter().filter(|head| head.log == log).max_by_key(|head| head.entries);
+    newest.ok_or_else(|| {
+        CliError::found(Fault::BadInput, format!("{}: there is no head of the log {log} in it", path.display()))
+    })
+}
+
 /// Returns the head that stands in a line, whatever stands around it: a log daemon adds its own words.
 pub(super) fn head_in(line: &str) -> Option<Head> {
     let words: Vec<&str> = line.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();

@@ -202,6 +202,7 @@ const RUNNING: &[Step] = &[
     may("audit adopt", &[]),
     may("audit closure", &[]),
     may("audit report", &[]),
+    may("audit prove --line 1", &[]),
     may("audit push --to file:sent", &[]),
     may("audit verify --ca test", &[]),
     must("lock", &[]),
