@@ -4,6 +4,7 @@
 //! far it got. The invariant: that a line was sent is remembered only after its place took it, so a line may arrive twice and
 //! never not at all. What a place has kept is an anchor for `cardinal audit verify`.
 
+mod deadline;
 mod send;
 mod spool;
 mod target;
@@ -161,7 +162,7 @@ impl Config {
 fn empty(spool: &Path, memory: &Memory, target: &Target) -> Result<usize, CliError> {
     let mut count = 0;
     while let Some(batch) = spool::next(spool, memory.of(target))? {
-        send::send(target, &batch.lines)?;
+        send::send(target, &batch.lines, PATIENCE)?;
         memory.keep(target, batch.then)?;
         count += batch.count;
     }
@@ -179,6 +180,8 @@ fn told(out: Output, target: &Target, count: usize) -> Result<(), CliError> {
 const LOOK: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// How long one sending to one place may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 const MAX_CONFIG: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -1,32 +1,34 @@
 //! How lines reach each kind of place. Every wait has an end, and lines that were not taken are sent again.
 
-use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, Read as _, Write};
-use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write};
+use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use proto::rpc::Fault;
 use proto::shell::file::sync_folder_of;
 
+use super::deadline::Deadline;
 use super::target::{Http, Syslog, Target};
 use crate::clock::Moment;
 use crate::error::CliError;
 
-/// Sends these lines, each of which ends in a newline, and returns once the place has them.
+/// Sends these lines, each of which ends in a newline, and returns once the place has them, or the time is over.
 ///
 /// # Errors
 /// [`Fault::Unreachable`] when nobody takes them there; [`Fault::StateMissing`] for a folder that is not there;
 /// [`Fault::DiskFull`].
-pub(super) fn send(target: &Target, lines: &[u8]) -> Result<(), CliError> {
+pub(super) fn send(target: &Target, lines: &[u8], within: Duration) -> Result<(), CliError> {
+    let until = Deadline::within(within);
     let sent = match target {
         Target::File(dir) => append(dir, lines),
-        Target::Syslog(syslog) => each_to(syslog, lines),
-        Target::Http(http) => post(http, lines),
-        Target::Https(url) => curl(url, lines),
-        Target::Git(dir) => commit(dir, lines),
+        Target::Syslog(syslog) => each_to(syslog, lines, until),
+        Target::Http(http) => post(http, lines, until),
+        Target::Https(url) => curl(url, lines, until),
+        Target::Git(dir) => commit(dir, lines, until),
     };
     sent.map_err(|error| error.about(&target.to_string()))
 }
@@ -34,6 +36,7 @@ pub(super) fn send(target: &Target, lines: &[u8]) -> Result<(), CliError> {
 /// The name of the file that keeps what was received.
 pub(crate) const RECEIVED: &str = "cardinal.heads";
 
+/// Appends what is not there yet: of a sending that was cut off the lines may be there, and are sent again.
 fn append(dir: &Path, lines: &[u8]) -> Result<(), CliError> {
     if !dir.is_dir() {
         let message = "there is no such folder; mount it, or make it, and they are sent then";
@@ -41,34 +44,73 @@ fn append(dir: &Path, lines: &[u8]) -> Result<(), CliError> {
     }
     let path = dir.join(RECEIVED);
     let is_new = !path.exists();
-    let mut file = OpenOptions::new().append(true).create(true).open(&path).map_err(CliError::file(&path))?;
-    file.write_all(lines).and_then(|()| file.sync_data()).map_err(CliError::file(&path))?;
+    let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
+    let written = opened.and_then(|mut file| {
+        let end = end_of(&mut file, lines.len())?;
+        // Half a line that a power cut left is no part of the next one.
+        if end.last().is_some_and(|last| *last != b'\n') {
+            file.write_all(b"\n")?;
+        }
+        file.write_all(not_there(&end, lines))?;
+        file.sync_data()
+    });
+    written.map_err(CliError::file(&path))?;
     if is_new {
         sync_folder_of(&path).map_err(CliError::file(&path))?;
     }
     Ok(())
 }
 
-fn each_to(syslog: &Syslog, lines: &[u8]) -> Result<(), CliError> {
-    let each = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(message);
+/// Returns the end of a file: as many bytes, and the one before them.
+fn end_of(file: &mut File, bytes: usize) -> io::Result<Vec<u8>> {
+    let room = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(1);
+    let begin = file.seek(SeekFrom::End(0))?.saturating_sub(room);
+    file.seek(SeekFrom::Start(begin))?;
+    let mut end = Vec::new();
+    file.take(room).read_to_end(&mut end)?;
+    Ok(end)
+}
+
+/// Returns what follows of `lines` after those of its first lines with which `end` ends.
+fn not_there<'a>(end: &[u8], lines: &'a [u8]) -> &'a [u8] {
+    let ends = lines.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at.saturating_add(1));
+    let is_there = |begin: &&[u8]| {
+        let before = end.strip_suffix(*begin);
+        before.is_some_and(|before| before.last().is_none_or(|byte| *byte == b'\n'))
+    };
+    let begun = ends.filter_map(|at| lines.get(..at)).find(is_there);
+    begun.and_then(|begun| lines.get(begun.len()..)).unwrap_or(lines)
+}
+
+fn each_to(syslog: &Syslog, lines: &[u8], until: Deadline) -> Result<(), CliError> {
+    let mut each = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(message);
     match syslog {
         Syslog::Unix(path) => {
             let socket = UnixDatagram::unbound().map_err(unreachable)?;
-            socket.set_write_timeout(Some(PATIENCE)).map_err(unreachable)?;
             socket.connect(path).map_err(unreachable)?;
-            each.into_iter().try_for_each(|message| socket.send(&message).map(drop)).map_err(unreachable)
+            let sent = each.try_for_each(|message| {
+                socket.set_write_timeout(Some(until.left()?))?;
+                socket.send(&message).map(drop)
+            });
+            sent.map_err(unreachable)
         }
         Syslog::Udp(address) => {
-            let to = resolve(address)?;
+            let found = until.resolve(address)?.into_iter().next();
+            let to = found.ok_or_else(|| not_taken("the name has no address"))?;
             let here = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
             let socket = UdpSocket::bind(here).map_err(unreachable)?;
             socket.connect(to).map_err(unreachable)?;
-            each.into_iter().try_for_each(|message| socket.send(&message).map(drop)).map_err(unreachable)
+            let sent = each.try_for_each(|message| {
+                socket.set_write_timeout(Some(until.left()?))?;
+                socket.send(&message).map(drop)
+            });
+            sent.map_err(unreachable)
         }
         Syslog::Tcp(address) => {
-            let mut stream = connect(address)?;
+            let mut stream = until.connect(address)?;
             for message in each {
-                write!(stream, "{} ", message.len()).and_then(|()| stream.write_all(&message)).map_err(unreachable)?;
+                let framed = [format!("{} ", message.len()).as_bytes(), &message].concat();
+                stream.write_all(&framed).map_err(unreachable)?;
             }
             stream.flush().map_err(unreachable)
         }
@@ -87,8 +129,8 @@ fn message(line: &[u8]) -> Vec<u8> {
     message
 }
 
-fn post(http: &Http, lines: &[u8]) -> Result<(), CliError> {
-    let mut stream = connect(&http.authority)?;
+fn post(http: &Http, lines: &[u8], until: Deadline) -> Result<(), CliError> {
+    let mut stream = until.connect(&http.authority)?;
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         http.path,
@@ -106,9 +148,9 @@ fn post(http: &Http, lines: &[u8]) -> Result<(), CliError> {
     }
 }
 
-fn curl(url: &str, lines: &[u8]) -> Result<(), CliError> {
+fn curl(url: &str, lines: &[u8], until: Deadline) -> Result<(), CliError> {
     let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--fail", "--proto", "=https", "--max-time", "30"]);
+    command.args(["--silent", "--show-error", "--fail", "--proto", "=https"]);
     command.args([
         "--header",
         "Content-Type: text/plain; charset=utf-8",
@@ -118,87 +160,60 @@ fn curl(url: &str, lines: &[u8]) -> Result<(), CliError> {
         "/dev/null",
     ]);
     command.args(["--url", url]);
-    run(command, Some(lines), "curl").map(drop)
+    until.run(command, lines, "curl").map(drop)
 }
 
-fn commit(dir: &Path, lines: &[u8]) -> Result<(), CliError> {
-    let git = |args: &[&str]| {
+fn commit(dir: &Path, lines: &[u8], until: Deadline) -> Result<(), CliError> {
+    let run = |args: &[&str]| {
         let mut command = Command::new("git");
-        command.arg("-C").arg(dir).args(args);
-        // Nobody is there to ask, and no hook or signature of the user's is meant.
+        command.arg("-C").arg(dir);
+        for setting in OURS {
+            command.args(["-c", setting]);
+        }
+        command.args(args);
+        // The work tree that is named is meant, and nobody is there to ask.
+        for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_CONFIG_PARAMETERS", "GIT_EXTERNAL_DIFF"] {
+            command.env_remove(variable);
+        }
         command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=10");
-        command
+        command.env("GIT_AUTHOR_NAME", "cardinal").env("GIT_AUTHOR_EMAIL", "cardinal@localhost");
+        command.env("GIT_COMMITTER_NAME", "cardinal").env("GIT_COMMITTER_EMAIL", "cardinal@localhost");
+        until.run(command, b"", "git")
     };
     if !dir.is_dir() {
         let message = "there is no such folder; make it with `git init`, or clone it";
         return Err(CliError::found(Fault::StateMissing, message));
     }
-    run(git(&["rev-parse", "--is-inside-work-tree"]), None, "git")?;
+    run(&["rev-parse", "--is-inside-work-tree"])?;
     append(dir, lines)?;
-    run(git(&["add", "--", RECEIVED]), None, "git")?;
-    let said = if run(git(&["diff", "--cached", "--quiet", "--", RECEIVED]), None, "git").is_err() {
-        let mut command = git(&["-c", "commit.gpgsign=false", "commit", "--quiet", "--no-verify"]);
-        command.args(["--message", "Heads of an export log", "--", RECEIVED]);
-        command.env("GIT_AUTHOR_NAME", "cardinal").env("GIT_AUTHOR_EMAIL", "cardinal@localhost");
-        command.env("GIT_COMMITTER_NAME", "cardinal").env("GIT_COMMITTER_EMAIL", "cardinal@localhost");
-        run(command, None, "git").map(drop)
-    } else {
-        Ok(())
-    };
-    said?;
-    if run(git(&["remote"]), None, "git")?.is_empty() {
+    run(&["add", "--", RECEIVED])?;
+    if run(&["diff", "--cached", "--quiet", "--no-ext-diff", "--no-textconv", "--", RECEIVED]).is_err() {
+        let message = "Heads of an export log";
+        run(&["commit", "--quiet", "--no-verify", "--message", message, "--", RECEIVED])?;
+    }
+    if run(&["remote"])?.is_empty() {
         return Ok(());
     }
-    run(git(&["push", "--quiet"]), None, "git").map(drop)
+    run(&["push", "--quiet", "--no-verify"]).map(drop)
 }
 
-/// Runs a program to its end, and returns what it printed.
-fn run(mut command: Command, input: Option<&[u8]>, name: &str) -> Result<Vec<u8>, CliError> {
-    let absent = |error: std::io::Error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
-            CliError::found(Fault::Unreachable, format!("the program {name} is not there; install it"))
-        } else {
-            unreachable(error)
-        }
-    };
-    command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().map_err(absent)?;
-    if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-        // A program that ends early says why; that it did not read is not the reason.
-        drop(stdin.write_all(input));
-    }
-    let done = child.wait_with_output().map_err(unreachable)?;
-    if done.status.success() {
-        return Ok(done.stdout);
-    }
-    let said = String::from_utf8_lossy(&done.stderr);
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    Err(not_taken(format!("{name} failed: {}", last.trim())))
-}
+/// No program of the work tree's owner runs: no hook, no watcher, no signer, and nothing that stays behind.
+const OURS: [&str; 6] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "commit.gpgSign=false",
+    "push.gpgSign=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+];
 
-fn connect(address: &str) -> Result<TcpStream, CliError> {
-    let stream = TcpStream::connect_timeout(&resolve(address)?, PATIENCE).map_err(unreachable)?;
-    stream
-        .set_read_timeout(Some(PATIENCE))
-        .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
-        .map_err(unreachable)?;
-    Ok(stream)
-}
-
-fn resolve(address: &str) -> Result<std::net::SocketAddr, CliError> {
-    let found = address.to_socket_addrs().map_err(unreachable)?.next();
-    found.ok_or_else(|| not_taken("the name has no address"))
-}
-
-fn unreachable(error: std::io::Error) -> CliError {
+pub(super) fn unreachable(error: io::Error) -> CliError {
     not_taken(error.to_string())
 }
 
-fn not_taken(why: impl Into<String>) -> CliError {
+pub(super) fn not_taken(why: impl Into<String>) -> CliError {
     CliError::found(Fault::Unreachable, format!("{}; what was not sent stays in the spool", why.into()))
 }
 
-/// How long a place may take for each step.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// No status line is longer.
 const MAX_STATUS: u64 = 8192;

@@ -167,6 +167,112 @@ fn a_work_tree_gets_commits_and_pushes_them_to_its_remote() {
     assert_eq!(fault(here.send(&to)), Some(Fault::Unreachable), "the remote is gone");
 }
 
+/// What is done in the work tree is not done by programs of the work tree.
+#[test]
+fn attack_no_hook_of_a_work_tree_runs() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let here = Box::new();
+    let (far, tree) = (here.dir.path().join("far.git"), here.dir.path().join("tree"));
+    let ran = here.dir.path().join("ran");
+    std::fs::create_dir(&far).unwrap();
+    git(&far, &["init", "--quiet", "--bare", "--initial-branch=main"]);
+    git(here.dir.path(), &["clone", "--quiet", far.to_str().unwrap(), "tree"]);
+    git(&tree, &["checkout", "--quiet", "-b", "main"]);
+    git(&tree, &["config", "push.autoSetupRemote", "true"]);
+    let script = format!("#!/bin/sh\necho \"$0\" >> '{}'\n", ran.display());
+    let monitor = tree.join("monitor");
+    let hooks = tree.join(".git/hooks");
+    std::fs::create_dir_all(&hooks).unwrap();
+    let names = [
+        "pre-commit",
+        "prepare-commit-msg",
+        "commit-msg",
+        "post-commit",
+        "pre-push",
+        "reference-transaction",
+        "post-index-change",
+    ];
+    for path in names.iter().map(|name| hooks.join(name)).chain([monitor.clone()]) {
+        std::fs::write(&path, &script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    git(&tree, &["config", "core.fsmonitor", monitor.to_str().unwrap()]);
+    git(&tree, &["config", "core.hooksPath", hooks.to_str().unwrap()]);
+    drop(std::fs::remove_file(&ran));
+    assert_eq!(here.send(&format!("git:{}", tree.display())).unwrap(), 2);
+    assert_eq!(git(&far, &["show", "main:cardinal.heads"]), HEADS);
+    assert!(!ran.exists(), "{}", std::fs::read_to_string(&ran).unwrap());
+    // The hooks themselves work.
+    git(&tree, &["commit", "--quiet", "--allow-empty", "--message", "mine"]);
+    assert!(ran.exists());
+}
+
+/// A push that failed after the commit is made up for by the next one, which appends nothing twice.
+#[test]
+fn what_was_committed_and_not_pushed_is_pushed_later_and_stands_there_once() {
+    let here = Box::new();
+    let (far, tree) = (here.dir.path().join("far.git"), here.dir.path().join("tree"));
+    for dir in [&far, &tree] {
+        std::fs::create_dir(dir).unwrap();
+    }
+    let to = format!("git:{}", tree.display());
+    git(&tree, &["init", "--quiet", "--initial-branch=main"]);
+    git(&tree, &["remote", "add", "origin", far.to_str().unwrap()]);
+    git(&tree, &["config", "push.autoSetupRemote", "true"]);
+    for _ in 0..2 {
+        assert_eq!(fault(here.send(&to)), Some(Fault::Unreachable), "nothing is there yet");
+    }
+    here.add("third head\n");
+    assert_eq!(fault(here.send(&to)), Some(Fault::Unreachable));
+    git(&far, &["init", "--quiet", "--bare", "--initial-branch=main"]);
+    assert_eq!(here.send(&to).unwrap(), 3);
+    assert_eq!(git(&far, &["show", "main:cardinal.heads"]), format!("{HEADS}third head\n"));
+}
+
+#[test]
+fn a_folder_that_has_the_lines_already_or_half_of_one_gets_the_rest() {
+    for (there, then) in [
+        ("first head\n", "first head\nsecond head\n"),
+        (HEADS, HEADS),
+        ("old head\nfirst head\n", "old head\nfirst head\nsecond head\n"),
+        ("the first head\n", "the first head\nfirst head\nsecond head\n"),
+        ("first head\nsecond h", "first head\nsecond h\nfirst head\nsecond head\n"),
+        ("second head\n", "second head\nfirst head\nsecond head\n"),
+    ] {
+        let here = Box::new();
+        let path = here.dir.path().join(send::RECEIVED);
+        std::fs::write(&path, there).unwrap();
+        assert_eq!(here.send(&format!("file:{}", here.dir.path().display())).unwrap(), 2);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), then, "{there:?}");
+    }
+}
+
+/// A service that answers a byte now and then is not waited for longer than one that answers nothing.
+#[test]
+fn attack_a_service_that_drips_or_never_reads_is_given_up_at_the_deadline() {
+    let within = Duration::from_millis(600);
+    let drip = |mut stream: std::net::TcpStream| {
+        while stream.write_all(b"H").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let mute = |mut stream: std::net::TcpStream| drop(stream.read_to_end(&mut Vec::new()));
+    for answers in [std::boxed::Box::new(drip) as std::boxed::Box<dyn Fn(_) + Send>, std::boxed::Box::new(mute)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to: Target = format!("http://{}/heads", listener.local_addr().unwrap()).parse().unwrap();
+        let serves = std::thread::spawn(move || answers(listener.accept().unwrap().0));
+        let begun = Instant::now();
+        let error = send::send(&to, HEADS.as_bytes(), within).unwrap_err();
+        assert_eq!(error.fault(), Some(Fault::Unreachable), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        serves.join().unwrap();
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to: Target = format!("syslog:tcp:{}", listener.local_addr().unwrap()).parse().unwrap();
+    let error = send::send(&to, &b"head\n".repeat(4_000_000), within).unwrap_err();
+    assert_eq!(error.fault(), Some(Fault::Unreachable), "it was accepted by nobody");
+}
+
 #[test]
 fn the_program_that_speaks_tls_says_why_it_failed() {
     // Nobody serves port 9 here; without the program the cause is the same.
