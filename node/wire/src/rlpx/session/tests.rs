@@ -257,6 +257,31 @@ fn thirty_seconds_without_a_whole_message_end_the_session() {
     assert!(side.out.is_empty(), "no farewell");
 }
 
+/// Its bytes count for nothing until it is whole, however many there are and whenever they come.
+#[test]
+fn a_long_frame_that_trickles_in_ends_the_session_after_thirty_seconds() {
+    let (mut side, mut script) = scripted();
+    script.say(&mut side, 16, &[0xc0]);
+    // Bytes that do not compress.
+    let mut state = 1_u32;
+    let mut byte = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_be_bytes()[0]
+    };
+    let long: Vec<u8> = std::iter::repeat_with(&mut byte).take(1 << 20).collect();
+    let frame = script.writer.seal(17, &long).unwrap();
+    let piece = frame.len() / 64;
+    for (second, bytes) in (1..31).zip(frame.chunks(piece)) {
+        side.tell(second * 1000, Input::Bytes(bytes));
+        side.tell(second * 1000, Input::Tick);
+        assert!(side.is_up() && side.session.awaited() >= 1 << 20, "second {second}");
+    }
+    assert!(side.session.wake_at() <= Some(at(30_002)));
+    side.tell(30_002, Input::Tick);
+    assert_eq!(side.down(), Some(DownReason::ReadTimeout));
+    assert_eq!(side.session.awaited(), 0, "and nothing is kept of it");
+}
+
 #[test]
 fn a_ping_is_answered_whatever_it_carries() {
     let (mut side, mut script) = scripted();
