@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use proto::shell::{Lock, LockError, dice, folder};
 use rand_core::Rng as _;
@@ -34,7 +35,7 @@ impl Folder {
         dice().fill_bytes(&mut name);
         let path = place.join(format!("{PREFIX}{}", hex::encode(name)));
         // It gets its name with the lock held, so that nobody takes it for one that was left.
-        let unfinished = path.with_extension("new");
+        let unfinished = path.with_extension(UNFINISHED);
         // Not recursive: a folder that exists already is somebody else's.
         std::fs::DirBuilder::new().mode(0o700).create(&unfinished).map_err(CliError::file(&unfinished))?;
         let lock = Lock::take(&unfinished.join(LOCK)).map_err(|error| match error {
@@ -74,10 +75,13 @@ fn sweep(place: &Path) {
         let name = entry.file_name();
         let random = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
         let path = entry.path();
+        let unfinished = path.extension().is_some_and(|extension| extension == UNFINISHED);
+        let random = random.map(|random| random.split('.').next().unwrap_or_default());
         // In a folder that all may write to, only one that is ours alone is ours to remove.
         if random.is_some_and(|random| random.len() == 2 * RANDOM && random.bytes().all(|b| b.is_ascii_hexdigit()))
+            && (unfinished || path.extension().is_none())
             && folder::is_private(&path).unwrap_or(false)
-            && path.join(LOCK).is_file()
+            && if unfinished { is_old(&path) } else { path.join(LOCK).is_file() }
             && let Ok(_lock) = Lock::take(&path.join(LOCK))
         {
             let _ = std::fs::remove_dir_all(&path);
@@ -85,16 +89,27 @@ fn sweep(place: &Path) {
     }
 }
 
+/// Whether a folder that has no name yet was given up: its maker needs a moment for that.
+fn is_old(path: &Path) -> bool {
+    let made = std::fs::metadata(path).and_then(|folder| folder.modified());
+    made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > GIVEN_UP))
+}
+
 /// What the names begin with.
 const PREFIX: &str = "cardinal-temp-";
 /// How many random bytes follow.
 const RANDOM: usize = 6;
+/// What the name ends with until the lock is held.
+const UNFINISHED: &str = "new";
+/// After so long nobody holds a lock any more that was to be taken.
+const GIVEN_UP: Duration = Duration::from_secs(3600);
 /// The lock in the folder.
 const LOCK: &str = "alive.lock";
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::time::{Duration, SystemTime};
 
     use super::{Folder, sweep};
 
@@ -113,8 +128,16 @@ mod tests {
         };
         let killed = left("cardinal-temp-00112233aabb", true);
         let foreign = [left("cardinal-temp-00112233aabc", false), left("cardinal-temp-notes", true)];
+        // Killed before it had its name, and one that is being made.
+        let unfinished = [left("cardinal-temp-00112233aabd.new", false), left("cardinal-temp-00112233aabe.new", true)];
+        let begun = left("cardinal-temp-00112233aabf.new", true);
+        for path in &unfinished {
+            let yesterday = SystemTime::now() - Duration::from_secs(24 * 3600);
+            std::fs::File::open(path).unwrap().set_modified(yesterday).unwrap();
+        }
         sweep(place.path());
         assert!(!killed.exists());
+        assert!(unfinished.iter().all(|path| !path.exists()) && begun.exists());
         assert!(living.path().exists() && foreign.iter().all(|path| path.exists()));
     }
 
