@@ -81,6 +81,13 @@ pub(crate) struct ManagerFact {
     pub(crate) pid: u32,
 }
 
+impl ManagerFact {
+    /// Returns whether its card is a software card, which it has had since it began.
+    pub(crate) fn has_soft_card(&self) -> bool {
+        self.reader.starts_with("soft:")
+    }
+}
+
 /// What `cardinal-keymgr probe` prints.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct View {

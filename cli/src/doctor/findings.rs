@@ -18,8 +18,13 @@ pub(crate) struct Finding {
 }
 
 /// Returns whether a Keycard answers in a reader and can be worked with.
-pub(crate) fn is_usable(reader: &ReaderFact) -> bool {
+fn is_usable(reader: &ReaderFact) -> bool {
     reader.card.is_some() && !is_blocked(reader)
+}
+
+/// Returns whether there is a card to work with. Whoever uses a software card can do without readers.
+pub(crate) fn has_usable(facts: &Facts) -> bool {
+    facts.view.readers.iter().any(is_usable) || facts.managers.iter().any(ManagerFact::has_soft_card)
 }
 
 /// Returns what is wrong, beginning with what keeps everything else from working.

@@ -15,18 +15,18 @@ use proto::rpc::Fault;
 use serde_json::{Value, json};
 
 use self::facts::{Facts, ReaderFact};
-use self::findings::{Finding, findings, is_usable};
+use self::findings::{Finding, findings, has_usable};
 use crate::error::CliError;
 use crate::output::{Output, Tone, shown};
 
-/// Looks, and says what there is and what is wrong.
+/// Looks, and says what there is and what is wrong. Whoever uses a software card can do without readers.
 ///
 /// # Errors
 /// The first cause that keeps every card from answering.
 pub(crate) async fn run(out: Output) -> Result<(), CliError> {
     let facts = look::facts().await?;
     let found = findings(&facts);
-    let usable = facts.view.readers.iter().any(is_usable);
+    let usable = has_usable(&facts);
     if out.is_json() {
         out.object(&json!({
             "usable": usable,
@@ -100,7 +100,7 @@ fn notes(facts: &Facts) -> Vec<String> {
             reader.name
         )
     });
-    let soft = facts.managers.iter().filter(|manager| manager.reader.starts_with("soft:"));
+    let soft = facts.managers.iter().filter(|manager| manager.has_soft_card());
     let soft = soft
         .map(|manager| format!("profile {} uses the card {}, which needs no reader", manager.profile, manager.reader));
     blank.chain(soft).collect()

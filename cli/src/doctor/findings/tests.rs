@@ -138,3 +138,14 @@ fn trouble_in_one_reader_is_told_beside_a_card_that_can_be_used() {
     assert_eq!(findings(&facts).len(), 1);
     assert!(facts.view.readers.iter().any(is_usable));
 }
+
+#[test]
+fn whoever_uses_a_software_card_can_do_without_readers_and_is_told_what_is_wrong_with_them() {
+    let mut facts = without_list(Fault::NoPcscd, service(false, SocketFact::Absent, false));
+    let manager = |reader: &str| ManagerFact { profile: "alice".to_owned(), reader: reader.to_owned(), pid: 1 };
+    facts.managers = vec![manager("auto")];
+    assert!(!has_usable(&facts));
+    facts.managers.push(manager("soft:alice"));
+    assert!(has_usable(&facts));
+    assert_eq!(findings(&facts)[0].cause, Fault::NoPcscd);
+}
