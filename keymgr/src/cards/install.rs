@@ -84,6 +84,23 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         why: &Why,
     ) -> Result<Issued, BrokerError> {
         let owned = erase_owned.map(|typed| self.owned(typed)).transpose()?;
+        let issued = self.install_over(plan, authority, owned.is_some(), why);
+        if let Some(owned) = owned
+            && (issued.is_ok() || self.is_gone(&owned))
+        {
+            self.forget(&owned)?;
+            self.cards.known.forget(&owned)?;
+        }
+        issued
+    }
+
+    fn install_over(
+        &mut self,
+        plan: &Plan,
+        authority: Option<&AuthorityKey>,
+        erases_owned: bool,
+        why: &Why,
+    ) -> Result<Issued, BrokerError> {
         let transport = self.reset_transport()?;
         let domain = SecurityDomain::open(transport, &mut *self.dice).map_err(|failed| self.not_installed(failed))?;
         let (domain_key, requests) = (domain.key(), domain.requests(plan));
@@ -91,7 +108,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let ask = |recorded: &mut [Recorded]| {
             let mut progress = |progress: Progress<'_>| tracing::debug!(?progress, "installing");
             let once = domain.take().ok_or(CardError::Misuse { what: "a plan is carried out once" })?;
-            match once.install(plan, owned.is_some(), recorded, &mut progress) {
+            match once.install(plan, erases_owned, recorded, &mut progress) {
                 Ok(installed) => Ok(installed),
                 Err(Failed { transport, error, .. }) => {
                     left = Some(transport);
@@ -114,10 +131,6 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         };
         let info = card.info().clone();
         self.put_back(card.into_transport());
-        if let Some(owned) = owned {
-            self.forget(&owned)?;
-            self.cards.known.forget(&owned)?;
-        }
         self.remember_issued(&info)?;
         tracing::info!(card = %info.card_id(), "the applets are installed");
         Ok(Issued {
@@ -139,6 +152,19 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
         let what = format!("nothing was erased: the card in the reader is {found}, and that id was not typed");
         Err(BrokerError::bad_input(what))
+    }
+
+    /// Whether an installation that was cut off has erased this Keycard. One that cannot be asked may still be there.
+    fn is_gone(&mut self, owned: &CardId) -> bool {
+        match self.connect() {
+            Ok(selection) => {
+                let found = info_of(&selection).card_id();
+                self.put_back(transport_of(selection));
+                found != *owned
+            }
+            Err(BrokerError::Card(CardError::Unsuitable(_))) => true,
+            Err(_) => false,
+        }
     }
 
     fn personalise(

@@ -101,6 +101,41 @@ fn a_bare_card_becomes_a_keycard_of_4_0_that_its_maker_knows() {
     assert!(story.contains("a0000008040002") && story.contains("is done"), "{story}");
 }
 
+/// Until something was erased the card is what it was, and so is what is remembered of it.
+#[test]
+fn a_card_whose_erasing_was_cut_off_is_forgotten_if_it_is_gone() {
+    let mut world = World::with(Model::V4_0);
+    world.reader = Reader::of(SoftCard::bare_in_memory(Model::V4_0, Box::new(dice())));
+    let mut broker = world.broker();
+    let (mut kept, mut forgotten) = (0, 0);
+    broker.card_install(installation(Issuer::Test), &why("install")).unwrap();
+    for after in (0..24).step_by(2) {
+        let confirm = Some(broker.describe(&Target::default()).unwrap().fingerprint);
+        let contact = Contact { confirm, first_pairing: false };
+        let before = broker.card_init(Initialising { contact, ..initialising() }, &why("init")).unwrap().card;
+        assert!(broker.cards.known.find(&before).is_some());
+        let erase = Installation { erase_owned: Some(before.to_string()), ..installation(Issuer::Test) };
+        world.reader.tamper(after, Tamper::Gone);
+        let cut_off = broker.card_install(erase, &why("install"));
+        world.reader.seen().tampers.clear();
+        let is_there = broker.describe(&Target::default()).is_ok_and(|card| card.card == before.to_string());
+        assert_eq!(broker.cards.known.find(&before).is_some(), is_there, "after {after} commands: {cut_off:?}");
+        if is_there {
+            kept += 1;
+            broker.card_reset(&Target::default(), &before.to_string(), &why("reset")).unwrap();
+        } else {
+            forgotten += 1;
+        }
+        if let Ok(card) = broker.describe(&Target::default())
+            && !card.initialised
+        {
+            continue;
+        }
+        broker.card_install(installation(Issuer::Test), &why("install")).unwrap();
+    }
+    assert!(kept > 0 && forgotten > 0, "{kept} and {forgotten}");
+}
+
 #[test]
 fn the_cash_applet_signs_for_whoever_holds_the_card_and_that_is_recorded() {
     let world = World::new();
