@@ -193,6 +193,7 @@ fn an_owner_takes_a_card_of_each_generation_from_blank_to_blank() {
         owner.done("label work");
         assert_eq!(owner.done("info --card work")["card"], card);
         assert_eq!(owner.done("duress decoy-marked --card work")["duress"], "decoy-marked");
+        assert_eq!((&owner.done("label ''")["label"], &owner.done("label")["label"]), (&"".into(), &"".into()));
 
         owner.stop();
         // A manager that starts anew: a wrong PIN does not make the next one wait there.
@@ -235,6 +236,18 @@ fn an_owner_takes_a_card_of_each_generation_from_blank_to_blank() {
             owner.command(cardinal()).args(["--json", "audit", "verify", "--ca", "test"]).arg(log).output().unwrap();
         let verified: Value = serde_json::from_slice(&verify.stdout).unwrap();
         assert_eq!(verified["consistent"], true, "{}", text(&verify.stderr));
+    }
+}
+
+/// What only fresh words have does not go with a seed that is given: it would be left undone without a word.
+#[test]
+fn nothing_is_asked_for_that_a_seed_has_not() {
+    let owner = Owner::of("4.0");
+    for source in ["--seed-fd 3", "--words-fd 3", "--private-key-fd 3", "--words"] {
+        for extra in ["--read-back", "--write-words-fd 4"] {
+            let output = owner.card(&format!("key load {source} {extra} --pin-fd 5"));
+            assert_eq!(output.status.code(), Some(2), "{source} {extra}: {}", text(&output.stderr));
+        }
     }
 }
 

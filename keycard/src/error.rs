@@ -102,6 +102,9 @@ pub enum Unsuitable {
     /// SELECT answered 6985: applet 4.0 without its identity certificate.
     #[error("this Keycard has no identity certificate yet; its maker must personalise it")]
     NotPersonalised,
+    /// SELECT of the Cash applet answered 6A82.
+    #[error("there is no Cash applet on this card; `cardinal card install` puts one on a card anew")]
+    NoCash,
     /// An applet that was built without a secure channel.
     #[error("this applet was built without a secure channel; no secret is given to it")]
     NoSecureChannel,

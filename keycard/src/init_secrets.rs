@@ -2,7 +2,7 @@
 //!
 //! Invariant: the duress PIN is neither the PIN (a 4.0 card would then live in duress mode for ever) nor the beginning of
 //! the PUK (which 3.x takes when it is given none, so that everybody who knows applets tries it), and the pairing secret
-//! is not one that everybody knows.
+//! is not one that everybody knows, but on the word of the owner.
 
 use proto::{Pin, Puk};
 use rand_core::CryptoRng;
@@ -71,9 +71,9 @@ impl InitSecrets {
     /// Takes a pairing secret for other programs too, which know its password.
     ///
     /// # Errors
-    /// [`CardError::Misuse`] when everybody knows it.
+    /// [`CardError::Misuse`] when everybody knows it and it is not [`PairingSecret::wanted`].
     pub fn with_pairing(self, pairing: PairingSecret) -> Result<Self, CardError> {
-        if pairing.is_well_known() {
+        if pairing.is_given_to_no_card() {
             return Err(CardError::Misuse { what: "everybody knows this pairing password; take another one" });
         }
         Ok(Self { pairing, ..self })
@@ -101,12 +101,6 @@ impl InitSecrets {
     #[must_use]
     pub const fn pairing(&self) -> &PairingSecret {
         &self.pairing
-    }
-
-    /// Takes any pairing secret: recordings were made with the default one.
-    #[cfg(test)]
-    pub(crate) fn recorded_with(self, pairing: PairingSecret) -> Self {
-        Self { pairing, ..self }
     }
 
     /// PIN and PUK: what every INIT begins with.
@@ -197,6 +191,8 @@ mod tests {
             assert!(secrets().with_pairing(secret).is_err());
         }
         assert!(secrets().with_pairing(PairingSecret::of_password("my own").remove(0)).is_ok());
+        let wanted = PairingSecret::of_password("KeycardTest").remove(0).wanted();
+        assert!(secrets().with_pairing(wanted).unwrap().pairing().is_well_known());
     }
 
     #[test]

@@ -15,12 +15,16 @@ use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 /// What a card wants to hear before it pairs, set by INIT.
-pub struct PairingSecret(Secret<32>);
+pub struct PairingSecret {
+    secret: Secret<32>,
+    /// Its owner wants it, although everybody may know it.
+    is_wanted: bool,
+}
 
 impl PairingSecret {
     /// Returns a secret drawn from `rng`.
     pub fn random(rng: &mut dyn CryptoRng) -> Self {
-        Self(Secret::fill(|bytes| rng.fill_bytes(bytes)))
+        Secret::fill(|bytes| rng.fill_bytes(bytes)).into()
     }
 
     /// Returns the secrets that this password may stand for, the likeliest first: one for ASCII, two for text that
@@ -36,26 +40,37 @@ impl PairingSecret {
         secrets
     }
 
+    /// Returns the same, on the word of its owner good for a card even if everybody knows it: other programs need it.
+    #[must_use]
+    pub fn wanted(self) -> Self {
+        Self { is_wanted: true, ..self }
+    }
+
+    /// Returns whether no card is given it: everybody knows it, and its owner did not say that it is wanted.
+    pub(crate) fn is_given_to_no_card(&self) -> bool {
+        self.is_well_known() && !self.is_wanted
+    }
+
     /// Returns whether everybody knows it.
     #[must_use]
     pub fn is_well_known(&self) -> bool {
-        WELL_KNOWN.iter().any(|(_, secret)| secret.ct_eq(self.0.expose()).into())
+        WELL_KNOWN.iter().any(|(_, secret)| secret.ct_eq(self.secret.expose()).into())
     }
 
     /// Returns the bytes.
     #[must_use]
     pub fn expose(&self) -> &[u8; 32] {
-        self.0.expose()
+        self.secret.expose()
     }
 
     fn derive(password: &str) -> Self {
-        Self(Secret::fill(|bytes| pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), SALT, ROUNDS, bytes)))
+        Secret::fill(|bytes| pbkdf2::pbkdf2_hmac::<Sha256>(password.as_bytes(), SALT, ROUNDS, bytes)).into()
     }
 }
 
 impl From<Secret<32>> for PairingSecret {
     fn from(secret: Secret<32>) -> Self {
-        Self(secret)
+        Self { secret, is_wanted: false }
     }
 }
 

@@ -12,7 +12,7 @@ impl StatusWord {
     /// The secure channel is broken: its keys are erased on the card.
     pub(crate) const CHANNEL_BROKEN: Self = Self(0x6982);
     /// Something must come first; for SELECT of applet 4.0: the card has no identity certificate yet.
-    pub(crate) const PRECONDITION: Self = Self(0x6985);
+    pub const PRECONDITION: Self = Self(0x6985);
     /// No free pairing slot.
     pub(crate) const NO_SLOT: Self = Self(0x6A84);
     /// Wrong parameters; of OPEN SECURE CHANNEL and UNPAIR: no such slot, or a free one.

@@ -61,7 +61,8 @@ fn the_session_with_the_real_applet_3_1_replays_byte_for_byte() {
     assert!(card.info().version.is_none());
     let mut dice = TestDice::playing(&[&counting::<32>(0)[..], &EPHEMERAL, &counting::<16>(0)].concat());
     let mut receipt = recorded(card.request(Operation::Init));
-    let card = card.init(&trust, &secrets().recorded_with(default()), &mut receipt, &mut dice).unwrap();
+    let card =
+        card.init(&trust, &secrets().with_pairing(default().wanted()).unwrap(), &mut receipt, &mut dice).unwrap();
     assert!(dice.is_spent());
     assert_eq!(card.info().version, Some(Version::V3_1));
     assert_eq!(card.id().to_string(), "instance:a49a44c920f0c388010210991e939dff");
@@ -120,7 +121,8 @@ fn over_a_pairing_that_everybody_knows_no_pin_is_sent_unless_it_is_allowed() {
     let mut dice = TestDice::playing(&[&counting::<32>(0)[..], &EPHEMERAL, &counting::<16>(0)].concat());
     let mut receipt = recorded(card.request(Operation::Init));
     let default = || PairingSecret::of_password("KeycardDefaultPairing").remove(0);
-    let mut card = card.init(&trust, &secrets().recorded_with(default()), &mut receipt, &mut dice).unwrap();
+    let mut card =
+        card.init(&trust, &secrets().with_pairing(default().wanted()).unwrap(), &mut receipt, &mut dice).unwrap();
     let mut receipt = recorded(card.request(Operation::Pair));
     let mut dice = TestDice::playing(&[counting::<32>(0), EPHEMERAL, counting(0x90)].concat());
     let pairing = card.pair(&[default()], Lasting::Persistent, &mut receipt, &mut dice).unwrap();

@@ -244,8 +244,14 @@ pub enum Mismatch {
     #[error("the card is blank; enrol it, or initialise it with `cardinal card init`")]
     Blank,
     /// It has a PIN and no key.
-    #[error("the card is initialised but holds no key, perhaps its enrolment was cut off; reset it and enrol it again")]
+    #[error(
+        "the card is initialised but holds no key; `cardinal card key` gives it one. If its enrolment was cut off, reset it \
+         and enrol it again"
+    )]
     NoKey,
+    /// It has no LEE key.
+    #[error("the card holds no LEE key; `cardinal card key load --lee` gives it one, in place of any other key")]
+    NoLeeKey,
 }
 
 impl BrokerError {
@@ -267,7 +273,7 @@ impl BrokerError {
             Self::Unvouched { .. } => Fault::Unvouched,
             Self::Install(error) => of_install(error),
             Self::Puk(PukRefused::Wrong { .. }) => Fault::WrongPuk,
-            Self::Puk(PukRefused::LastTry) => Fault::LastTry,
+            Self::Puk(PukRefused::LastTry) => Fault::LastPukTry,
             Self::Puk(PukRefused::Blocked) => Fault::PukBlocked,
             Self::Puk(PukRefused::NotNeeded) | Self::Pairing(PairingTrouble::Already) => Fault::BadInput,
             Self::Pairing(PairingTrouble::None) => Fault::NotPaired,
@@ -328,7 +334,7 @@ impl Mismatch {
             Self::OtherCard { .. } | Self::OtherGeneration | Self::OtherKey | Self::OtherChannel => Fault::OtherKey,
             Self::OtherChatKey { .. } | Self::FalseKeyUid => Fault::OtherKey,
             Self::NotBlank | Self::EnrolledAlready => Fault::NotBlank,
-            Self::NoKey => Fault::NoKey,
+            Self::NoKey | Self::NoLeeKey => Fault::NoKey,
             Self::Blank => Fault::CardBlank,
             Self::NoCertificate { .. } => Fault::UnknownAuthority,
         }
@@ -338,7 +344,9 @@ impl Mismatch {
 fn of_card(error: &CardError) -> Fault {
     match error {
         CardError::Transport(error) => of_transport(error),
-        CardError::Unsuitable(Unsuitable::NoApplet | Unsuitable::NotPersonalised) => Fault::NoApplet,
+        CardError::Unsuitable(Unsuitable::NoApplet | Unsuitable::NoCash | Unsuitable::NotPersonalised) => {
+            Fault::NoApplet
+        }
         CardError::Untrusted(Untrusted::OtherGeneration { .. }) | CardError::Changed(_) => Fault::OtherKey,
         CardError::Untrusted(_) => Fault::UnknownAuthority,
         CardError::OtherKey { .. } | CardError::OtherAccount { .. } => Fault::OtherKey,

@@ -76,8 +76,8 @@ impl StateError {
         match self {
             Self::Missing { .. } => Fault::StateMissing,
             Self::Damaged { .. } => Fault::StateDamaged,
-            Self::InUse { .. } => Fault::InUse,
-            Self::NotPrivate { .. } | Self::Exists { .. } | Self::NotAPolicy { .. } => Fault::BadInput,
+            Self::InUse { .. } | Self::Exists { .. } => Fault::InUse,
+            Self::NotPrivate { .. } | Self::NotAPolicy { .. } => Fault::BadInput,
             Self::Io { .. } => Fault::DiskFull,
         }
     }

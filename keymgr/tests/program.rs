@@ -144,7 +144,7 @@ fn what_is_missing_or_damaged_is_named_and_left_as_it_is() {
     ends_with(run(dir.path(), "soft:bob", &[]), Fault::StateMissing, "soft-create");
     ends_with(run(dir.path(), "alice", &[]), Fault::NoReader, "soft:NAME");
     ends_with(run(dir.path(), "soft:../alice", &[]), Fault::BadInput, "the name of a software card");
-    assert_eq!(soft_create(dir.path(), "alice").status.code(), Some(i32::from(Fault::BadInput.exit_code())));
+    assert_eq!(soft_create(dir.path(), "alice").status.code(), Some(i32::from(Fault::InUse.exit_code())));
     for (name, fault, says) in [
         ("pins.toml", Fault::StateDamaged, "pins.toml is damaged"),
         ("policy.toml", Fault::BadInput, "policy.toml, line 1, column 9: "),

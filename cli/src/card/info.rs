@@ -41,7 +41,7 @@ pub(crate) async fn info(out: Output, args: &TargetArgs) -> Result<(), CliError>
         ("pin_tries", tries(card.pin_tries)),
         ("puk_tries", tries(card.puk_tries)),
         ("pairing", json!(card.pairing)),
-        ("free_slots", if card.pairs { json!(card.free_slots) } else { Value::Null }),
+        ("free_slots", json!(card.free_slots)),
         ("duress", json!(card.duress)),
         ("trouble", json!(card.trouble)),
     ])
@@ -90,7 +90,7 @@ pub(crate) async fn label(out: Output, args: &LabelArgs) -> Result<(), CliError>
         .contact(&args.contact, async |manager: &mut Manager, access| {
             let request = LabelRequest {
                 target: access.target,
-                label: args.name.clone().unwrap_or_default(),
+                label: args.name.clone(),
                 forget: args.forget,
                 confirm: access.confirm,
             };

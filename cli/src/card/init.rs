@@ -44,6 +44,7 @@ pub(crate) async fn init(out: Output, args: &InitArgs) -> Result<(), CliError> {
                 pin_tries: args.pin_tries,
                 puk_tries: args.puk_tries,
                 pairing_password,
+                first_pairing: access.first_pairing,
             };
             answer(manager.cards.init(request)).await
         })

@@ -33,8 +33,9 @@ fn way_out(card: &CardDescription) -> (String, Vec<&'static str>) {
         return ("blank: it has no PIN yet".to_owned(), vec![INIT, LOAD]);
     }
     if card.pairs && card.pairing.is_empty() {
-        let state = format!("this computer has no pairing with it, {} slot(s) are free", card.free_slots);
-        return (state, else_anew(&[RESTORE, if card.free_slots > 0 { PAIR } else { FREE }, ELSE]));
+        let free = card.free_slots();
+        let state = format!("this computer has no pairing with it, {free} slot(s) are free");
+        return (state, else_anew(&[RESTORE, if free > 0 { PAIR } else { FREE }, ELSE]));
     }
     if !card.tries_known {
         return (format!("its PIN and PUK cannot be asked for: {}", shown(&card.trouble)), vec![LOOK]);
@@ -93,7 +94,7 @@ mod tests {
         }
         let lost = CardDescription { pairs: true, ..card.clone() };
         assert!(told(&lost).contains("pairings.json") && told(&lost).contains("unpair --others"));
-        assert!(told(&CardDescription { free_slots: 2, ..lost }).contains("card pair"));
+        assert!(told(&CardDescription { free_slots: Some(2), ..lost }).contains("card pair"));
         assert!(told(&CardDescription::default()).contains("card init"));
         let old = CardDescription { applet: "2.2".to_owned(), pin_tries: 0, puk_tries: 0, ..card };
         assert!(told(&old).contains("card install") && !told(&old).contains("card reset"), "{}", told(&old));

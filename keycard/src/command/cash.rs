@@ -14,9 +14,10 @@ use proto::{CardId, ChatKey, Digest, Fingerprint, KeyUid, RecoverableSignature};
 use crate::apdu::Command;
 use crate::card::Card;
 use crate::command::{identify, sign};
-use crate::error::{CardError, Failed};
+use crate::error::{CardError, Failed, Unsuitable};
 use crate::generation::Generation;
 use crate::identification::Identification;
+use crate::status_word::StatusWord;
 use crate::tlv::Reader;
 use crate::transport::{CardTransport, exchange};
 use crate::trust::Trust;
@@ -48,7 +49,7 @@ impl<S, T: CardTransport> Card<S, T> {
     /// Selects the Cash applet, which ends this session.
     ///
     /// # Errors
-    /// [`CardError::Status`] (6A82: there is none), [`CardError::Answer`], [`CardError::Transport`].
+    /// [`CardError::Unsuitable`] when there is none; [`CardError::Status`], [`CardError::Answer`], [`CardError::Transport`].
     pub fn select_cash(mut self) -> Result<Cash<T>, Failed<T>> {
         match read(&mut self.transport) {
             Ok(info) => Ok(Cash { card: self.id(), key_uid: self.info.key_uid, info, transport: self.transport }),
@@ -112,6 +113,9 @@ impl<T: CardTransport> Cash<T> {
 
 fn read<T: CardTransport>(transport: &mut T) -> Result<CashInfo, CardError> {
     let answer = exchange(transport, Command::with_body([0x00, 0xA4, 0x04, 0x00], &[&AID])?)?;
+    if answer.status == StatusWord::NOT_FOUND {
+        return Err(Unsuitable::NoCash.into());
+    }
     parse(&answer.success("SELECT of the Cash applet")?)
 }
 

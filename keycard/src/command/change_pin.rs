@@ -40,11 +40,11 @@ impl<T: CardTransport> Card<Unlocked, T> {
     /// Replaces the secret with which hosts are paired.
     ///
     /// # Errors
-    /// [`CardError::Unsupported`] on 4.0, which has none, [`CardError::Misuse`] for one that everybody knows; else as
-    /// [`Card::change_pin`].
+    /// [`CardError::Unsupported`] on 4.0, which has none, [`CardError::Misuse`] for one that everybody knows and that is not
+    /// [`PairingSecret::wanted`]; else as [`Card::change_pin`].
     pub fn change_pairing_secret(&mut self, secret: &PairingSecret, recorded: &mut Recorded) -> Result<(), CardError> {
         self.require(Feature::Pairing, "CHANGE PIN of the pairing secret")?;
-        if secret.is_well_known() {
+        if secret.is_given_to_no_card() {
             return Err(CardError::Misuse { what: "everybody knows this pairing password; take another one" });
         }
         self.change(Operation::ChangePairingSecret, 0x02, secret.expose(), recorded)

@@ -68,7 +68,7 @@ impl<T: CardTransport> OpenCard<'_, T> {
 }
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
-    /// Does something with a card whose PIN is validated: in the session of the unlocked card when no PIN is given,
+    /// Does something with the keys of a card whose PIN is validated: in the session of the unlocked card when no PIN is given,
     /// otherwise in one of its own, after which the card is reset.
     pub(crate) fn with_card<R>(
         &mut self,
@@ -80,13 +80,14 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let Some(pin) = pin else {
             return self.in_session(&target, |broker| {
                 let (card, journal) = broker.unlocked()?;
+                has_key(card)?;
                 work(card, journal).inspect_err(|error| broker.after(error))
             });
         };
         self.at(&target, |broker| {
             let (mut card, _) = broker.enter(&target, &contact, &pin, last_try, why)?;
             drop(pin);
-            let result = work(&mut card, &mut broker.journal);
+            let result = has_key(&card).and_then(|()| work(&mut card, &mut broker.journal));
             broker.finish(card);
             result
         })
@@ -306,4 +307,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         known.tries = Some(tries);
         Ok(self.cards.known.keep(known)?)
     }
+}
+
+/// Says no to a card that says that it has no key: it would only refuse.
+fn has_key<T: CardTransport>(card: &GuardedCard<T>) -> Result<(), BrokerError> {
+    card.info().key_uid.map(drop).ok_or_else(|| Mismatch::NoKey.into())
 }

@@ -23,7 +23,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Asks the Cash applet of a card. A session with the card ends with it.
     ///
     /// # Errors
-    /// Those of the card; 6A82 when there is no such applet.
+    /// Those of the card.
     pub fn card_cash(&mut self, target: &Target, hash: Option<Digest>, why: &Why) -> Result<CashSaid, BrokerError> {
         self.at(target, |broker| {
             let selected = match broker.connect()? {

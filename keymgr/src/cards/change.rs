@@ -60,7 +60,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Change::Puk(puk) => Ready::Puk(puk),
             Change::PairingSecret(password) => {
                 let password = password.as_ref().map(|password| password.as_str());
-                Ready::PairingSecret(secret_of(password, &mut *self.dice)?)
+                Ready::PairingSecret(secret_of(password, &access.contact, &mut *self.dice)?)
             }
         };
         self.with_fresh_card(access, why, |broker, card| {

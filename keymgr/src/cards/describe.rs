@@ -140,8 +140,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             capabilities: capabilities(info.capabilities),
             pairs: info.channel_key().is_some(),
             free_slots: match info.kind {
-                Kind::V1 { free_slots, .. } => u32::from(free_slots),
-                _ => 0,
+                Kind::V1 { free_slots, .. } => Some(u32::from(free_slots)),
+                _ => None,
             },
             pairing: self.cards.pairings.find(&card).map(|kept| kept.pairing.slot.to_string()).unwrap_or_default(),
             duress: known.duress.name().to_owned(),

@@ -12,6 +12,7 @@ use proto::{CardId, Pin, Puk};
 use zeroize::Zeroizing;
 
 use crate::broker::Broker;
+use crate::cards::pair::{WELL_KNOWN, secret_of};
 use crate::cards::pairings::Kept;
 use crate::cards::seat::Target;
 use crate::cards::tries::Tries;
@@ -77,15 +78,26 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// [`BrokerError`]; the card is reset then. [`BrokerError::CutOff`] when it has its PIN already.
     pub fn card_init(&mut self, initialising: Initialising, why: &Why) -> Result<Done, BrokerError> {
         let Initialising { target, contact, pin, puk, duress, tries, pairing_password } = initialising;
-        let secrets = self.init_secrets(pin, puk, duress, tries, pairing_password.as_deref())?;
+        let mut secrets = self.init_secrets(pin, puk, duress, tries)?;
+        if let Some(password) = &pairing_password {
+            let secret = secret_of(Some(password), &contact, &mut *self.dice)?;
+            secrets = secrets.with_pairing(secret)?;
+        }
+        let well_known = secrets.pairing().is_well_known();
         self.at(&target, |broker| {
             let (card, voucher) = broker.blank(&contact)?;
             let (mut card, entry) = broker.init(card, &secrets, voucher, why)?;
             let paired = broker.pair_new(&mut card, &secrets, why);
-            let (id, key_uid) = (card.id(), card.info().key_uid);
+            let (id, key_uid, generation) = (card.id(), card.info().key_uid, card.info().generation());
             broker.put_back(card.into_transport());
             paired.map_err(|error| error.leaving(Left::Pin))?;
-            Ok(Done { card: id, key_uid, entry, warnings: Vec::new() })
+            let mut warnings = Vec::new();
+            // A card of 4.0 has no pairings, whatever password was given.
+            if well_known && generation == Generation::V1 {
+                broker.cards.pairings.vouch(&id)?;
+                warnings.push(WELL_KNOWN.to_owned());
+            }
+            Ok(Done { card: id, key_uid, entry, warnings })
         })
     }
 
@@ -95,17 +107,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         puk: Puk,
         duress: Option<Pin>,
         (pin_tries, puk_tries): (u8, u8),
-        pairing_password: Option<&String>,
     ) -> Result<InitSecrets, BrokerError> {
         let or = |asked: u8, usual| if asked == 0 { usual } else { asked };
         let tries = keycard::Tries::new(or(pin_tries, PIN_TRIES), or(puk_tries, PUK_TRIES))?;
         let mut secrets = InitSecrets::new(pin, puk, &mut *self.dice).with_tries(tries);
         if let Some(duress) = duress {
             secrets = secrets.with_duress(duress)?;
-        }
-        if let Some(password) = pairing_password {
-            let secret = PairingSecret::of_password(password).into_iter().next();
-            secrets = secrets.with_pairing(secret.ok_or_else(|| BrokerError::bad_input("no pairing password"))?)?;
         }
         Ok(secrets)
     }

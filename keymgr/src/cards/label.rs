@@ -15,8 +15,8 @@ use crate::journal::Why;
 pub enum Remember {
     /// Nothing new: it is only shown.
     Nothing,
-    /// Its name.
-    Label(String),
+    /// Its name; nothing: it has none.
+    Label(Option<String>),
     /// What happens under duress.
     Duress(Duress),
     /// Nothing at all: it is met for the first time again.
@@ -48,8 +48,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let mut known = self.welcome(&info, contact)?;
         match what {
             Remember::Label(label) => {
-                self.check_label(&known, &label)?;
-                known.label = Some(label);
+                if let Some(label) = &label {
+                    self.check_label(&known, label)?;
+                }
+                known.label = label;
             }
             Remember::Duress(mode) => known.duress = mode,
             Remember::Nothing | Remember::Forget => {}

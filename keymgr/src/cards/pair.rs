@@ -3,7 +3,7 @@
 //! The invariant: a pairing is on disk before a channel is opened with it.
 
 use audit::{Deed, LogStore, Operation, Outcome, Recorded};
-use keycard::{ApplicationInfo, CardError, CardTransport, Kind, PairingSecret};
+use keycard::{ApplicationInfo, Card, CardError, CardTransport, Kind, PairingSecret, Selected};
 use proto::{CardId, ChatKey};
 use zeroize::Zeroizing;
 
@@ -14,6 +14,7 @@ use crate::cards::pairings::{Imported, NotImported};
 use crate::cards::seat::Target;
 use crate::cards::vouch::Contact;
 use crate::error::{BrokerError, PairingTrouble};
+use crate::guard::Guarded;
 use crate::journal::Why;
 
 /// What a pairing is made with.
@@ -69,7 +70,7 @@ pub enum Form {
 }
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
-    /// Pairs with a card.
+    /// Pairs with a card. A pairing that there is stays, unless the card does not take it any more.
     ///
     /// # Errors
     /// [`BrokerError::Pairing`] when this computer is paired with it already; those of the card.
@@ -79,11 +80,14 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let secrets = PairingSecret::of_password(&password.unwrap_or_else(default));
         self.at(&target, |broker| {
             let mut card = broker.selected(&contact)?;
+            if broker.cards.pairings.find(&card.id()).is_some() {
+                broker.unless_paired(card)?;
+                card = broker.selected(&contact)?;
+            }
             let (id, key_uid, free) = (card.id(), card.info().key_uid, free_slots(card.info()));
-            let result = match (&card.info().kind, broker.cards.pairings.find(&id)) {
-                (Kind::V1 { .. }, Some(_)) => Err(PairingTrouble::Already.into()),
-                (Kind::V1 { free_slots: 0, .. }, None) => Err(PairingTrouble::NoSlot.into()),
-                (Kind::V1 { .. }, None) => broker.pair_with(&mut card, &secrets, why),
+            let result = match &card.info().kind {
+                Kind::V1 { free_slots: 0, .. } => Err(PairingTrouble::NoSlot.into()),
+                Kind::V1 { .. } => broker.pair_with(&mut card, &secrets, why),
                 _ => Err(PairingTrouble::NotNeeded.into()),
             };
             broker.put_back(card.into_transport());
@@ -96,6 +100,18 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             let free_slots = free.saturating_sub(1);
             Ok(Paired { done, slot: paired.slot, free_slots, well_known: paired.well_known })
         })
+    }
+
+    /// Says no when the card takes the pairing that there is with it; the card is reset.
+    fn unless_paired(&mut self, card: Card<Selected, Guarded<T>>) -> Result<(), BrokerError> {
+        match self.open(card) {
+            Ok(card) => {
+                self.put_back(card.into_transport());
+                Err(PairingTrouble::Already.into())
+            }
+            Err(BrokerError::Card(CardError::Unpaired(keycard::Unpaired::NotTaken { .. }))) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends pairings of a card.
@@ -228,18 +244,20 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 }
 
-/// Returns the pairing secret that is meant: of a password, or a random one.
+/// Returns the pairing secret that is meant: of a password, or a random one. A password that everybody knows is taken on the
+/// word of the owner alone, whose other programs need it.
 pub(crate) fn secret_of(
     password: Option<&str>,
+    contact: &Contact,
     dice: &mut dyn rand_core::CryptoRng,
 ) -> Result<PairingSecret, BrokerError> {
     let Some(password) = password else { return Ok(PairingSecret::random(dice)) };
     let secret = PairingSecret::of_password(password).into_iter().next();
     let secret = secret.ok_or_else(|| BrokerError::bad_input("no pairing password"))?;
-    if secret.is_well_known() {
-        return Err(CardError::Misuse { what: "everybody knows this pairing password; take another one" }.into());
+    if secret.is_well_known() && !contact.first_pairing {
+        return Err(BrokerError::bad_input(EVERYBODY_KNOWS_IT));
     }
-    Ok(secret)
+    Ok(if contact.first_pairing { secret.wanted() } else { secret })
 }
 
 /// Returns the card, where it is one.
@@ -261,5 +279,7 @@ fn free_slots(info: &ApplicationInfo) -> u8 {
 const MAX_SLOTS: u8 = 128;
 /// What the Status programs set, and try first.
 const DEFAULT_PASSWORD: &str = "KeycardDefaultPairing";
-const WELL_KNOWN: &str = "this card takes the pairing password that everybody knows: whoever holds it for a moment can pair \
+const EVERYBODY_KNOWS_IT: &str = "everybody knows this pairing password, so whoever holds the card for a moment can pair with \
+                                  it; take another one, or repeat with --first-pairing if other programs need this one";
+pub(crate) const WELL_KNOWN: &str = "this card takes the pairing password that everybody knows: whoever holds it for a moment can pair \
                           with it. Set another one with `cardinal card pairings password`";

@@ -120,7 +120,7 @@ where
         let tries = (small(request.pin_tries, "PIN tries")?, small(request.puk_tries, "PUK tries")?);
         let initialising = Initialising {
             target: target_of(request.target),
-            contact: Contact { confirm: some(request.confirm), first_pairing: false },
+            contact: Contact { confirm: some(request.confirm), first_pairing: request.first_pairing },
             pin: self.pin(seal::PIN, request.pin.as_ref())?,
             puk: self.puk(seal::PUK, request.puk.as_ref())?,
             duress: request.duress.map(|sealed| self.pin(seal::DURESS_PIN, Some(&sealed))).transpose()?,
@@ -357,9 +357,9 @@ where
         let LabelRequest { target, label, forget, confirm } = request.into_inner();
         let target = target_of(target);
         let contact = Contact { confirm: some(confirm), first_pairing: false };
-        let what = match (forget, some(label)) {
+        let what = match (forget, label) {
             (true, _) => Remember::Forget,
-            (false, Some(label)) => Remember::Label(label),
+            (false, Some(label)) => Remember::Label(some(label)),
             (false, None) => Remember::Nothing,
         };
         let why = self.why(asker, "card settings", None).await?;

@@ -4,7 +4,7 @@
 //! log; secrets go to the caller's one-time key.
 
 use audit::{Agreement, Asked, Bip85, LogStore, Operation, Outcome, Recorded, Scheme};
-use keycard::{CardError, CardTransport};
+use keycard::{CardError, CardTransport, StatusWord};
 use proto::rpc::api::Sealed;
 use proto::rpc::seal;
 use proto::{ChatKey, Digest, Fingerprint, KeyPath, KeyPlace};
@@ -16,7 +16,7 @@ use crate::cards::init::Done;
 use crate::cards::seat::Target;
 use crate::cards::vouch::Contact;
 use crate::derive::Name;
-use crate::error::BrokerError;
+use crate::error::{BrokerError, Mismatch};
 use crate::guard::GuardedCard;
 use crate::journal::Why;
 use crate::policy::{Question, Reason, Use};
@@ -194,12 +194,18 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         caller: &ChatKey,
         why: &Why,
     ) -> Result<(Sealed, u64), BrokerError> {
-        self.secret_use(access, Operation::ExportLee(path.clone()), caller, why, |card, recorded| {
+        let exported = self.secret_use(access, Operation::ExportLee(path.clone()), caller, why, |card, recorded| {
             let keys = card.export_lee(&path, recorded)?;
             let mut both = Zeroizing::new(Vec::with_capacity(96));
             both.extend_from_slice(keys.nullifier.expose());
             both.extend_from_slice(keys.viewing.expose());
             Ok(both)
+        });
+        exported.map_err(|error| match error {
+            BrokerError::Card(CardError::Status { status, .. }) if status == StatusWord::PRECONDITION => {
+                Mismatch::NoLeeKey.into()
+            }
+            other => other,
         })
     }
 

@@ -142,7 +142,7 @@ impl Site {
         self.session(|manager| {
             let confirm = manager.describe(&Target::default())?.fingerprint;
             let contact = Contact { confirm: Some(confirm), first_pairing: false };
-            let label = Remember::Label("found".to_owned());
+            let label = Remember::Label(Some("found".to_owned()));
             manager.remember(&Target::default(), &contact, label, &why("settings")?).map(drop)
         })?;
         self.day()

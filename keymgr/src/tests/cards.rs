@@ -22,12 +22,12 @@ use crate::error::Mismatch;
 
 const NEW_PIN: &str = "271828";
 const DURESS: &str = "314159";
-const PASSWORD: &str = "correct horse";
+pub(super) const PASSWORD: &str = "correct horse";
 const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
 
-type Manager = Broker<Reader, Memory>;
+pub(super) type Manager = Broker<Reader, Memory>;
 
-fn fault<V>(result: Result<V, BrokerError>) -> Option<Fault> {
+pub(super) fn fault<V>(result: Result<V, BrokerError>) -> Option<Fault> {
     result.err().map(|error| error.fault())
 }
 
@@ -36,11 +36,11 @@ fn puk(digits: &str) -> Puk {
 }
 
 /// The contact of somebody who compared the fingerprint of the card in the manager's reader.
-fn compared(broker: &mut Manager, target: &Target) -> Contact {
+pub(super) fn compared(broker: &mut Manager, target: &Target) -> Contact {
     Contact { confirm: Some(broker.describe(target).unwrap().fingerprint), first_pairing: false }
 }
 
-fn initialising(contact: Contact) -> Initialising {
+pub(super) fn initialising(contact: Contact) -> Initialising {
     Initialising {
         target: Target::default(),
         contact,
@@ -52,12 +52,12 @@ fn initialising(contact: Contact) -> Initialising {
     }
 }
 
-fn init(broker: &mut Manager) -> Done {
+pub(super) fn init(broker: &mut Manager) -> Done {
     let contact = compared(broker, &Target::default());
     broker.card_init(initialising(contact), &why("card init")).unwrap()
 }
 
-fn access(digits: &str) -> Access {
+pub(super) fn access(digits: &str) -> Access {
     Access { target: Target::default(), contact: Contact::default(), pin: Some(pin(digits)), last_try: false }
 }
 
@@ -65,13 +65,13 @@ fn session() -> Access {
     Access { pin: None, ..access(PIN) }
 }
 
-fn load(broker: &mut Manager, digits: &str) -> Result<Done, BrokerError> {
+pub(super) fn load(broker: &mut Manager, digits: &str) -> Result<Done, BrokerError> {
     let words = Mnemonic::parse(WORDS).unwrap();
     let source = Source::Words(words, Zeroizing::default());
     broker.card_load_key(access(digits), source, &why("card key")).map(|loaded| loaded.done)
 }
 
-fn signing(path: &str) -> Signing {
+pub(super) fn signing(path: &str) -> Signing {
     Signing { path: path.parse().unwrap(), hash: [7; 32].into(), schnorr: false, tweak: None }
 }
 
@@ -287,11 +287,11 @@ fn a_pairing_outlives_the_manager_and_a_lost_one_is_explained_with_the_way_out()
     let world = World::with(Model::V3_2);
     let mut broker = world.broker();
     init(&mut broker);
-    let free = broker.describe(&Target::default()).unwrap().free_slots;
+    let free = broker.describe(&Target::default()).unwrap().free_slots();
     drop(broker);
     let mut broker = world.broker();
     load(&mut broker, PIN).unwrap();
-    assert_eq!(broker.describe(&Target::default()).unwrap().free_slots, free, "no other slot was taken");
+    assert_eq!(broker.describe(&Target::default()).unwrap().free_slots(), free, "no other slot was taken");
     drop(broker);
 
     std::fs::remove_file(world.dir.path().join("pairings.json")).unwrap();
@@ -675,9 +675,10 @@ fn a_label_names_one_card_and_a_key_pair_without_chain_code_is_a_key() {
     let there = Target { reader: Some("soft:other".to_owned()), card: None };
     for (target, label) in [(Target::default(), "blue"), (there.clone(), "green")] {
         let contact = compared(&mut broker, &target);
-        broker.remember(&target, &contact, Remember::Label(label.to_owned()), &why("settings")).unwrap();
+        broker.remember(&target, &contact, Remember::Label(Some(label.to_owned())), &why("settings")).unwrap();
     }
-    let taken = broker.remember(&there, &Contact::default(), Remember::Label("blue".to_owned()), &why("settings"));
+    let taken =
+        broker.remember(&there, &Contact::default(), Remember::Label(Some("blue".to_owned())), &why("settings"));
     assert_eq!(fault(taken), Some(Fault::BadInput));
     let blue = Target { reader: None, card: Some("blue".to_owned()) };
     assert_eq!(broker.describe(&blue).unwrap().reader, "");

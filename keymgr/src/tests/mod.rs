@@ -6,6 +6,7 @@ mod canary;
 mod cards;
 mod closed_list;
 mod crash;
+mod edges;
 mod faulty;
 mod install;
 mod lifetimes;

@@ -60,7 +60,7 @@ faults! {
     NoSlot = 27, "no-slot", ResourceExhausted, "all pairing slots of the card are taken";
     Unvouched = 28, "unvouched", FailedPrecondition, "nobody vouched for the card or its channel; the message says what to confirm";
     Unsupported = 29, "unsupported", Unimplemented, "the card's applet cannot do this";
-    InUse = 30, "in-use", AlreadyExists, "it runs already, or the profile is in use";
+    InUse = 30, "in-use", AlreadyExists, "it runs already, is in use, or is there already";
     StateMissing = 31, "state-missing", NotFound, "a state file that should exist is missing";
     StateDamaged = 32, "state-damaged", DataLoss, "a state file is damaged";
     NotRunning = 33, "not-running", Unavailable, "the service is not running";
@@ -72,6 +72,7 @@ faults! {
     SecondWriter = 39, "second-writer", FailedPrecondition, "the card was used with another log; `cardinal audit adopt` goes on in spite";
     NotAcknowledged = 40, "not-acknowledged", DeadlineExceeded, "no peer acknowledged the message in time";
     BadInput = 41, "bad-input", InvalidArgument, "the input is malformed";
+    LastPukTry = 42, "last-puk-try", FailedPrecondition, "only one PUK try is left; repeat with --last-try to spend it";
     NotHardened = 46, "not-hardened", FailedPrecondition, "a measure of hardening that was required is not in force";
     Leak = 47, "leak", DataLoss, "a secret was found where none may be";
     NoPcscd = 50, "no-pcscd", Unavailable, "pcscd, which speaks to card readers, is not installed";

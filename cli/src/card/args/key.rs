@@ -35,10 +35,10 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "WORDS")]
     pub(crate) fresh: Option<u32>,
     /// Write the fresh words to this open file descriptor instead of the terminal.
-    #[arg(long, value_name = "N", requires = "fresh")]
+    #[arg(long, value_name = "N", conflicts_with_all = GIVEN)]
     pub(crate) write_words_fd: Option<u32>,
     /// Ask for each fresh word again, so that what was written down is right.
-    #[arg(long, requires = "fresh", conflicts_with = "write_words_fd")]
+    #[arg(long, conflicts_with_all = GIVEN, conflicts_with = "write_words_fd")]
     pub(crate) read_back: bool,
     /// Read a seed of 16 to 64 bytes from this open file descriptor, in hexadecimal.
     #[arg(long, value_name = "N")]
@@ -54,6 +54,10 @@ pub(crate) struct LoadArgs {
     #[arg(long)]
     pub(crate) lee: bool,
 }
+
+/// Where a key comes from whose words are not drawn here. One of these or `--fresh` is there, so what does not go with these
+/// goes with that.
+const GIVEN: [&str; 4] = ["words", "words_fd", "seed_fd", "private_key_fd"];
 
 /// Options of `key export-public`.
 #[derive(Debug, Args)]

@@ -124,7 +124,8 @@ pub(crate) struct ContactArgs {
     /// Take this card on first contact: its fingerprint, compared with what its maker or issuer gave you.
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) confirm: Option<String>,
-    /// Send PIN or PUK over a pairing that was made with a well-known password. Remembered for this card.
+    /// Send PIN or PUK over a pairing that was made with a well-known password; of `init`, give the card such a password.
+    /// Remembered for this card.
     #[arg(long)]
     pub(crate) first_pairing: bool,
 }
@@ -291,7 +292,7 @@ pub(crate) struct InstallArgs {
 pub(crate) struct LabelArgs {
     #[command(flatten)]
     pub(crate) contact: ContactArgs,
-    /// The name; without it, the card's name is shown.
+    /// The name, "" for none; without it, the card's name is shown.
     #[arg(conflicts_with = "forget")]
     pub(crate) name: Option<String>,
     /// Forget what is remembered of the card: the next contact is the first again.
