@@ -39,7 +39,8 @@ impl<const MAX: usize> TryFrom<String> for Text<MAX> {
         if text.len() > MAX {
             return Err("text too long");
         }
-        if text.chars().any(char::is_control) {
+        let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        if !is_plain && text.chars().any(char::is_control) {
             return Err("text with control characters");
         }
         Ok(Self(text))
