@@ -4,11 +4,26 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::Trouble;
+
 /// Returns the CPU time of this process: user and system, all threads; what getrusage counts, in nanoseconds.
 pub(crate) fn cpu() -> Duration {
     let spent = clock_gettime(ClockId::ProcessCPUTime);
     let seconds = u64::try_from(spent.tv_sec).unwrap_or(0);
     Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(spent.tv_nsec).unwrap_or(0))
+}
+
+/// Returns the CPU time of all children that have ended and were waited for (proc_pid_stat(5), fields 16 and 17).
+pub(crate) fn children() -> Result<Duration, Trouble> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The second field is the program's name in parentheses, which may hold anything.
+    let rest = stat.rsplit(')').next().ok_or("no fields")?;
+    let mut ticks = 0;
+    for field in rest.split_whitespace().skip(13).take(2) {
+        ticks += field.parse::<u64>()?;
+    }
+    // USER_HZ, which is 100 wherever Linux runs.
+    Ok(Duration::from_millis(10 * ticks))
 }
 
 /// Returns the CPU time of one call in microseconds: that of the cheapest of [`ROUNDS`] rounds of equally many calls,

@@ -20,6 +20,7 @@ mod handshake;
 mod relay;
 mod row;
 mod table;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +68,12 @@ impl Bench {
 }
 
 fn run() -> Result<(), Trouble> {
+    let mut arguments = std::env::args_os().skip(1);
+    if let (Some(verb), Some(path)) = (arguments.next(), arguments.next())
+        && verb == broker::ECHO
+    {
+        return broker::echo(path.as_ref());
+    }
     let mut bench = Bench::new()?;
     let geth = geth::figures(&bench);
     handshake::rows(&mut bench, &geth)?;
@@ -74,6 +81,7 @@ fn run() -> Result<(), Trouble> {
     envelope::rows(&mut bench, &geth)?;
     card::rows(&mut bench)?;
     broker::rows(&mut bench)?;
+    verify::rows(&mut bench)?;
     relay::rows(&mut bench).map_err(|trouble| -> Trouble { trouble })?;
     if bench.rows.is_empty() {
         return Err("no row has such a name".into());
