@@ -32,7 +32,7 @@ pub use entry::{
 pub use head::{HeadSigned, STATEMENT_PATH, SecondWriter, Statement};
 pub use line::{Head, Line, LineHash, LogId, NotAHead, When};
 pub use log::{Log, LogError, OpenError};
-pub use operation::{Agreement, Bip85, DataSlot, LoadFile, Operation, Scheme, Signing};
+pub use operation::{Agreement, Bip85, DataSlot, Given, LoadFile, Operation, Scheme, Signing};
 pub use owner::{Deed, Owner};
 pub use paired::{PairedChannelOpened, SignedHead};
 pub use proof::Proof;

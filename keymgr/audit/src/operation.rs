@@ -192,27 +192,30 @@ impl Operation {
         key.absolute().is_some_and(|path| path.to_string() == STATEMENT_PATH)
     }
 
-    /// Returns the place of the key that it concerns, if it concerns one.
+    /// Returns what comes out of the card that says something of a key.
     #[must_use]
-    pub fn place(&self) -> Option<KeyPlace> {
+    pub const fn gives(&self) -> Given<'_> {
         match self {
-            Self::ExportPrivate(path) => Some(path.as_path().clone().into()),
-            Self::ExportPublic(path)
-            | Self::ExportExtendedPublic(path)
-            | Self::ExportLee(path)
-            | Self::ExportBip85(Bip85 { path, .. })
-            | Self::Ecdh(Agreement { path, .. })
-            | Self::SetPinlessPath(path) => Some(path.clone().into()),
-            Self::Sign(Signing { key: place, .. }) | Self::DeriveKey(place) => Some(place.clone()),
+            Self::ExportPrivate(path) => Given::Private(path.as_path()),
+            Self::ExportPublic(path) => Given::Public(path),
+            Self::ExportExtendedPublic(path) => Given::ExtendedPublic(path),
+            Self::ExportLee(path) => Given::Lee(path),
+            Self::ExportBip85(Bip85 { path, .. }) => Given::Bip85(path),
+            Self::Sign(Signing { key, .. }) => Given::Signature(key),
+            Self::Ecdh(Agreement { path, .. }) => Given::Agreement(path),
             Self::Init
             | Self::LoadKey
             | Self::LoadKeyPair
             | Self::LoadExtendedKey
             | Self::LoadLeeSeed
             | Self::GenerateKey
+            // The words of a mnemonic are no card's key yet.
             | Self::GenerateMnemonic(_)
             | Self::RemoveKey
+            | Self::DeriveKey(_)
+            | Self::SetPinlessPath(_)
             | Self::ClearPinlessPath
+            // The key of the Cash applet stands in no tree.
             | Self::CashSign(_)
             | Self::ChangePin
             | Self::ChangePuk
@@ -223,9 +226,42 @@ impl Operation {
             | Self::StoreData(_)
             | Self::FactoryReset
             | Self::InstallApplet(_)
-            | Self::Personalise(_) => None,
+            | Self::Personalise(_) => Given::Nothing,
         }
     }
+
+    /// Returns the place of the key that it concerns, if it concerns one.
+    #[must_use]
+    pub fn place(&self) -> Option<KeyPlace> {
+        match (self, self.gives()) {
+            (Self::DeriveKey(place), _) | (_, Given::Signature(place)) => Some(place.clone()),
+            (Self::SetPinlessPath(path), _)
+            | (_, Given::Private(path) | Given::Public(path) | Given::ExtendedPublic(path))
+            | (_, Given::Lee(path) | Given::Bip85(path) | Given::Agreement(path)) => Some(path.clone().into()),
+            (_, Given::Nothing) => None,
+        }
+    }
+}
+
+/// What comes out of a card of which key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given<'a> {
+    /// Nothing of a key in the card's tree.
+    Nothing,
+    /// The private key.
+    Private(&'a KeyPath),
+    /// The public key.
+    Public(&'a KeyPath),
+    /// The public key and a chain code: its own, but for `m` on 3.1 and 3.2.
+    ExtendedPublic(&'a KeyPath),
+    /// Two secrets that follow from the LEE key.
+    Lee(&'a KeyPath),
+    /// Secret bytes that follow from the private key.
+    Bip85(&'a KeyPath),
+    /// A signature, with the public key of the signer.
+    Signature(&'a KeyPlace),
+    /// A secret shared with another key.
+    Agreement(&'a KeyPath),
 }
 
 /// Follows "asks the card".

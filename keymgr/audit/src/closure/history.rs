@@ -14,7 +14,7 @@ use super::memory::{CardMemory, can_leak};
 use super::side::{SeenByHost, Sight, Way};
 use crate::entry::{Event, Intent, Outcome};
 use crate::line::Line;
-use crate::operation::{Bip85, Operation, Signing};
+use crate::operation::{Given, Operation, Signing};
 use crate::owner::Deed;
 use crate::recorded::Request;
 use crate::text::Text;
@@ -272,30 +272,24 @@ impl History {
         let wallet = self.wallet(request);
         let at = |path: &KeyPath, parts: &[Part]| Gives::at(wallet, path, parts);
         let door = |path: &KeyPath, way| Some((wallet, path.clone(), way));
-        match &request.operation {
-            Operation::ExportPrivate(path) => at(path.as_path(), &[Part::Private]),
-            Operation::ExportPublic(path) => at(path, &[Part::Public]),
-            Operation::ExportExtendedPublic(path) if path.is_master() => {
+        match request.operation.gives() {
+            Given::Nothing => Gives::default(),
+            Given::Private(path) => at(path, &[Part::Private]),
+            Given::Public(path) => at(path, &[Part::Public]),
+            Given::ExtendedPublic(path) if path.is_master() => {
                 let leaked = self.leaks(&request.card).into_iter().map(|(wallet, path)| (wallet, path, Part::Chain));
                 let mut gives = at(path, &[Part::Public]);
                 gives.facts.extend(leaked);
                 gives
             }
-            Operation::ExportExtendedPublic(path) => at(path, &[Part::Public, Part::Chain]),
-            // The answer carries the signer's public key.
-            Operation::Sign(Signing { key, .. }) => {
+            Given::ExtendedPublic(path) => at(path, &[Part::Public, Part::Chain]),
+            Given::Signature(key) => {
                 self.resolve(&request.card, key).map_or_else(Gives::default, |path| at(&path, &[Part::Public]))
             }
             // Who agrees with a multiple of the generator learns the public key, up to its sign.
-            Operation::Ecdh(agreement) => {
-                Gives { side_door: door(&agreement.path, Way::Ecdh), ..at(&agreement.path, &[Part::Public]) }
-            }
-            Operation::ExportLee(path) => Gives { side_door: door(path, Way::Lee), ..Gives::default() },
-            Operation::ExportBip85(Bip85 { path, .. }) => {
-                Gives { side_door: door(path, Way::Bip85), ..Gives::default() }
-            }
-            // Of what has no key at a place nothing is given; a key that is made current or PIN-less stays where it is.
-            _ => Gives::default(),
+            Given::Agreement(path) => Gives { side_door: door(path, Way::Ecdh), ..at(path, &[Part::Public]) },
+            Given::Lee(path) => Gives { side_door: door(path, Way::Lee), ..Gives::default() },
+            Given::Bip85(path) => Gives { side_door: door(path, Way::Bip85), ..Gives::default() },
         }
     }
 

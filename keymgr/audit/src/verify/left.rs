@@ -6,7 +6,7 @@ use std::fmt;
 use proto::{CardId, Fingerprint, KeyPath, KeyUid};
 
 use crate::entry::{Intent, Outcome};
-use crate::operation::{Operation, Signing};
+use crate::operation::{Given, Operation};
 
 /// The form in which a key left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,25 +134,23 @@ fn remember(entry: &mut Left, line: u64, intent: &Intent) {
 const MOST: usize = 16;
 
 fn key_of(intent: &Intent) -> Option<Key> {
-    let (path, form) = match &intent.request.operation {
-        Operation::ExportPrivate(path) => (path.as_path(), Form::Private),
-        Operation::ExportPublic(path) => (path, Form::Public),
-        Operation::ExportExtendedPublic(path) => (path, Form::ExtendedPublic),
-        Operation::ExportLee(path) => (path, Form::Lee),
-        Operation::ExportBip85(entropy) => (&entropy.path, Form::Entropy),
-        // A signature gives no private key away, and ECDH only what two keys share. The words of a mnemonic are no card's
-        // key yet.
-        _ => return None,
+    let (path, form) = match intent.request.operation.gives() {
+        Given::Private(path) => (path, Form::Private),
+        Given::Public(path) => (path, Form::Public),
+        Given::ExtendedPublic(path) => (path, Form::ExtendedPublic),
+        Given::Lee(path) => (path, Form::Lee),
+        Given::Bip85(path) => (path, Form::Entropy),
+        // A signature gives no private key away, and ECDH only what two keys share.
+        Given::Signature(_) | Given::Agreement(_) | Given::Nothing => return None,
     };
     Some(Key { key_uid: intent.request.key_uid, path: path.clone(), form })
 }
 
 /// Returns the path whose public half an outcome's fingerprint is of, where the path is from the master key.
 pub(super) fn shown_key(operation: &Operation) -> Option<&KeyPath> {
-    match operation {
-        Operation::ExportPrivate(path) => Some(path.as_path()),
-        Operation::ExportPublic(path) | Operation::ExportExtendedPublic(path) => Some(path),
-        Operation::Sign(Signing { key, .. }) => key.absolute(),
-        _ => None,
+    match operation.gives() {
+        Given::Private(path) | Given::Public(path) | Given::ExtendedPublic(path) => Some(path),
+        Given::Signature(place) => place.absolute(),
+        Given::Lee(_) | Given::Bip85(_) | Given::Agreement(_) | Given::Nothing => None,
     }
 }
