@@ -148,6 +148,7 @@ fn people(out: Output, held: &Held) -> Result<(), CliError> {
         let when = Moment::from_millis(signed.unix_ms);
         let (date, time) = (when.date(), when.time());
         out.line(format!("  that head was signed by {} ({by} authority{taken}), {date} {time}Z", signed.card))?;
+        out.line(format!("  the identity of that card is {}", hex::encode(signed.identity)))?;
     }
     if let Some(kept) = kept {
         out.line(format!("  the head with {} entries was kept elsewhere", kept.entries))?;
