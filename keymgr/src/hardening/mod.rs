@@ -5,6 +5,7 @@
 //! | `no-core` | no core file, no debugger of the same user, no reading of `/proc/PID/mem` |
 //! | `locked-memory` | no page with a PIN or a key is written to the swap |
 //! | `no-new-privileges` | no program that it could start would get more rights than it has |
+//! | `no-capabilities` | none of root's rights, whoever started it: those that callers' programs are looked at with are the witness's |
 //! | `system-calls` | no network, no other program, no look into other processes (`seccomp`) |
 //! | `files` | its own directories, and nothing else, can be written to; no TCP (`landlock`) |
 //!
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use proto::rpc::api;
 use proto::shell::memory;
+use rustix::thread::{CapabilitySet, CapabilitySets};
 
 /// Where a manager works: everything else is closed to it.
 #[derive(Debug, Clone, Default)]
@@ -54,6 +56,16 @@ pub fn restrict_witness() {
     }
 }
 
+/// Gives up what this thread has of root's rights.
+fn drop_capabilities() -> rustix::io::Result<()> {
+    // A unit may forbid the call, and one that gives none needs none.
+    if rustix::thread::capabilities(None)?.permitted.is_empty() {
+        return Ok(());
+    }
+    let none = CapabilitySet::empty();
+    rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })
+}
+
 fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
@@ -82,6 +94,8 @@ impl Hardening {
             Measure::of("no-core", memory::keep_private()),
             Measure::of("locked-memory", memory::lock_all()),
             Measure::of("no-new-privileges", rustix::thread::set_no_new_privs(true)),
+            // After the memory was locked, which may take one.
+            Measure::of("no-capabilities", drop_capabilities()),
         ];
         // Files before system calls: the filter forbids to make another sandbox.
         measures.push(Measure::of("files", files::restrict(places)));

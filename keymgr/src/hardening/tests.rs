@@ -113,3 +113,23 @@ fn memory_is_locked_or_the_reason_is_said_and_either_way_the_manager_works() {
     assert_eq!(in_force(&hardening, "locked-memory"), locked, "{hardening:?}");
     assert!(locked || hardening.missing().is_some_and(|why| why.contains("LimitMEMLOCK=infinity")), "{hardening:?}");
 }
+
+#[test]
+fn attack_a_manager_that_was_taken_over_has_none_of_roots_rights() {
+    let Some(dir) = marked() else {
+        let dir = tempfile::tempdir().unwrap();
+        return alone("attack_a_manager_that_was_taken_over_has_none_of_roots_rights", dir.path());
+    };
+    let other = dir.join("other");
+    fs::write(&other, "x").unwrap();
+    fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    let hardening = Hardening::apply(&Places { written: vec![dir], read: Vec::new() });
+    assert!(in_force(&hardening, "no-capabilities"), "{hardening:?}");
+    // Of this thread and of those that it starts; a test's own first thread may be another.
+    let status = std::thread::spawn(|| fs::read_to_string("/proc/thread-self/status").unwrap()).join().unwrap();
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+        let has = status.lines().find_map(|line| line.strip_prefix(set)).unwrap().trim();
+        assert_eq!(has, "0000000000000000", "{set}");
+    }
+    assert!(fs::read(&other).is_err(), "only root reads a file that nobody may read");
+}

@@ -28,7 +28,7 @@ async fn a_running_manager_is_filtered_and_shows_what_is_in_force() {
     assert_eq!(kernel_says(witness[0], "Seccomp"), "2", "which is filtered too");
     let status = status(&mut world.client().await).await;
     let names: Vec<&str> = status.hardening.iter().map(|measure| measure.name.as_str()).collect();
-    assert_eq!(names, ["no-core", "locked-memory", "no-new-privileges", "files", "system-calls"]);
+    assert_eq!(names, ["no-core", "locked-memory", "no-new-privileges", "no-capabilities", "files", "system-calls"]);
     for measure in &status.hardening {
         assert_eq!(measure.in_force, measure.missing.is_empty(), "{}", measure.name);
         // What depends on the machine is in force here, or says why not.
