@@ -136,11 +136,16 @@ fn told_measure(measure: &Measure) -> Value {
 
 fn told_health(health: &Health) -> Value {
     let Health { requests, card_commands, card_p99_us, lag_p99_us, resident_bytes, .. } = health;
+    let Health { heads_waiting, oldest_head_seconds, .. } = health;
     let refused: Vec<String> = health.refusals.iter().map(|(fault, times)| format!(", {times} {fault}")).collect();
     let refused = refused.concat();
+    let unsent = match heads_waiting {
+        0 => String::new(),
+        heads => format!("; {heads} signed heads not sent off this computer, the oldest for {oldest_head_seconds} s"),
+    };
     json!(format!(
         "{requests} requests{refused}, {card_commands} card commands (99 % within {card_p99_us} us), \
-         99 % of outcomes on disk within {lag_p99_us} us, {} MiB of memory",
+         99 % of outcomes on disk within {lag_p99_us} us, {} MiB of memory{unsent}",
         resident_bytes >> 20
     ))
 }
@@ -156,6 +161,9 @@ fn health(health: &Health) -> Value {
         "log_append_p99_us": health.append_p99_us,
         "log_lag_p99_us": health.lag_p99_us,
         "resident_bytes": health.resident_bytes,
+        "spool_heads": health.heads_waiting,
+        "spool_bytes": health.head_bytes_waiting,
+        "spool_oldest_seconds": health.oldest_head_seconds,
     })
 }
 

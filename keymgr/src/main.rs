@@ -18,6 +18,7 @@ use keymgr::front::{Front, peer};
 use keymgr::hardening::{self, Hardening, Places};
 use keymgr::incoming::Limits;
 use keymgr::metrics::Metrics;
+use keymgr::metrics::outgoing::Outgoing;
 use keymgr::notify::Notifier;
 use keymgr::policy::Policy;
 use keymgr::policy::answer::{self, Supposed};
@@ -147,6 +148,9 @@ struct RunArgs {
     /// Write what is counted into this file every 15 s, for the textfile collector of node_exporter.
     #[arg(long, value_name = "FILE")]
     metrics_file: Option<PathBuf>,
+    /// Where `cardinal audit push` remembers what it sent, if that is not beside the spool: what waits is counted.
+    #[arg(long, value_name = "DIR")]
+    sent: Option<PathBuf>,
     /// How the log on stderr is written.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -333,6 +337,7 @@ fn run(args: RunArgs) -> Result<(), Failure> {
         log_rotate_mib,
         require_hardening,
         metrics_file,
+        sent,
         log_format: _,
         until_stdin_closes,
     } = args;
@@ -346,7 +351,7 @@ fn run(args: RunArgs) -> Result<(), Failure> {
     // What needs more than a manager that shut itself in may do comes before that.
     let notifier = Notifier::from_env()?;
     let programs = Programs::from(Witness::start()?);
-    let read = [Some(&manifest), trusted.authorities.as_ref(), trusted.cards.as_ref()];
+    let read = [Some(&manifest), trusted.authorities.as_ref(), trusted.cards.as_ref(), sent.as_ref()];
     let mut places = Places::of(&dir, read.into_iter().flatten());
     if activated.is_none() {
         // A folder that cannot be made is told by whoever serves the socket.
@@ -360,7 +365,7 @@ fn run(args: RunArgs) -> Result<(), Failure> {
     if let Some(missing) = hardening.missing().filter(|_| require_hardening) {
         return Err(Failure::NotHardened(missing));
     }
-    let metrics = Metrics::default();
+    let metrics = Metrics::of(Outgoing::of(&dir, sent));
     let config = Config {
         dir,
         socket,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use proto::shell::{Lock, LockError};
 
 use crate::files::{self, StateError};
+use crate::spool;
 
 /// A directory that is ours until dropped.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl Profile {
     /// Returns the folder of the heads that wait to be sent off.
     #[must_use]
     pub fn spool(&self) -> PathBuf {
-        self.dir.join("spool")
+        spool::folder_in(&self.dir)
     }
 
     /// Returns the directory.

@@ -17,6 +17,17 @@ use serde_json::json;
 use crate::archive::Anchor;
 use crate::files::{self, StateError};
 
+/// Returns the file of the heads of a manager with this directory.
+#[must_use]
+pub fn file_in(dir: &Path) -> PathBuf {
+    folder_in(dir).join(NAME)
+}
+
+/// Returns the folder that the file is in.
+pub(crate) fn folder_in(dir: &Path) -> PathBuf {
+    dir.join("spool")
+}
+
 /// The file of the heads.
 #[derive(Debug)]
 pub struct Spool {
@@ -78,7 +89,7 @@ impl Spool {
 const NAME: &str = "heads.jsonl";
 const MODE: u32 = 0o640;
 /// Some four thousand heads.
-const MOST: u64 = 1024 * 1024;
+pub(crate) const MOST: u64 = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@
 mod exposition;
 mod histogram;
 pub(crate) mod instruction;
+pub mod outgoing;
 pub(crate) mod requests;
 pub mod textfile;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use exposition::{Exposition, Kind};
 use histogram::Histogram;
+use outgoing::{Outgoing, Waiting};
 use proto::CardId;
 use proto::rpc::api::Health;
 
@@ -22,7 +24,11 @@ use crate::hardening::Hardening;
 
 /// The counters of one manager; clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Metrics(Arc<Mutex<Tables>>);
+pub struct Metrics {
+    tables: Arc<Mutex<Tables>>,
+    /// Nothing where no heads are sent off.
+    outgoing: Option<Arc<Outgoing>>,
+}
 
 #[derive(Debug, Default)]
 struct Tables {
@@ -64,6 +70,12 @@ pub struct HeldCard {
 }
 
 impl Metrics {
+    /// The counters of a manager whose heads wait there to be sent off.
+    #[must_use]
+    pub fn of(outgoing: Outgoing) -> Self {
+        Self { outgoing: Some(Arc::new(outgoing)), ..Self::default() }
+    }
+
     /// Counts a command that a card answered, or did not.
     pub fn command(&self, ins: u8, took: Duration) {
         self.count(|tables| tables.commands.entry(instruction::name(ins)).or_default().observe(took));
@@ -119,6 +131,7 @@ impl Metrics {
     /// Returns the most telling figures.
     #[must_use]
     pub fn health(&self) -> Health {
+        let Waiting { heads, bytes, oldest } = self.waiting();
         self.count(|tables| {
             let commands = tables.commands.values().map(Histogram::count).sum();
             let slowest = tables.commands.values().map(Histogram::p99).max().unwrap_or_default();
@@ -132,6 +145,9 @@ impl Metrics {
                 append_p99_us: micros(tables.appends.p99()),
                 lag_p99_us: micros(tables.lag.p99()),
                 resident_bytes: resident_bytes(),
+                heads_waiting: heads,
+                head_bytes_waiting: bytes,
+                oldest_head_seconds: oldest.as_secs(),
             }
         })
     }
@@ -142,6 +158,7 @@ impl Metrics {
         let mut text = Exposition::default();
         self.count(|tables| tables.write(&mut text));
         held.write(&mut text);
+        self.waiting().write(&mut text);
         text.family("hardening_in_force", Kind::Gauge, "Whether a measure of hardening is in force.");
         for measure in hardening.measures() {
             let in_force = u8::from(measure.missing.is_none());
@@ -152,9 +169,13 @@ impl Metrics {
         text.finish()
     }
 
+    fn waiting(&self) -> Waiting {
+        self.outgoing.as_deref().map(Outgoing::waiting).unwrap_or_default()
+    }
+
     /// The tables are whole between two counts, so a panic elsewhere does not spoil them.
     fn count<R>(&self, count: impl FnOnce(&mut Tables) -> R) -> R {
-        count(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        count(&mut self.tables.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -209,6 +230,18 @@ impl Held {
         for (card, tries) in self.cards.iter().filter_map(|card| Some((card, card.puk_tries?))) {
             text.sample("puk_tries_left", &card.labels(), tries);
         }
+    }
+}
+
+impl Waiting {
+    fn write(&self, text: &mut Exposition) {
+        let Self { heads, bytes, oldest } = self;
+        text.family("spool_heads", Kind::Gauge, "Signed heads that were not sent to any place.");
+        text.sample("spool_heads", &[], heads);
+        text.family("spool_bytes", Kind::Gauge, "Bytes of the signed heads that were not sent to any place.");
+        text.sample("spool_bytes", &[], bytes);
+        text.family("spool_oldest_seconds", Kind::Gauge, "For how long the oldest of them has waited.");
+        text.sample("spool_oldest_seconds", &[], oldest.as_secs());
     }
 }
 

@@ -1,7 +1,8 @@
 //! The spool as it lies there: lines that the key manager appended, read from where the last sending ended.
 
-use std::fs::File;
+use std::fs::{DirBuilder, File, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use audit::LineHash;
@@ -106,7 +107,8 @@ fn find(spool: &mut BufReader<File>, sent: Sent) -> std::io::Result<Sent> {
     }
 }
 
-/// Where it is remembered how far the spool was sent to each place.
+/// Where it is remembered how far the spool was sent to each place. The group may read it: the key manager tells from it what
+/// was not sent. Nobody else may write there, for what counts as sent is not sent again.
 #[derive(Debug, Clone)]
 pub(super) struct Memory(PathBuf);
 
@@ -116,8 +118,11 @@ impl Memory {
     /// # Errors
     /// Those of the folder.
     pub(super) fn in_folder(dir: &Path) -> Result<Self, CliError> {
-        crate::paths::make_private(dir)?;
-        Ok(Self(dir.to_owned()))
+        let made = DirBuilder::new().recursive(true).mode(0o750).create(dir).and_then(|()| dir.metadata());
+        match made.map_err(CliError::file(dir))?.permissions().mode() & 0o022 {
+            0 => Ok(Self(dir.to_owned())),
+            _ => Err(CliError::open_to_others(dir)),
+        }
     }
 
     /// Returns how far the spool was sent to a place. What cannot be read is as good as nothing: it is sent again.
@@ -133,7 +138,9 @@ impl Memory {
     pub(super) fn keep(&self, target: &Target, sent: Sent) -> Result<(), CliError> {
         let path = self.path(target);
         let last = sent.last.map_or_else(|| "-".to_owned(), hex::encode);
-        file::write_whole(&path, format!("{} {last}\n{target}\n", sent.bytes).as_bytes()).map_err(CliError::file(&path))
+        file::write_whole(&path, format!("{} {last}\n{target}\n", sent.bytes).as_bytes())
+            .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(0o640)))
+            .map_err(CliError::file(&path))
     }
 
     fn path(&self, target: &Target) -> PathBuf {
@@ -222,7 +229,11 @@ mod tests {
         let sent = Sent { bytes: 7, last: Some([7; 32]) };
         memory.keep(&one, sent).unwrap();
         assert_eq!((memory.of(&one), memory.of(&two)), (sent, Sent::default()));
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&memory.path(&one)), 0o640, "the key manager may read it");
         std::fs::write(memory.path(&one), "nonsense").unwrap();
         assert_eq!(memory.of(&one), Sent::default());
+        std::fs::set_permissions(&memory.0, Permissions::from_mode(0o770)).unwrap();
+        assert!(Memory::in_folder(&memory.0).is_err(), "others may write there");
     }
 }
