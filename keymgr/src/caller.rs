@@ -35,7 +35,7 @@ pub enum Doubt {
     #[error("the process that connected has ended")]
     Gone,
     /// The program cannot be looked at.
-    #[error("its program cannot be looked at")]
+    #[error("its program cannot be looked at, which of another user's takes CAP_SYS_PTRACE")]
     Unreadable,
     /// The file of the program was removed, or another was put in its place by a rename.
     #[error("the file of its program was deleted or replaced since it was started")]

@@ -36,12 +36,14 @@ pub struct Supposed {
 /// Returns what a policy allows.
 #[must_use]
 pub fn check(policy: &Policy, file: &Path) -> Value {
+    let mut warnings = policy.dead_rules();
+    warnings.extend(policy.unseen_programs(rustix::process::geteuid().as_raw()));
     json!({
         "file": file,
         "sha256": hex::encode(policy.hash()),
         "owners": policy.owners(),
         "allows": policy.rows(),
-        "warnings": policy.dead_rules(),
+        "warnings": warnings,
     })
 }
 

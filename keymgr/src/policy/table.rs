@@ -104,6 +104,19 @@ impl Policy {
         dead
     }
 
+    /// Returns which clients a key manager of this user can only know with the right to look at other users' processes.
+    #[must_use]
+    pub fn unseen_programs(&self, ours: u32) -> Vec<String> {
+        let named = self.clients.iter().filter(|client| client.binary.is_some() || client.sha256.is_some());
+        let warn = |Client { name, uid, .. }: &Client| {
+            format!(
+                "client {name:?} names a program of uid {uid}: a key manager of another user sees it only with CAP_SYS_PTRACE, \
+                 and refuses without; for a service, see callers.conf.example beside its unit"
+            )
+        };
+        named.filter(|client| client.uid != ours).map(warn).collect()
+    }
+
     /// Returns why a block can never allow one of its operations, if it cannot.
     fn impossible(&self, key: &Key, operation: Use) -> Option<String> {
         let question = key.example(operation);

@@ -363,6 +363,18 @@ fn attack_a_client_that_could_approve_for_itself_is_warned_of() {
 }
 
 #[test]
+fn a_client_whose_program_only_a_right_of_root_shows_is_warned_of() {
+    let with = |more: &str| Policy::parse(&(HEAD.to_owned() + more)).unwrap();
+    for named in ["binary = \"/usr/bin/x\"\n".to_owned(), format!("sha256 = \"{}\"\n", "ab".repeat(32))] {
+        let policy = with(&named);
+        let warned = policy.unseen_programs(8);
+        assert!(warned.len() == 1 && warned[0].contains("uid 7") && warned[0].contains("CAP_SYS_PTRACE"), "{warned:?}");
+        assert_eq!(policy.unseen_programs(7), [""; 0], "its own user's programs it sees");
+    }
+    assert_eq!(with("").unseen_programs(8), [""; 0], "a client that names none");
+}
+
+#[test]
 fn what_is_allowed_stands_in_a_table_and_what_never_applies_in_warnings() {
     let text = HEAD.to_owned()
         + "[[client]]\nname = \"idle\"\nuid = 9\n"
