@@ -72,7 +72,11 @@ fn no_list(facts: &Facts) -> Finding {
             finding(
                 Fault::ReaderDenied,
                 what,
-                &[&format!("sudo chmod 666 {}", service.path), "sudo systemctl restart pcscd.socket"],
+                &[
+                    "cardinal --keymgr /run/cardinal/keymgr.sock card info   # if the system's key manager has the readers",
+                    &format!("sudo chmod 666 {}", service.path),
+                    "sudo systemctl restart pcscd.socket",
+                ],
             )
         }
         SocketFact::Absent | SocketFact::Dead if !service.installed => {

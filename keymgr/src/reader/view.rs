@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use audit::LogStore;
-use keycard::{CardError, CardTransport, Failed, NoService, Selection, TransportError, Unsuitable};
+use keycard::{CardError, CardTransport, Failed, Selection, TransportError, Unsuitable};
 use proto::rpc::Fault;
 use proto::rpc::api::{CardInfo, ReaderInfo, ReadersReply};
 use readers::{Choice, ReaderState, Readers, Slot, Use};
@@ -146,8 +146,8 @@ fn unlisted(error: &TransportError) -> ReadersReply {
         readers: Vec::new(),
         fault: of_transport(error).name().to_owned(),
         trouble: match error {
-            // There is nothing to be listed, and that is all that is wrong.
-            TransportError::Service(why @ (NoService::Library | NoService::Stopped)) => why.to_string(),
+            // There is nothing to be listed, and that is all that is wrong: whoever lists says what to do next.
+            TransportError::Service(why) => why.to_string(),
             other => other.to_string(),
         },
     }

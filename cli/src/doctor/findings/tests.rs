@@ -75,7 +75,9 @@ fn a_user_whom_polkit_keeps_out_gets_the_rule_that_lets_him_in() {
     let facts = without_list(Fault::ReaderDenied, service(true, SocketFact::Alive, true));
     says(&facts, Fault::ReaderDenied, "ada", "subject.user == \"ada\"");
     let facts = without_list(Fault::PcscdStopped, service(true, SocketFact::Denied, true));
-    says(&facts, Fault::ReaderDenied, "/run/pcscd/pcscd.comm", "chmod 666 /run/pcscd/pcscd.comm");
+    for mend in ["chmod 666 /run/pcscd/pcscd.comm", "--keymgr /run/cardinal/keymgr.sock"] {
+        says(&facts, Fault::ReaderDenied, "/run/pcscd/pcscd.comm", mend);
+    }
 }
 
 #[test]
