@@ -32,6 +32,7 @@ fn the_service_has_no_network_no_rights_and_no_place_to_write_but_its_own() {
     let service = unit("cardinal-keymgr.service");
     for line in [
         "Type=notify",
+        "ExecReload=/usr/local/bin/cardinal --keymgr /run/cardinal/keymgr.sock policy reload",
         "User=cardinal",
         "StateDirectory=cardinal",
         "StateDirectoryMode=0700",
@@ -119,12 +120,16 @@ fn every_user_and_group_of_the_units_is_made() {
             }
         }
     }
+    assert!(made.contains("m cardinal         cardinal-clients"), "the reload of the unit asks at the socket");
     let folders = read(&packaged("tmpfiles.d/cardinal.conf"));
     assert!(folders.contains("d /run/cardinal     0755 root root"), "others must not write where the socket is");
 }
 
 #[test]
 fn pcscd_is_given_to_the_service_user_alone() {
+    // Where pcscd asks nobody who a client is, its socket's owner and mode say it.
+    let socket = unit("pcscd.socket.d/cardinal.conf");
+    assert!(has(&socket, "Socket", "SocketUser", "cardinal") && has(&socket, "Socket", "SocketMode", "0600"));
     let rule = packaged("polkit/60-cardinal.rules");
     let text = read(&rule);
     for part in ["\"org.debian.pcsc-lite.access_pcsc\"", "\"org.debian.pcsc-lite.access_card\"", "=== \"cardinal\""] {
