@@ -101,8 +101,8 @@ dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
   body { padding: 0; max-width: none; font-size: 10pt; }
   table { font-size: 8pt; }
   thead { display: table-header-group; }
-  tr, li, .verdict { break-inside: avoid; }
-  h2 { break-after: avoid; }
+  tr, li { break-inside: avoid; }
+  h2, .verdict strong { break-after: avoid; }
 }
 </style>
 </head>
