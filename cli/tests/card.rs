@@ -3,168 +3,29 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "what fails here fails the test")]
 #![allow(dead_code, reason = "each test file uses its part of what they share")]
 
+mod owner;
 mod programs;
 mod terminal;
 
-use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
 
 use proto::rpc::Fault;
 use serde_json::Value;
 
+use owner::{Owner, text};
 use programs::cardinal;
-use terminal::Terminal;
 
-const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
 const SIGNED: &str = "m/44'/60'/0'/0/0";
 const HASH: &str = "0707070707070707070707070707070707070707070707070707070707070707";
-
-/// One user with a profile, whose manager serves a soft card; another card lies beside it.
-struct Owner {
-    home: tempfile::TempDir,
-    manager: Option<Child>,
-}
-
-impl Owner {
-    /// An owner whose manager serves a blank card of this applet, which no manifest names.
-    fn of(applet: &str) -> Self {
-        let home = tempfile::Builder::new().prefix("c").tempdir().unwrap();
-        let mut owner = Self { home, manager: None };
-        std::fs::create_dir(owner.path("run")).unwrap();
-        let dir = owner.keymgr();
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).unwrap();
-        for (name, applet) in [("own", applet), ("other", "4.0")] {
-            let mut made = owner.command(&keymgr());
-            made.args(["soft-create", "--dir"]).arg(&dir);
-            assert!(made.args(["--applet", applet, name]).status().unwrap().success());
-        }
-        std::fs::write(owner.path("manifest.toml"), "").unwrap();
-        for (name, secret) in [
-            ("pin", "493817"),
-            ("new", "271828"),
-            ("wrong", "111111"),
-            ("puk", "201938475601"),
-            ("words", WORDS),
-            ("password", "correct horse"),
-        ] {
-            std::fs::write(owner.path(name), format!("{secret}\n")).unwrap();
-        }
-        owner.start();
-        owner
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn keymgr(&self) -> PathBuf {
-        self.path("data/cardinal/profiles/alice/keymgr")
-    }
-
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.env("HOME", self.home.path()).env("XDG_DATA_HOME", self.path("data"));
-        command.env("XDG_RUNTIME_DIR", self.path("run")).env("CARDINAL", cardinal());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn start(&mut self) {
-        let mut command = self.command(&keymgr());
-        command.arg("run").arg("--dir").arg(self.keymgr());
-        command.arg("--socket").arg(self.path("run/cardinal/alice/keymgr.sock"));
-        command.args(["--reader", "soft:own", "--allow-test-ca", "--until-stdin-closes", "--manifest"]);
-        command.arg(self.path("manifest.toml")).stdin(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().unwrap();
-        let mut ready = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut ready).unwrap();
-        assert!(ready.contains("\"ready\":true"), "{ready}");
-        self.manager = Some(child);
-    }
-
-    fn stop(&mut self) {
-        if let Some(mut child) = self.manager.take() {
-            drop(child.stdin.take());
-            assert!(child.wait().unwrap().success());
-        }
-    }
-
-    /// Lets the policy allow signatures with one path. The manager reads it when it starts.
-    fn allow_signing(&mut self) {
-        self.stop();
-        let uid = rustix::process::geteuid().as_raw();
-        let rule = format!(
-            "[[client]]\nname = \"me\"\nuid = {uid}\n\n[[key]]\nname = \"wallet\"\npath = \"{SIGNED}\"\n\
-             operations = [\"sign\"]\nclients = [\"me\"]\npurposes = [\"command line\"]\n"
-        );
-        std::fs::write(self.keymgr().join("policy.toml"), rule).unwrap();
-        self.start();
-    }
-
-    /// Runs `cardinal card` in a shell, so that descriptors can be given.
-    fn card(&self, words: &str) -> Output {
-        let script = format!("cd \"$HOME\" && \"$CARDINAL\" --json card {words}");
-        self.command(Path::new("sh")).args(["-c", &script]).output().unwrap()
-    }
-
-    fn done(&self, words: &str) -> Value {
-        let output = self.card(words);
-        assert!(output.status.success(), "{words}: {}", text(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    fn fails(&self, words: &str, fault: Fault) -> String {
-        let output = self.card(words);
-        let error = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(i32::from(fault.exit_code())), "{words}: {error}");
-        assert_eq!(error.lines().count(), 1, "{error}");
-        let error: Value = serde_json::from_str(&error).unwrap();
-        assert_eq!(error["error"], fault.name());
-        error["message"].as_str().unwrap().to_owned()
-    }
-
-    /// Runs `cardinal` at a terminal.
-    fn at_a_terminal(&self, words: &str) -> Terminal {
-        Terminal::run(self.command(Path::new("script")), &format!("\"$CARDINAL\" {words}"))
-    }
-
-    /// Initialises the card in the own reader.
-    fn init(&self) -> Value {
-        let fingerprint = self.done("info")["fingerprint"].as_str().unwrap().to_owned();
-        let refused = self.fails("init --pin-fd 3 --puk-fd 4 3<pin 4<puk", Fault::Unvouched);
-        assert!(refused.contains(&format!("--confirm {fingerprint}")), "{refused}");
-        self.done(&format!(
-            "init --confirm {fingerprint} --pairing-password-fd 5 --pin-fd 3 --puk-fd 4 3<pin 4<puk 5<password"
-        ))
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.manager.take() {
-            drop(child.kill());
-            drop(child.wait());
-        }
-    }
-}
-
-/// The key manager that was built beside the program.
-fn keymgr() -> PathBuf {
-    cardinal().with_file_name("cardinal-keymgr")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 /// KC-06, KC-16: the way of a card of each generation, from blank to blank, with every secret over a descriptor.
 #[test]
 fn an_owner_takes_a_card_of_each_generation_from_blank_to_blank() {
     for applet in ["3.2", "4.0"] {
         let mut owner = Owner::of(applet);
-        owner.allow_signing();
+        owner.allow(SIGNED, "operations = [\"sign\"]");
+        owner.stop();
+        owner.start();
         let blank = owner.done("info");
         assert_eq!((&blank["initialised"], &blank["vouched_by"]), (&false.into(), &"nobody".into()));
         owner.init();
@@ -245,7 +106,7 @@ fn nothing_is_asked_for_that_a_seed_has_not() {
     let owner = Owner::of("4.0");
     for source in ["--seed-fd 3", "--words-fd 3", "--private-key-fd 3", "--words"] {
         for extra in ["--read-back", "--write-words-fd 4"] {
-            let output = owner.card(&format!("key load {source} {extra} --pin-fd 5"));
+            let output = owner.cardinal(&format!("card key load {source} {extra} --pin-fd 5"));
             assert_eq!(output.status.code(), Some(2), "{source} {extra}: {}", text(&output.stderr));
         }
     }
