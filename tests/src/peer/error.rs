@@ -30,6 +30,14 @@ pub enum PeerError {
         /// Why.
         why: String,
     },
+    /// No setup could have it run on this machine.
+    #[error("{program} cannot run here: {why}")]
+    Impossible {
+        /// Which.
+        program: &'static str,
+        /// Why.
+        why: String,
+    },
     /// It ended when something was still expected of it.
     #[error("{program} ended ({status}) while {awaited} was awaited{said}")]
     Ended {

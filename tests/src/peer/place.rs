@@ -21,6 +21,12 @@ pub enum Tool {
     Cardprobe,
     /// pcscd with a virtual reader, in namespaces of its own.
     Pcscd,
+    /// A Debian that boots, in namespaces of its own.
+    System,
+    /// Chromium without a window.
+    Chromium,
+    /// What reads the text of a PDF.
+    Pdftotext,
     /// `devp2p-peer` on the newest go-ethereum.
     Geth,
     /// `devp2p-peer` on go-ethereum 1.10.3, whose handshake is that of Status' fork.
@@ -53,6 +59,9 @@ impl Tool {
             Self::Softcard => "softcard",
             Self::Cardprobe => "cardprobe",
             Self::Pcscd => "pcscd",
+            Self::System => "system",
+            Self::Chromium => "chromium",
+            Self::Pdftotext => "pdftotext",
             Self::Geth => "devp2p-peer",
             Self::Geth1103 => "devp2p-peer-1.10.3",
             Self::Probe => "wakuprobe",
@@ -75,6 +84,9 @@ impl Tool {
             | Self::Softcard
             | Self::Cardprobe
             | Self::Pcscd
+            | Self::System
+            | Self::Chromium
+            | Self::Pdftotext
             | Self::Probe => self.file(),
             Self::Geth => "go-ethereum 1.17",
             Self::Geth1103 => "go-ethereum 1.10.3",
@@ -139,7 +151,7 @@ impl Place {
     /// Returns where a program is.
     ///
     /// # Errors
-    /// [`PeerError::Missing`], with the reason that the setup noted.
+    /// [`PeerError::Missing`] or [`PeerError::Impossible`], with the reason that the setup noted.
     pub fn find(&self, tool: Tool) -> Result<PathBuf, PeerError> {
         let missing = |why: &str| Err(PeerError::Missing { program: tool.name(), why: why.to_owned() });
         if let Tool::Given(variable) = tool {
@@ -155,6 +167,9 @@ impl Place {
         let program = folder.join(tool.file());
         if program.is_file() {
             return Ok(program);
+        }
+        if let Ok(why) = std::fs::read_to_string(folder.join(format!("{}.refused", tool.file()))) {
+            return Err(PeerError::Impossible { program: tool.name(), why: why.trim().to_owned() });
         }
         // The setup notes why a peer is not there.
         match std::fs::read_to_string(folder.join(format!("{}.missing", tool.file()))) {

@@ -14,7 +14,7 @@ use super::world::World;
 /// One thing that is to be seen between programs.
 #[derive(Debug, Clone, Copy)]
 pub struct Scenario {
-    /// `rlpx`, `waku`, `discovery`, `ratchet`, `card` or `live`.
+    /// `rlpx`, `waku`, `discovery`, `ratchet`, `card`, `system`, `report` or `live`.
     pub group: &'static str,
     /// What is shown, as the name of the function that shows it.
     pub name: &'static str,
@@ -33,7 +33,7 @@ pub struct Scenario {
 pub enum Verdict {
     /// It went as it should.
     Ok,
-    /// A program that it needs is not there, and that is allowed.
+    /// A program that it needs is not there, and that is allowed, or cannot run on this machine.
     Skipped(String),
     /// It did not go as it should.
     Failed(String),
@@ -97,6 +97,7 @@ impl Plan {
         for tool in scenario.peers {
             match self.place.find(*tool) {
                 Ok(_) => {}
+                Err(PeerError::Impossible { why, .. }) => return Verdict::Skipped(why),
                 Err(PeerError::Missing { why, .. }) if !self.strict => return Verdict::Skipped(why),
                 Err(missing) => return Verdict::Failed(missing.to_string()),
             }

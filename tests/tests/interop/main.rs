@@ -15,7 +15,9 @@ mod discovery;
 mod geth;
 mod live;
 mod ratchet;
+mod report;
 mod rlpx;
+mod system;
 mod waku;
 
 use std::process::ExitCode;
@@ -47,6 +49,8 @@ const GROUPS: &[&[Scenario]] = &[
     card::scwallet::SCENARIOS,
     card::install::SCENARIOS,
     card::together::SCENARIOS,
+    system::SCENARIOS,
+    report::SCENARIOS,
     live::SCENARIOS,
 ];
 

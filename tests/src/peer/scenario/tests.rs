@@ -62,6 +62,15 @@ fn a_missing_peer_is_skipped_with_the_reason_of_the_setup_and_fails_where_nothin
 }
 
 #[test]
+fn a_peer_that_the_machine_does_not_let_run_is_skipped_even_where_nothing_may_be_missing() {
+    let target = with_shell_as("wakuprobe");
+    fs::write(target.path().join("interop/system.refused"), "booting a system wants root\n").unwrap();
+    let strict = Plan { strict: true, ..plan(target.path()) };
+    let scenario = Scenario { peers: &[Tool::Probe, Tool::System], ..BASE };
+    assert_eq!(strict.verdict(scenario), Verdict::Skipped("booting a system wants root".to_owned()));
+}
+
+#[test]
 fn a_peer_of_another_version_fails_the_scenario() {
     let target = with_shell_as("devp2p-peer");
     let run = |world: &World| {
