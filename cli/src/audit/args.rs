@@ -142,7 +142,7 @@ pub(crate) struct ProveArgs {
     #[command(flatten)]
     pub(crate) log: LogArgs,
     /// Prove that this line is in the log. Several times for several lines.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) line: Vec<u64>,
     /// Prove that the log begins with all lines of the newest head of it in this file.
     #[arg(long, value_name = "FILE")]

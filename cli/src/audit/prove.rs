@@ -6,6 +6,7 @@ use std::path::Path;
 use audit::evidence::Authorities;
 use audit::line::Line;
 use audit::proof::{Ask, CannotProve, NotProven, Of, Proof, Proven, Prover, Standing, Survey, TreeHead};
+use proto::CardId;
 use proto::rpc::Fault;
 use proto::shell::file;
 use serde_json::{Value, json};
@@ -148,7 +149,9 @@ fn people(out: Output, held: &Held) -> Result<(), CliError> {
         let when = Moment::from_millis(signed.unix_ms);
         let (date, time) = (when.date(), when.time());
         out.line(format!("  that head was signed by {} ({by} authority{taken}), {date} {time}Z", signed.card))?;
-        out.line(format!("  the identity of that card is {}", hex::encode(signed.identity)))?;
+        if !matches!(signed.card, CardId::Identity(_)) {
+            out.line(format!("  the identity of that card is {}", hex::encode(signed.identity)))?;
+        }
     }
     if let Some(kept) = kept {
         out.line(format!("  the head with {} entries was kept elsewhere", kept.entries))?;
