@@ -46,7 +46,10 @@ impl<T: CardTransport> CardTransport for Guarded<T> {
         let inside = self.inside.take().filter(|_| outside == instruction::SECURED);
         let began = Instant::now();
         let answer = self.transport.transmit(command);
-        self.metrics.command(inside.unwrap_or(outside), began.elapsed());
+        // A card whose time is over took none.
+        if !matches!(answer, Err(TransportError::Expired)) {
+            self.metrics.command(inside.unwrap_or(outside), began.elapsed());
+        }
         answer
     }
 
