@@ -30,6 +30,16 @@ pub enum StateError {
         /// What is wrong with it.
         what: String,
     },
+    /// The file beside the export log does not say how far the log goes.
+    #[error(
+        "{} does not say how far the export log goes; compare the log with an anchor, the card, or a backup (`cardinal audit \
+         verify`), then remove this file to go on without it",
+        path.display()
+    )]
+    NoHead {
+        /// The file.
+        path: PathBuf,
+    },
     /// The owner wrote something that is no policy.
     #[error("{}, {error}; mend that line, `cardinal policy check {}` says whether it is right", path.display(), path.display())]
     NotAPolicy {
@@ -75,7 +85,7 @@ impl StateError {
     pub const fn fault(&self) -> Fault {
         match self {
             Self::Missing { .. } => Fault::StateMissing,
-            Self::Damaged { .. } => Fault::StateDamaged,
+            Self::Damaged { .. } | Self::NoHead { .. } => Fault::StateDamaged,
             Self::InUse { .. } | Self::Exists { .. } => Fault::InUse,
             Self::NotPrivate { .. } | Self::NotAPolicy { .. } => Fault::BadInput,
             Self::Io { .. } => Fault::DiskFull,

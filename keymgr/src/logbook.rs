@@ -91,7 +91,7 @@ pub(crate) fn open(
     log_files::make_good(path)?;
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound && FileStore::remembered(path).is_some() => {
+        Err(error) if error.kind() == ErrorKind::NotFound && FileStore::remembered(path)?.is_some() => {
             let todo = "export.log.head says that there was one: restore it from a backup";
             return Err(StateError::Missing { path: path.to_owned(), todo }.into());
         }
@@ -114,7 +114,7 @@ pub(crate) fn open(
         Err(source) => return Err(StateError::io(path, source).into()),
     };
     let store = FileStore::open_on(Arc::clone(disk), path)?.counting(metrics.clone());
-    let log = Log::open(store, BufReader::new(file), FileStore::remembered(path))
+    let log = Log::open(store, BufReader::new(file), FileStore::remembered(path)?)
         .map_err(|source| DaemonError::LogBad { path: path.to_owned(), source })?;
     let mut told = Told::of(path, Told::default())?;
     if told.goes_on {

@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use audit::{Head, LogStore, StoreError};
 use proto::shell::file;
 
 use crate::disk::{self, Disk};
-use crate::files::StateError;
+use crate::files::{self, StateError};
 use crate::metrics::Metrics;
 
 /// An append-only file.
@@ -94,9 +94,19 @@ impl FileStore {
     }
 
     /// Returns how far the log at `path` went when it was last written, if that was kept.
-    #[must_use]
-    pub fn remembered(path: &Path) -> Option<Head> {
-        std::fs::read_to_string(head_of(path)).ok()?.trim_end().parse().ok()
+    ///
+    /// # Errors
+    /// [`StateError::NoHead`] when the file is there and does not tell, [`StateError::Io`].
+    pub fn remembered(path: &Path) -> Result<Option<Head>, StateError> {
+        let path = head_of(path);
+        let no_head = || StateError::NoHead { path: path.clone() };
+        let text = match files::read_text(&path, MAX_HEAD) {
+            Ok(Some(text)) => text,
+            Ok(None) => return Ok(None),
+            Err(StateError::Damaged { .. }) => return Err(no_head()),
+            Err(error) => return Err(error),
+        };
+        text.trim_end().parse().map(Some).map_err(|_| no_head())
     }
 
     /// Returns whether the log's name, or the one it has while it begins, still leads to this file as we left it.
@@ -140,13 +150,18 @@ impl FileStore {
 
     /// Writes down beside the log how far it goes. While it begins, the older file's head stands there.
     fn write_beside(&mut self, head: &Head) -> io::Result<()> {
-        let path = head_of(&self.path);
+        let (path, text) = (head_of(&self.path), format!("{head}\n"));
         let file = match self.beside.take().filter(|file| file.metadata().is_ok_and(|meta| meta.nlink() > 0)) {
             Some(file) => file,
             None if !leads_to(&self.path, &self.file) => return Ok(()),
-            None => OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?,
+            None if !path.exists() => {
+                // Whole the first time: a file that a power cut left empty would be a damaged one.
+                file::write_whole(&path, text.as_bytes())?;
+                OpenOptions::new().write(true).open(path)?
+            }
+            None => OpenOptions::new().write(true).open(path)?,
         };
-        self.disk.overwrite(&file, format!("{head}\n").as_bytes())?;
+        self.disk.overwrite(&file, text.as_bytes())?;
         self.beside = Some(file);
         Ok(())
     }
@@ -161,6 +176,9 @@ pub(crate) fn beginning_of(path: &Path) -> PathBuf {
 fn head_of(path: &Path) -> PathBuf {
     file::beside(path, audit::HEAD_SUFFIX)
 }
+
+/// A head is shorter.
+const MAX_HEAD: usize = 1024;
 
 fn leads_to(path: &Path, file: &File) -> bool {
     let Ok(ours) = file.metadata() else { return false };
@@ -226,9 +244,31 @@ mod tests {
         let hash = audit::LineHash::of(b"three\n");
         let head = Head { log: audit::LogId::from([7; 16]), entries: 3, hash, root: audit::Root::leaf(&hash) };
         store.remember(&head);
-        assert_eq!(FileStore::remembered(&path), Some(head));
+        assert_eq!(FileStore::remembered(&path).unwrap(), Some(head));
+        assert_eq!(std::fs::metadata(head_of(&path)).unwrap().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the log and its head");
         assert!(FileStore::create::<FileStore, Any>(&path, Ok).is_err(), "a log is never replaced");
+    }
+
+    #[test]
+    fn attack_a_head_that_is_damaged_or_cannot_be_read_is_no_missing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("export.log");
+        assert_eq!(FileStore::remembered(&path).unwrap(), None, "there is none");
+        let hash = audit::LineHash::of(b"x");
+        let head = Head { log: audit::LogId::from([7; 16]), entries: 3, hash, root: audit::Root::leaf(&hash) };
+        let text = format!("{head}\n");
+        let bad: [&[u8]; 5] = [b"", b"\n", &text.as_bytes()[..text.len() / 2], b"\xff\xfe", &[b'x'; MAX_HEAD + 1]];
+        for bad in bad {
+            std::fs::write(head_of(&path), bad).unwrap();
+            let error = FileStore::remembered(&path).unwrap_err();
+            assert!(matches!(error, StateError::NoHead { .. }), "{error}");
+            assert!(error.to_string().contains("cardinal audit verify"), "{error}");
+            assert_eq!(std::fs::read(head_of(&path)).unwrap(), bad, "it is left as it is");
+        }
+        std::fs::remove_file(head_of(&path)).unwrap();
+        std::fs::create_dir(head_of(&path)).unwrap();
+        assert!(matches!(FileStore::remembered(&path), Err(StateError::Io { .. })));
     }
 
     #[test]
@@ -342,7 +382,8 @@ mod tests {
         }
         setrlimit(Resource::Fsize, free).unwrap();
         log.opened(when, opened()).unwrap();
-        let report = audit::verify(std::fs::read(&path).unwrap().as_slice(), FileStore::remembered(&path)).unwrap();
+        let report =
+            audit::verify(std::fs::read(&path).unwrap().as_slice(), FileStore::remembered(&path).unwrap()).unwrap();
         assert!(report.is_consistent());
         assert_eq!(report.entries(), 2);
     }

@@ -17,7 +17,7 @@ use crate::output::Output;
 /// The fault of the verdict where they do not; [`Fault::StateMissing`], [`Fault::BadInput`].
 pub(super) fn run(out: Output, args: &LogArgs) -> Result<(), CliError> {
     let files = LogFiles::of(args)?;
-    let beside = files.remembered().map(|head| Anchor { head, kept: Kept::Beside });
+    let beside = files.remembered()?.map(|head| Anchor { head, kept: Kept::Beside });
     let report = files.audited(Auditor::new(Authorities::default()).with_anchors(beside))?;
     let Some(head) = report.head.filter(|_| report.is_consistent()) else {
         let fault = judgement::fault(report.verdict()).unwrap_or(Fault::LogBad);

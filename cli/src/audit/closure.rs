@@ -22,7 +22,7 @@ use crate::output::{Output, Tone, shown};
 /// The fault of the verdict for a log that is not whole; [`Fault::BadInput`] for a list that is none.
 pub(super) fn run(out: Output, args: &ClosureArgs) -> Result<(), CliError> {
     let files = LogFiles::of(&args.log)?;
-    let beside = files.remembered().map(|head| Anchor { head, kept: Kept::Beside });
+    let beside = files.remembered()?.map(|head| Anchor { head, kept: Kept::Beside });
     let before = written(args.history.as_deref())?;
     let auditor = Auditor::new(Authorities::default()).with_anchors(beside).with_history(before);
     let report = files.audited(auditor)?;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use audit::line::{Line, MAX_LINE};
 use audit::{Auditor, HEAD_SUFFIX, Head, Report};
 use proto::rpc::Fault;
+use proto::shell::file;
 
 use super::args::LogArgs;
 use crate::error::CliError;
@@ -85,12 +86,19 @@ impl LogFiles {
     }
 
     /// Returns how far the log went when its manager last wrote it, if that stands beside it.
-    pub(crate) fn remembered(&self) -> Option<Head> {
-        let mut name = self.newest.as_os_str().to_owned();
-        name.push(HEAD_SUFFIX);
-        let mut text = String::new();
-        File::open(name).ok()?.take(MAX_HEAD).read_to_string(&mut text).ok()?;
-        text.trim_end().parse().ok()
+    ///
+    /// # Errors
+    /// [`Fault::StateDamaged`] when the file is there and does not tell; when it cannot be read.
+    pub(crate) fn remembered(&self) -> Result<Option<Head>, CliError> {
+        let path = file::beside(&self.newest, HEAD_SUFFIX);
+        let bytes = match file::read_bounded(&path, MAX_HEAD) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(no_head(&path)),
+            Err(error) => return Err(CliError::file(&path)(error)),
+        };
+        let head = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim_end().parse().ok());
+        head.map(Some).ok_or_else(|| no_head(&path))
     }
 
     /// Has an auditor read all files.
@@ -131,6 +139,15 @@ impl LogFiles {
         }
         Ok(count)
     }
+}
+
+fn no_head(path: &Path) -> CliError {
+    let message = format!(
+        "{} does not say how far the log goes; compare the log with an anchor or the card, then move that file away and try \
+         again",
+        path.display()
+    );
+    CliError::found(Fault::StateDamaged, message)
 }
 
 /// Opens one file of a log.
@@ -182,7 +199,7 @@ fn rotated(newest: &Path) -> Vec<(u64, PathBuf)> {
 /// Hashing is faster than many small reads.
 const BUFFER: usize = 256 * 1024;
 /// A head is shorter.
-const MAX_HEAD: u64 = 1024;
+const MAX_HEAD: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -236,6 +253,19 @@ mod tests {
         let says = format!("{}: line 2 of it: cut off", older.display());
         assert!(error.to_string().starts_with(&says), "{error}");
         assert_eq!((seen, error.fault()), (1, Some(Fault::LogBad)));
+    }
+
+    #[test]
+    fn a_head_that_does_not_tell_is_no_missing_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("export.log");
+        std::fs::write(&log, "").unwrap();
+        let files = LogFiles::beside(&log).unwrap();
+        assert!(files.remembered().unwrap().is_none());
+        for bad in [vec![], b"LOG 3".to_vec(), vec![0xff], vec![b'x'; MAX_HEAD + 1]] {
+            std::fs::write(dir.path().join("export.log.head"), bad).unwrap();
+            assert_eq!(files.remembered().err().and_then(|error| error.fault()), Some(Fault::StateDamaged));
+        }
     }
 
     #[test]

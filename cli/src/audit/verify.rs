@@ -63,7 +63,7 @@ impl Examined {
         if let Some(anchor) = &card {
             against.push(("The card remembers", anchor.head.to_string()));
         }
-        let beside = files.remembered().map(|head| Anchor { head, kept: Kept::Beside });
+        let beside = files.remembered()?.map(|head| Anchor { head, kept: Kept::Beside });
         let anchors = anchors.into_iter().chain(card).chain(beside);
         let auditor = Auditor::new(authorities).with_anchors(anchors).with_now(clock::unix()).with_history(before);
         let report = files.audited(auditor)?;

@@ -53,7 +53,7 @@ fn restart(folder: &Folder, somebody_has_it: bool, what: &str) {
         }
         Err(error) => panic!("{what}: {error}"),
     };
-    let report = audit::verify(std::fs::read(&log).unwrap().as_slice(), FileStore::remembered(&log)).unwrap();
+    let report = audit::verify(std::fs::read(&log).unwrap().as_slice(), FileStore::remembered(&log).unwrap()).unwrap();
     assert!(report.is_consistent(), "{what}");
     let left: Vec<_> = report.left.iter().filter(|(key, _)| key.form == audit::verify::Form::Private).collect();
     match left.as_slice() {
