@@ -103,10 +103,12 @@ impl PinnedCards {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        if let Ok(document) = toml::from_str::<Single>(text) {
-            return document.pins().map(|pins| Self(vec![pins]));
+        let wrong = |error: toml::de::Error| error.message().to_owned();
+        let table: toml::Table = toml::from_str(text).map_err(wrong)?;
+        if table.get("format").and_then(toml::Value::as_str) == Some(FORMAT_OF_ONE) {
+            return only_card(table).map(|pins| Self(vec![pins]));
         }
-        let document: Document = toml::from_str(text).map_err(|error| error.message().to_owned())?;
+        let document: Document = table.try_into().map_err(wrong)?;
         if document.format != FORMAT {
             return Err("unknown format".to_owned());
         }
@@ -136,20 +138,6 @@ struct Entry {
     seed: SeedOrigin,
 }
 
-/// The form of a file with one card, format 1.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Single {
-    format: String,
-    label: String,
-    card: String,
-    generation: Generation,
-    key_uid: String,
-    chat: String,
-    seed: SeedOrigin,
-    checksum: String,
-}
-
 impl Entry {
     fn of(pins: &Pins) -> Self {
         let Pins { label, card, generation, key_uid, chat, seed } = pins;
@@ -176,18 +164,18 @@ impl Entry {
     }
 }
 
-impl Single {
-    fn pins(self) -> Result<Pins, String> {
-        let Self { format, label, card, generation, key_uid, chat, seed, checksum } = self;
-        let text = format!("{format}\n{label}\n{card}\n{}\n{key_uid}\n{chat}\n{seed:?}\n", generation.name());
-        if format != FORMAT_OF_ONE {
-            return Err("unknown format".to_owned());
-        }
-        if checksum != short_hash(text.as_bytes()) {
-            return Err("its checksum does not fit".to_owned());
-        }
-        Entry { label, card, generation, key_uid, chat, seed }.pins()
+/// Returns the card of a file of format 1, which holds one: its fields stand beside the format and the checksum.
+fn only_card(mut document: toml::Table) -> Result<Pins, String> {
+    let checksum = document.remove("checksum");
+    document.remove("format");
+    let entry: Entry = document.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    let Entry { label, card, generation, key_uid, chat, seed } = &entry;
+    let generation = generation.name();
+    let text = format!("{FORMAT_OF_ONE}\n{label}\n{card}\n{generation}\n{key_uid}\n{chat}\n{seed:?}\n");
+    if checksum.as_ref().and_then(toml::Value::as_str) != Some(short_hash(text.as_bytes()).as_str()) {
+        return Err("its checksum does not fit".to_owned());
     }
+    entry.pins()
 }
 
 /// Returns what shows an accident with the file. It keeps nobody from changing it on purpose: who may write here is us.

@@ -116,14 +116,20 @@ fn attack_two_managers_on_one_card_find_each_other() {
     assert_eq!(fault(unlock(&mut ours.broker())), None, "the card speaks of this log again");
 }
 
-/// Attack list, line 13: a computer is set back, its log and what stands beside it alike.
-#[test]
-fn attack_a_log_that_was_set_back_shows_at_the_card() {
+/// A computer on which the log and what stands beside it were set back to before the card's last session.
+fn set_back() -> World {
     let mut world = world();
     drop(world.unlocked());
     let old = world.log.copy();
     unlock(&mut world.broker()).unwrap();
     world.log = old;
+    world
+}
+
+/// Attack list, line 13: a computer is set back, its log and what stands beside it alike.
+#[test]
+fn attack_a_log_that_was_set_back_shows_at_the_card() {
+    let world = set_back();
     let mut broker = world.broker();
     assert_eq!(fault(unlock(&mut broker)), Some(Fault::SecondWriter));
     assert!(world.log.story().last().unwrap().contains("refuses"), "{:?}", world.log.story());
@@ -132,11 +138,7 @@ fn attack_a_log_that_was_set_back_shows_at_the_card() {
 /// The same number of entries, and other ones.
 #[test]
 fn attack_a_log_that_was_set_back_and_went_on_shows_at_the_card() {
-    let mut world = world();
-    drop(world.unlocked());
-    let old = world.log.copy();
-    unlock(&mut world.broker()).unwrap();
-    world.log = old;
+    let world = set_back();
     // It grows past the entry of which the card speaks, without the card.
     let mut broker = world.broker();
     for n in 0..20 {
