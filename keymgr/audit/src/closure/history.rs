@@ -79,6 +79,8 @@ pub struct History {
     written_use: Option<Node>,
     /// The first line of which not all was followed.
     cut_off: Option<u64>,
+    /// How many keys and cards are remembered at most; nothing: all.
+    room: Option<usize>,
 }
 
 /// A key that left before the log, as it was written down.
@@ -127,9 +129,18 @@ impl History {
         self.tell(line.seq, &line.event);
     }
 
+    /// Returns one that remembers so many keys and cards at most.
+    #[must_use]
+    pub fn bounded(room: usize) -> Self {
+        Self { room: Some(room), ..Self::default() }
+    }
+
     /// Takes the event of the next line, with the line's number.
     pub fn tell(&mut self, seq: u64, event: &Event) {
         let told = match event {
+            Event::PairedChannelOpened(opened) if !self.follows(&opened.card) => Err(Full),
+            Event::Intent(intent) if !self.follows(&intent.request.card) => Err(Full),
+            Event::Decoy(decoy) if !self.follows(&decoy.card) => Err(Full),
             Event::PairedChannelOpened(opened) => {
                 self.cards.entry(opened.card).or_default().is_applet(opened.applet.as_str());
                 Ok(())
@@ -150,10 +161,26 @@ impl History {
     }
 
     /// Returns the first line of which not all was followed, because the log has more commands without an end than one that
-    /// does not lie.
+    /// does not lie, or more of everything than there is room for.
     #[must_use]
     pub const fn cut_off(&self) -> Option<u64> {
         self.cut_off
+    }
+
+    /// Returns whether all that this operation would give left before, of a card that was followed.
+    #[must_use]
+    pub fn knows(&self, request: &Request) -> bool {
+        self.cards.contains_key(&request.card) && self.news(request).is_empty()
+    }
+
+    /// Whether this card is followed, or can be.
+    fn follows(&self, card: &CardId) -> bool {
+        self.cards.contains_key(card) || self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        let taken = [self.facts.len(), self.side_doors.len(), self.cards.len(), self.lee.len()];
+        self.room.is_none_or(|room| taken.into_iter().sum::<usize>() < room)
     }
 
     /// Returns the tree on which an operation works.
@@ -185,7 +212,9 @@ impl History {
             let leaked = self.written_use.iter().filter(|_| *leaks).cloned();
             gives.facts.extend(leaked.map(|(wallet, path)| (wallet, path, Part::Chain)));
         }
-        self.learn(Source::Written(number), None, &gives);
+        if self.learn(Source::Written(number), None, &gives).is_err() {
+            self.cut_off.get_or_insert(number);
+        }
         if gives.uses.is_some() && *leaks {
             self.written_use = gives.uses;
         }
@@ -227,10 +256,14 @@ impl History {
                     self.cards.entry(request.card).or_default().decoy = decoy;
                     gives = self.gives(&request);
                 }
-                self.learn(Source::Line(seq), Some(holder), &gives);
+                let mut learned = self.learn(Source::Line(seq), Some(holder), &gives);
                 self.sighted(seq, holder, &request, *key_uid);
                 if let (Operation::LoadLeeSeed, Some(uid)) = (&request.operation, key_uid) {
-                    self.lee.insert(*uid);
+                    if self.lee.contains(uid) || self.has_room() {
+                        self.lee.insert(*uid);
+                    } else {
+                        learned = Err(Full);
+                    }
                 }
                 let memory = self.cards.entry(request.card).or_default();
                 gives.uses.into_iter().filter(|_| can_leak).for_each(|node| memory.used(node));
@@ -238,15 +271,15 @@ impl History {
                 if memory.has_paths() {
                     self.moved.insert(request.card);
                 }
-                Ok(())
+                learned
             }
             Outcome::Failed { .. } => {
-                self.learn(Source::Line(seq), Some(holder), &gives);
+                let learned = self.learn(Source::Line(seq), Some(holder), &gives);
                 self.sighted(seq, holder, &request, None);
                 let memory = self.cards.entry(request.card).or_default();
                 memory.may_change(&request.operation);
                 let used = gives.uses.filter(|_| can_leak);
-                used.map_or(Ok(()), |node| memory.may_have_used(node))
+                learned.and(used.map_or(Ok(()), |node| memory.may_have_used(node)))
             }
             // SIGN finds fault after it has derived the key.
             Outcome::RefusedByCard { .. } if matches!(request.operation, Operation::Sign(_)) && can_leak => {
@@ -306,17 +339,24 @@ impl History {
         }
     }
 
-    fn learn(&mut self, source: Source, holder: Option<u32>, gives: &Gives) {
+    fn learn(&mut self, source: Source, holder: Option<u32>, gives: &Gives) -> Result<(), Full> {
         for fact in &gives.facts {
+            if !self.facts.contains_key(fact) && !self.has_room() {
+                return Err(Full);
+            }
             self.wallets.insert(fact.0);
             self.facts.entry(fact.clone()).or_default().entry(holder).or_insert(source);
         }
         if let Some(door) = &gives.side_door {
+            if !self.side_doors.contains_key(door) && !self.has_room() {
+                return Err(Full);
+            }
             let lines = self.side_doors.entry(door.clone()).or_default().entry(holder).or_default();
             if lines.len() < MOST_LINES {
                 lines.push(source);
             }
         }
+        Ok(())
     }
 
     /// Forgets the paths that a card, or every card, remembers.
