@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use audit::{Caller, Text};
 use tokio::sync::OnceCell;
@@ -53,7 +53,7 @@ pub enum Doubt {
 
 /// The eye for callers' programs; clones share it.
 #[derive(Debug, Clone)]
-pub struct Programs(Arc<Mutex<Eye>>);
+pub struct Programs(Arc<Eye>);
 
 #[derive(Debug)]
 enum Eye {
@@ -82,13 +82,13 @@ impl Asker {
 
 impl Default for Programs {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Eye::Here(Looked::default()))))
+        Self(Arc::new(Eye::Here(Looked::default())))
     }
 }
 
 impl From<Witness> for Programs {
     fn from(witness: Witness) -> Self {
-        Self(Arc::new(Mutex::new(Eye::Witness(witness))))
+        Self(Arc::new(Eye::Witness(witness)))
     }
 }
 
@@ -103,7 +103,7 @@ impl Programs {
     pub async fn caller(&self, asker: &Asker, one_time_key: Option<[u8; 33]>) -> (Caller, Option<Doubt>) {
         let Asker { uid, pid, .. } = *asker;
         let first = self.first(asker).await;
-        let sight = self.look(pid, true).await;
+        let sight = self.look(asker, true).await;
         let doubt = doubt(pid, &first, &sight);
         let binary = sight.binary.as_deref().filter(|_| doubt != Some(Doubt::Gone));
         let binary = binary.map(|path| match &doubt {
@@ -116,17 +116,17 @@ impl Programs {
     }
 
     async fn first(&self, asker: &Asker) -> Sight {
-        asker.first.get_or_init(|| self.look(asker.pid, false)).await.clone()
+        asker.first.get_or_init(|| self.look(asker, false)).await.clone()
     }
 
-    /// Looks on a thread that may wait: hashing a program reads all of its file.
-    async fn look(&self, pid: Option<i32>, hash: bool) -> Sight {
-        let Some(pid) = pid else { return Sight::default() };
+    async fn look(&self, Asker { uid, pid, .. }: &Asker, hash: bool) -> Sight {
+        let (uid, Some(pid)) = (*uid, *pid) else { return Sight::default() };
+        if let Eye::Witness(witness) = &*self.0 {
+            return witness.look(uid, pid, hash).await;
+        }
+        // On a thread that may wait: hashing a program reads all of its file.
         let eye = Arc::clone(&self.0);
-        let look = move || match &mut *eye.lock().unwrap_or_else(PoisonError::into_inner) {
-            Eye::Here(looked) => looked.at(pid, hash),
-            Eye::Witness(witness) => witness.look(pid, hash),
-        };
+        let look = move || if let Eye::Here(looked) = &*eye { looked.at(pid, hash) } else { Sight::default() };
         tokio::task::spawn_blocking(look).await.unwrap_or_default()
     }
 }

@@ -299,7 +299,7 @@ fn policy(verb: &PolicyVerb) -> Result<(), Failure> {
 
 fn witness_callers() -> Result<(), Failure> {
     hardening::restrict_witness();
-    Ok(witness::serve(std::io::stdin().lock(), std::io::stdout().lock())?)
+    Ok(witness::serve(std::io::stdin().lock(), std::io::stdout())?)
 }
 
 fn soft_create(args: &SoftCreateArgs) -> Result<(), Failure> {
