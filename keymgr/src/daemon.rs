@@ -273,7 +273,7 @@ where
     let _watch = watch(&worker, &place)?;
     let (metrics, hardening) = (front.metrics.clone(), front.hardening.clone());
     let (notifier, textfile) = (std::mem::take(&mut front.notifier), front.textfile.take());
-    let incoming = Incoming::new(served.listener, &front);
+    let incoming = Incoming::new(served.listener, &front, policy.clone());
     let service = Arc::new(Service::new(worker.clone(), place, front, policy));
     let _reload = reload_on_signal(&worker);
     let policies = PoliciesServer::from_arc(Arc::clone(&service)).max_decoding_message_size(MAX_REQUEST);

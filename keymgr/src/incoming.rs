@@ -21,6 +21,8 @@ use tonic::transport::server::Connected;
 use crate::caller::{Asker, Programs};
 use crate::front::{Front, Kernel};
 use crate::metrics::Metrics;
+use crate::policy::Role;
+use crate::roles::InForce;
 
 /// How many connections there are at most, and how long one may be silent.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +31,8 @@ pub struct Limits {
     pub all: usize,
     /// Of one user.
     pub each: usize,
-    /// Of all users, for the manager's own user alone.
-    pub own: usize,
+    /// Of all users, for the manager's owners alone.
+    pub owners: usize,
     /// Until the first whole frame.
     pub greeting: Duration,
     /// Between two bytes afterwards. A client that lives answers a PING.
@@ -39,7 +41,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { all: 256, each: 64, own: 32, greeting: Duration::from_secs(5), silence: Duration::from_secs(90) }
+        Self { all: 256, each: 64, owners: 32, greeting: Duration::from_secs(5), silence: Duration::from_secs(90) }
     }
 }
 
@@ -70,7 +72,9 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 struct Seats {
     limits: Limits,
-    own: u32,
+    /// Says who is an owner.
+    policy: InForce,
+    ours: u32,
     taken: BTreeMap<u32, usize>,
     all: usize,
     metrics: Metrics,
@@ -84,11 +88,11 @@ struct Seat {
 }
 
 impl Incoming {
-    pub(crate) fn new(listener: UnixListener, front: &Front) -> Self {
+    pub(crate) fn new(listener: UnixListener, front: &Front, policy: InForce) -> Self {
         let Front { limits, metrics, programs, kernel, .. } = front;
         let (limits, metrics, programs, kernel) = (*limits, metrics.clone(), programs.clone(), *kernel);
-        let own = rustix::process::geteuid().as_raw();
-        let seats = Seats { limits, own, taken: BTreeMap::new(), all: 0, metrics: metrics.clone() };
+        let ours = rustix::process::geteuid().as_raw();
+        let seats = Seats { limits, policy, ours, taken: BTreeMap::new(), all: 0, metrics: metrics.clone() };
         Self { listener, seats: Arc::new(Mutex::new(seats)), limits, metrics, programs, kernel, pause: None }
     }
 }
@@ -113,8 +117,11 @@ impl Stream for Incoming {
             };
             let Some(asker) = (this.kernel)(&stream) else { continue };
             match Seats::take(&this.seats, asker.uid) {
-                Ok(seat) => {
-                    this.programs.meet(&asker);
+                Ok((seat, role)) => {
+                    // A stranger hears no word more than that it is one: no rule is about its program.
+                    if role != Role::Stranger {
+                        this.programs.meet(&asker);
+                    }
                     return Poll::Ready(Some(Ok(Connection::new(stream, asker, seat, &this.limits))));
                 }
                 Err(why) => {
@@ -190,11 +197,12 @@ impl Connected for Connection {
 }
 
 impl Seats {
-    /// Takes a place for a user.
-    fn take(seats: &Arc<Mutex<Self>>, uid: u32) -> Result<Seat, &'static str> {
+    /// Takes a place for a user, and says what it is to the manager.
+    fn take(seats: &Arc<Mutex<Self>>, uid: u32) -> Result<(Seat, Role), &'static str> {
         let mut guard = seats.lock().unwrap_or_else(PoisonError::into_inner);
         let this = &mut *guard;
-        let kept = if uid == this.own { 0 } else { this.limits.own };
+        let role = this.policy.policy().role(uid, this.ours);
+        let kept = if role == Role::Owner { 0 } else { this.limits.owners };
         if this.all.saturating_add(kept) >= this.limits.all {
             return Err("too many connections");
         }
@@ -205,7 +213,7 @@ impl Seats {
         *of_user = of_user.saturating_add(1);
         this.all = this.all.saturating_add(1);
         this.metrics.connections(this.all);
-        Ok(Seat { seats: Arc::clone(seats), uid })
+        Ok((Seat { seats: Arc::clone(seats), uid }, role))
     }
 }
 
@@ -248,24 +256,43 @@ const PAUSE: Duration = Duration::from_millis(100);
 mod tests {
     use super::*;
 
-    fn seats(own: u32) -> Arc<Mutex<Seats>> {
-        let limits = Limits { all: 10, each: 4, own: 2, ..Limits::default() };
+    /// The places of a manager that runs as root, and whose policy says so much.
+    fn seats(policy: &str) -> Arc<Mutex<Seats>> {
+        let limits = Limits { all: 10, each: 4, owners: 2, ..Limits::default() };
         let metrics = Metrics::default();
-        Arc::new(Mutex::new(Seats { limits, own, taken: BTreeMap::new(), all: 0, metrics }))
+        let policy = crate::policy::Policy::parse(policy).unwrap().into();
+        Arc::new(Mutex::new(Seats { limits, policy, ours: 0, taken: BTreeMap::new(), all: 0, metrics }))
+    }
+
+    fn seat(seats: &Arc<Mutex<Seats>>, uid: u32) -> Seat {
+        Seats::take(seats, uid).unwrap().0
+    }
+
+    #[test]
+    fn what_is_kept_for_owners_is_for_those_of_the_policy_in_force_too() {
+        let seats = seats("owners = [1000]");
+        let _clients: Vec<Seat> = [1001, 1002].iter().flat_map(|uid| (0..4).map(|_| seat(&seats, *uid))).collect();
+        assert_eq!(Seats::take(&seats, 1003).unwrap_err(), "too many connections");
+        let owner = seat(&seats, 1000);
+        drop(owner);
+        let policy = seats.lock().unwrap().policy.clone();
+        policy.replace(crate::policy::Policy::parse("owners = [1003]").unwrap());
+        assert_eq!(Seats::take(&seats, 1000).unwrap_err(), "too many connections");
+        assert!(Seats::take(&seats, 1003).is_ok() && Seats::take(&seats, 0).is_ok());
     }
 
     #[test]
     fn attack_one_user_cannot_take_the_places_of_the_others() {
-        let seats = seats(0);
-        let mut first: Vec<Seat> = (0..4).map(|_| Seats::take(&seats, 1001).unwrap()).collect();
+        let seats = seats("");
+        let mut first: Vec<Seat> = (0..4).map(|_| seat(&seats, 1001)).collect();
         assert_eq!(Seats::take(&seats, 1001).unwrap_err(), "too many connections of this user");
-        let _second: Vec<Seat> = (0..4).map(|_| Seats::take(&seats, 1002).unwrap()).collect();
+        let _second: Vec<Seat> = (0..4).map(|_| seat(&seats, 1002)).collect();
         assert_eq!(Seats::take(&seats, 1003).unwrap_err(), "too many connections");
-        let _owners: Vec<Seat> = (0..2).map(|_| Seats::take(&seats, 0).unwrap()).collect();
+        let _owners: Vec<Seat> = (0..2).map(|_| seat(&seats, 0)).collect();
         assert_eq!(Seats::take(&seats, 0).unwrap_err(), "too many connections");
         drop(first.pop());
         assert!(Seats::take(&seats, 1003).is_err(), "what is kept for the owner stays kept");
-        let owners = Seats::take(&seats, 0).unwrap();
+        let owners = seat(&seats, 0);
         drop(owners);
         drop(first);
         assert!(Seats::take(&seats, 1003).is_ok());
