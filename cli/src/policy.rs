@@ -62,6 +62,9 @@ pub(crate) struct TestArgs {
     /// What for.
     #[arg(long, value_name = "WORDS")]
     purpose: String,
+    /// The card whose key it would be, by its label, its id or its account (key UID); more than one of them, one option each.
+    #[arg(long, value_name = "NAME")]
+    card: Vec<String>,
     /// After what: an export log, for what was allowed before and what left.
     #[arg(long, value_name = "LOG")]
     history: Option<PathBuf>,
@@ -82,6 +85,7 @@ struct Row {
     key: String,
     operation: String,
     path: String,
+    cards: Option<Vec<String>>,
     client: String,
     uid: u32,
     binary: Option<String>,
@@ -132,9 +136,9 @@ fn print_table(out: Output, checked: &Checked) -> Result<(), CliError> {
     let owners: Vec<String> = owners.iter().map(u32::to_string).collect();
     let beside = if owners.is_empty() { String::new() } else { format!(", and uid {}", owners.join(", ")) };
     out.line(format!("Owners: the key manager's own user{beside}."))?;
-    let head = ["key", "operation", "path", "client", "purposes", "rate", "approval"].map(str::to_owned);
-    let rows: Vec<[String; 7]> = std::iter::once(head).chain(allows.iter().map(Row::cells)).collect();
-    let mut widths = [0; 7];
+    let head = ["key", "operation", "path", "cards", "client", "purposes", "rate", "approval"].map(str::to_owned);
+    let rows: Vec<[String; 8]> = std::iter::once(head).chain(allows.iter().map(Row::cells)).collect();
+    let mut widths = [0; 8];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
@@ -153,8 +157,8 @@ fn print_table(out: Output, checked: &Checked) -> Result<(), CliError> {
 }
 
 impl Row {
-    fn cells(&self) -> [String; 7] {
-        let Self { key, operation, path, client, uid, binary, sha256, purposes, rate, approval } = self;
+    fn cells(&self) -> [String; 8] {
+        let Self { key, operation, path, cards, client, uid, binary, sha256, purposes, rate, approval } = self;
         let mut who = format!("{client} (uid {uid}");
         if let Some(binary) = binary {
             who.push_str(&format!(", {binary}"));
@@ -164,17 +168,19 @@ impl Row {
         }
         who.push(')');
         let rate = rate.as_deref().unwrap_or("any");
-        let cells = [key, operation, path, &who, &purposes.join(", "), rate, approval];
+        let cards = cards.as_ref().map_or_else(|| "any".to_owned(), |cards| cards.join(", "));
+        let cells = [key, operation, path, &cards, &who, &purposes.join(", "), rate, approval];
         cells.map(shown)
     }
 }
 
 async fn test(out: Output, args: TestArgs) -> Result<(), CliError> {
-    let TestArgs { profile, policy, uid, binary, operation, path, purpose, history } = args;
+    let TestArgs { profile, policy, uid, binary, operation, path, purpose, card, history } = args;
     let file = file_of(policy, profile)?;
     let mut command = process::command(KEYMGR.find()?.as_os_str(), "policy");
     command.arg("test").arg("--policy").arg(&file).args(["--uid", &uid.to_string()]);
     command.args([format!("--operation={operation}"), format!("--path={path}"), format!("--purpose={purpose}")]);
+    command.args(card.iter().map(|name| format!("--card={name}")));
     for (option, value) in [("--binary", binary), ("--history", history)] {
         if let Some(value) = value {
             command.arg(option).arg(value);

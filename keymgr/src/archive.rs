@@ -37,10 +37,10 @@ pub trait Archive<S>: Send {
     /// [`LogError`]: the log goes on where it is.
     fn rotate(&mut self, log: &Log<S>, when: When) -> Result<Log<S>, LogError>;
 
-    /// Returns how the log stood when it had so many entries; nothing when it never did, or its files are gone.
+    /// Returns how the log stood when it had so many entries; nothing when it never did.
     ///
     /// # Errors
-    /// [`StateError::Io`] when a file cannot be read.
+    /// [`StateError::Missing`] when the file that tells is gone, [`StateError::Io`] when one cannot be read.
     fn head_at(&mut self, entries: u64) -> Result<Option<Head>, StateError>;
 }
 

@@ -27,7 +27,7 @@ use crate::metrics::{Held, HeldCard, Metrics};
 use crate::mirror::Mirrors;
 use crate::pause::Pauses;
 use crate::pins::{PinnedCards, Pins};
-use crate::policy::{History, Policy};
+use crate::policy::{self, History, Policy};
 use crate::refusals::{Refusals, TOO_MANY_TEXT, Written};
 use crate::roles::InForce;
 use crate::rules;
@@ -46,8 +46,10 @@ pub struct Broker<T: CardTransport, S: LogStore> {
     pub(crate) enrolment: Enrolment,
     pub(crate) cards: Cards<T>,
     pub(crate) mirrors: Mirrors,
-    pub(crate) pauses: Pauses,
+    pub(crate) pauses: Pauses<CardId>,
     refusals: Refusals,
+    /// Of which cards, or readers without one, the log tells that they are lent: by a manager that is no more.
+    pub(crate) left_lent: Vec<Option<CardId>>,
     pub(crate) dice: Box<dyn CryptoRng + Send>,
     pub(crate) metrics: Metrics,
 }
@@ -112,6 +114,12 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         outside: Outside,
     ) -> Self {
         let Outside { clock, dice, metrics } = outside;
+        let mut pauses = Pauses::of_cards();
+        for known in cards.known.all() {
+            if let Some(wrong) = known.wrong {
+                pauses.recall(known.card, wrong, clock.now());
+            }
+        }
         let journal = Journal::new(log, clock, rules.policy.policy().hash(), metrics.clone());
         Self {
             seat: Seat::new(cards.own.clone(), Slot::Idle(Guarded::new(transport, metrics.clone()))),
@@ -122,8 +130,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             enrolment,
             cards,
             mirrors: Mirrors::default(),
-            pauses: Pauses::default(),
+            pauses,
             refusals: Refusals::default(),
+            left_lent: Vec::new(),
             dice,
             metrics,
         }
@@ -186,16 +195,30 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             test_authority: self.rules.test_authority,
         };
         self.journal.opened(opened)?;
-        self.tell_of_rules()
+        self.tell_of_rules()?;
+        self.tell_of_loans()
     }
 
     /// Returns what the manager holds. No card is asked.
     #[must_use]
     pub fn status(&self) -> KeymgrStatus {
+        self.status_of(|_, _| true)
+    }
+
+    /// The same for a client: of cards with which no rule lets it do anything it hears nothing.
+    pub(crate) fn status_for(&self, uid: u32) -> KeymgrStatus {
+        let policy = self.rules.policy.policy();
+        self.status_of(|card, key_uid| policy.concerns(uid, &self.called(card, key_uid)))
+    }
+
+    fn status_of(&self, shows: impl Fn(CardId, Option<KeyUid>) -> bool) -> KeymgrStatus {
+        let shows_at = |seat: &Seat<T>| seat.known().is_none_or(|info| shows(info.card_id(), info.key_uid));
         let session = self.session(&Target::default()).ok().and_then(|name| self.seat_named(&name));
         // Of several unlocked cards none is the one that is meant without a name, and yet they are unlocked.
-        let session = session.or_else(|| self.seats().find(|seat| seat.is_unlocked()));
-        let pins = session.and_then(|seat| self.pins_at(seat)).or_else(|| self.enrolment.pinned.all().next());
+        let session = session.filter(|seat| shows_at(seat));
+        let session = session.or_else(|| self.seats().find(|seat| seat.is_unlocked() && shows_at(seat)));
+        let mut enrolled = self.enrolment.pinned.all().filter(|pins| shows(pins.card, Some(pins.key_uid)));
+        let pins = session.and_then(|seat| self.pins_at(seat)).or_else(|| enrolled.next());
         let head = self.journal.head();
         KeymgrStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -210,7 +233,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             log_head: head.hash.to_string(),
             test_ca_allowed: self.rules.test_authority,
             decoy: session.is_some_and(|seat| self.is_decoy_at(seat)),
-            seats: self.all_seats(),
+            seats: self.seats().filter(|seat| shows_at(seat)).filter_map(|seat| self.told(seat)).collect(),
             ..KeymgrStatus::default()
         }
     }
@@ -235,6 +258,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
         let cards = self.enrolment.pinned.all().map(held).collect();
         Held { cards, leases, log_entries: self.journal.head().entries }
+    }
+
+    /// Returns a card as rules name it.
+    pub(crate) fn called(&self, card: CardId, key_uid: Option<KeyUid>) -> policy::About {
+        policy::About { card: Some(card), key_uid, label: self.label_of(&card) }
     }
 
     /// Returns what was pinned of the unlocked card.
@@ -327,6 +355,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 impl<T: CardTransport, S: LogStore> Drop for Broker<T, S> {
     fn drop(&mut self) {
         // A step that panicked left who knows what behind.
-        if std::thread::panicking() { self.end_sessions() } else { drop(self.lock_all()) }
+        if std::thread::panicking() {
+            return self.end_sessions();
+        }
+        self.end_loans();
+        drop(self.lock_all());
     }
 }

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::{Bad, DataSlot, LogStore, OpenError, What};
+use audit::{Bad, DataSlot, Deed, Event, Line, LogStore, OpenError, What};
 use keycard::{CardTransport, TransportError};
-use proto::Pin;
 use proto::rpc::Fault;
 use proto::rpc::api::approvals_server::ApprovalsServer;
 use proto::rpc::api::cards_server::CardsServer;
@@ -17,7 +16,8 @@ use proto::rpc::api::keymgr_server::KeymgrServer;
 use proto::rpc::api::policies_server::PoliciesServer;
 use proto::rpc::api::proof_server::ProofServer;
 use proto::rpc::socket::{self, Served, SocketError};
-use proto::shell::{dice, file};
+use proto::shell::dice;
+use proto::{CardId, Pin};
 use readers::{Readers, Watch};
 use tokio::signal::unix::{SignalKind, signal};
 use tower::Layer as _;
@@ -34,7 +34,7 @@ use crate::files::StateError;
 use crate::front::{self, Front};
 use crate::incoming::Incoming;
 use crate::journal::Why;
-use crate::log_files::{LogFiles, older_files};
+use crate::log_files::{LogFiles, missing, older_files};
 use crate::logbook::{self, Told};
 use crate::manifest::Manifest;
 use crate::metrics::Metrics;
@@ -222,7 +222,11 @@ pub(crate) fn broker_on(
     for rule in policy.dead_rules() {
         tracing::warn!("{}: {rule}", profile.policy().display());
     }
-    let history = history(&profile.log())?;
+    let (mut history, mut loans) = (History::default(), Loans::default());
+    each_line(&profile.log(), |line| {
+        history.hear(line);
+        loans.hear(line);
+    })?;
     let rules = Rules {
         trust,
         test_authority: config.trusted.test_authority,
@@ -245,7 +249,8 @@ pub(crate) fn broker_on(
     let mut broker = Broker::new(card, log, rules, enrolment, cards, outside)
         .with_archive(Box::new(files.on(Arc::clone(disk))))
         .with_mirrors(Mirrors::in_slot(config.mirror))
-        .after_rules(last);
+        .after_rules(last)
+        .after_loans(loans.0);
     broker.recall(history);
     Ok(broker)
 }
@@ -355,33 +360,65 @@ fn policy(profile: &Profile, enrolled: bool) -> Result<Policy, StateError> {
     }
 }
 
-/// Returns what the log tells of the past, in all of its files: what left before counts for ever. Without one of them nobody
-/// knows what left, so nothing is decided. Whether the file in use is good its own opening says.
+/// Returns what the log tells of the past, in all of its files.
+///
+/// # Errors
+/// As [`each_line`].
 pub(crate) fn history(log: &Path) -> Result<History, StateError> {
-    let open = |path: &Path| File::open(path).map(BufReader::new).map_err(|source| StateError::io(path, source));
     let mut history = History::default();
+    each_line(log, |line| history.hear(line))?;
+    Ok(history)
+}
+
+/// Shows `hear` every line of a log, in all of its files: what left before counts for ever. Without one of them nobody knows
+/// what left, so nothing is decided. Whether the file in use is good its own opening says.
+///
+/// # Errors
+/// [`StateError::Missing`], [`StateError::Damaged`], [`StateError::Io`].
+fn each_line(log: &Path, mut hear: impl FnMut(&Line)) -> Result<(), StateError> {
+    let mut hear_file = |path: &Path| {
+        let mut first = None;
+        let file = File::open(path).map(BufReader::new);
+        let bad = file.and_then(|file| {
+            audit::read(file, |line| {
+                first.get_or_insert(line.seq);
+                hear(line);
+            })
+        });
+        bad.map(|bad| (first, bad)).map_err(|source| StateError::io(path, source))
+    };
     let mut next = 1;
     for older in older_files(log)? {
         if older.first != next {
-            return Err(missing(log, next, older.first));
+            return Err(missing(log, next, older.first, TELLS_WHAT_LEFT));
         }
-        let heard = history.hear_file(open(&older.path)?).map_err(|source| StateError::io(&older.path, source))?;
-        if let (_, Some(bad)) = heard {
+        if let (_, Some(bad)) = hear_file(&older.path)? {
             return Err(StateError::damaged(&older.path, bad.to_string()));
         }
         next = older.last.saturating_add(1);
     }
-    let (first, _) = history.hear_file(open(log)?).map_err(|source| StateError::io(log, source))?;
-    match first {
-        Some(first) if first > next => Err(missing(log, next, first)),
-        _ => Ok(history),
+    match hear_file(log)? {
+        (Some(first), _) if first > next => Err(missing(log, next, first, TELLS_WHAT_LEFT)),
+        _ => Ok(()),
     }
 }
 
-/// Names the file that should hold the lines from `first` on, until those from `next` on.
-fn missing(log: &Path, first: u64, next: u64) -> StateError {
-    let path = file::beside(log, &format!(".{first}-{}", next.saturating_sub(1)));
-    StateError::Missing { path, todo: "it tells what left before; bring it back" }
+/// The loans of which a log tells no end, each with the card that was in the reader.
+#[derive(Debug, Default)]
+pub(crate) struct Loans(Vec<Option<CardId>>);
+
+impl Loans {
+    fn hear(&mut self, line: &Line) {
+        let Event::Owner(owner) = &line.event else { return };
+        match owner.deed {
+            Deed::Lends { .. } => self.0.push(owner.card),
+            Deed::TakesBack => {
+                let at = self.0.iter().position(|card| *card == owner.card);
+                at.map(|at| self.0.remove(at));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Reads the policy again at each SIGHUP, until dropped.
@@ -442,6 +479,7 @@ fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::
     innermost
 }
 
+const TELLS_WHAT_LEFT: &str = "it tells what left before; bring it back";
 /// How many calls of one connection are under way at most.
 const MAX_CALLS: u32 = 16;
 /// What one connection may send before it is read: the largest request fits.

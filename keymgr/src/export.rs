@@ -12,7 +12,7 @@ use crate::broker::{About, Broker};
 use crate::error::{BrokerError, Mismatch};
 use crate::guard::GuardedCard;
 use crate::journal::{Journal, Why};
-use crate::policy::{Decision, Question, Reason, Refusal, Request};
+use crate::policy::{self, Decision, Question, Reason, Refusal, Request};
 
 /// A private key on its way to the caller.
 pub struct SealedKey {
@@ -82,6 +82,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 Ok(()) => return Ok(()),
                 Err(no) => Reason::NotApproved { key, why: no.to_string() },
             },
+            // It is one that is locked, and what is locked is refused anyway.
+            Decision::Refused(Reason::WhichCard { .. }) => return Err(BrokerError::Locked),
             Decision::Refused(reason) => reason,
         };
         tracing::info!(%asked, purpose = %why.purpose, "refused: {reason}");
@@ -97,6 +99,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             Err(reason) => return Decision::Refused(reason.clone()),
         };
         let (doubt, at) = (doubt.as_ref(), self.journal.unix());
+        let (card, key_uid) = about;
+        let about = &card.map_or_else(policy::About::default, |card| self.called(card, key_uid));
         let request = Request { caller, doubt, question, purpose, about, at };
         self.rules.policy.policy().decide(&request, self.journal.history())
     }
@@ -104,9 +108,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Returns a refusal that says in which file what would allow it.
     pub(crate) fn refusal(&self, reason: Reason, question: Option<&Question>, why: &Why) -> BrokerError {
         let policy = self.rules.policy.policy();
-        let block = question
-            .filter(|_| reason.can_be_allowed())
-            .and_then(|question| policy.block_for(&why.caller, why.doubt.as_ref(), question, &why.purpose));
+        let block = question.filter(|_| reason.can_be_allowed()).and_then(|question| {
+            policy.block_for(&why.caller, why.doubt.as_ref(), question, &why.purpose, reason.card())
+        });
         BrokerError::Refused(Box::new(Refusal { reason, block, file: self.enrolment.policy_path.clone() }))
     }
 

@@ -9,11 +9,6 @@ use crate::reader::state::{Lifetime, Phase};
 use crate::seats::Seat;
 
 impl<T: CardTransport, S: LogStore> Broker<T, S> {
-    /// Returns every reader that is looked after, and who has the card in it.
-    pub(crate) fn all_seats(&self) -> Vec<api::Seat> {
-        self.seats().filter(|seat| !seat.name.is_empty()).map(|seat| self.told(seat)).collect()
-    }
-
     /// Returns how long the PIN at a seat stays valid, as the local API tells it: the largest number is no end.
     pub(crate) fn pin_seconds_left(&self, seat: &Seat<T>) -> u64 {
         match seat.state.phase() {
@@ -22,17 +17,21 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
-    fn told(&self, seat: &Seat<T>) -> api::Seat {
+    /// Returns a reader that is looked after, and who has the card in it.
+    pub(crate) fn told(&self, seat: &Seat<T>) -> Option<api::Seat> {
+        if seat.name.is_empty() {
+            return None;
+        }
         let phase = seat.state.phase();
         let now = self.journal.monotonic();
-        let info = seat.info().or_else(|| seat.lease.as_ref().and_then(|lease| lease.card.as_deref()));
+        let info = seat.known();
         let card = info.map(|info| info.card_id());
         let (holder, purpose) = match (&seat.lease, phase) {
             (Some(lease), _) => (lease.holder.clone(), lease.purpose.clone()),
             (None, Phase::Recognised(_)) => ("the key manager".to_owned(), "its owner's PIN".to_owned()),
             (None, _) => Default::default(),
         };
-        api::Seat {
+        Some(api::Seat {
             reader: seat.name.clone(),
             state: phase.name().to_owned(),
             card: card.map(|card| card.to_string()).unwrap_or_default(),
@@ -47,6 +46,6 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 _ => 0,
             },
             each_use: matches!(phase, Phase::Unlocked(Lifetime { each_use: true, .. })),
-        }
+        })
     }
 }

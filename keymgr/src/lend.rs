@@ -56,7 +56,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Lends a reader: its session ends, its card is reset, and it is let go.
     ///
     /// # Errors
-    /// [`BrokerError::Lent`] when it is lent already; [`BrokerError::Target`]; [`BrokerError::Card`] when the card cannot be
+    /// [`BrokerError::Lent`] when it is lent already; [`BrokerError::Target`], also when `auto` could be any reader; [`BrokerError::Card`] when the card cannot be
     /// reset, and [`BrokerError::Log`]: then it is not.
     pub fn lend(&mut self, target: &Target, seconds: u32, why: &Why) -> Result<Lent, BrokerError> {
         let seconds = if seconds == 0 { USUAL } else { seconds.min(LONGEST) };
@@ -64,19 +64,31 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         self.at_seat(&name, transport, |broker| {
             broker.unless_lent()?;
             let card = broker.card_to_lend()?;
-            broker.lock();
-            broker.reset_before_loan()?;
-            let id = card.as_ref().map(ApplicationInfo::card_id);
-            broker.journal.owner(id, Deed::Lends { seconds }, why)?;
-            // Its end lets the reader go; the card was reset.
-            broker.seat.slot = Slot::Away;
-            broker.seat.described = None;
-            broker.seat.lease = Some(Lease::of(why, card));
-            let until = broker.journal.monotonic().after(Duration::from_secs(seconds.into()));
-            broker.hear(Input::Lends(until));
-            tracing::info!(reader = broker.seat.name, seconds, "the reader is lent");
-            Ok(Lent { reader: broker.seat.name.clone(), card: id, seconds })
+            let (name, others) = (broker.seat.name.clone(), broker.other_seats());
+            // While its card is held it is certain which reader that is.
+            broker.cards.readers.lend(&name, &others)?;
+            let lent = broker.let_go(card, seconds, why);
+            if lent.is_err() {
+                broker.cards.readers.take_back(&name);
+            }
+            lent
         })
+    }
+
+    /// Resets the card of the current seat, writes the loan down, and lets the reader go.
+    fn let_go(&mut self, card: Option<ApplicationInfo>, seconds: u32, why: &Why) -> Result<Lent, BrokerError> {
+        self.lock();
+        self.reset_before_loan()?;
+        let id = card.as_ref().map(ApplicationInfo::card_id);
+        self.journal.owner(id, Deed::Lends { seconds }, why)?;
+        // Its end lets the reader go; the card was reset.
+        self.seat.slot = Slot::Away;
+        self.seat.described = None;
+        self.seat.lease = Some(Lease::of(why, card));
+        let until = self.journal.monotonic().after(Duration::from_secs(seconds.into()));
+        self.hear(Input::Lends(until));
+        tracing::info!(reader = self.seat.name, seconds, "the reader is lent");
+        Ok(Lent { reader: self.seat.name.clone(), card: id, seconds })
     }
 
     /// Makes sure that the card of the current seat has no validated PIN: whoever has the reader next would have it too.
@@ -103,6 +115,9 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             broker.journal.owner(before.as_ref().map(|info| info.card_id()), Deed::TakesBack, why)?;
             broker.hear(Input::TakenBack);
             broker.put_back(transport);
+            // From here on it is had by its own name again.
+            broker.seat.slot = Slot::Away;
+            broker.cards.readers.take_back(&name);
             Ok(broker.returned(before.as_deref()))
         })
     }
@@ -110,22 +125,54 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// The time is over for which the current seat was lent: whether the other program has the reader or not, it is no
     /// longer its own.
     pub(crate) fn loan_is_over(&mut self) {
-        let card = self.seat.lease.take().and_then(|lease| lease.card);
-        let caller: Caller = ourselves();
-        if let Ok(purpose) = Purpose::try_from(OVER.to_owned())
-            && let Err(error) = self.journal.owner(
-                card.as_ref().map(|info| info.card_id()),
-                Deed::TakesBack,
-                &Why::new(caller, purpose),
-            )
-        {
-            tracing::error!("the log does not tell that the reader came back: {error}");
-        }
-        self.hear(Input::TakenBack);
+        let card = self.end_loan(OVER);
         let returned = self.returned(card.as_deref());
         for change in returned.changes {
             tracing::warn!(reader = returned.reader, "the reader came back from a loan: {change}");
         }
+    }
+
+    /// Ends every loan: they end with this manager, which watches over none of them any more. Nothing is said to the readers,
+    /// at which others may be.
+    pub(crate) fn end_loans(&mut self) {
+        let lent = self.seats().filter(|seat| matches!(seat.state.phase(), Phase::Lent(_)));
+        for name in lent.map(|seat| seat.name.clone()).collect::<Vec<_>>() {
+            self.at_seat(&name, None, |broker| drop(broker.end_loan(STOPS)));
+        }
+    }
+
+    /// Says of which cards, or readers without one, the log tells that they are lent.
+    #[must_use]
+    pub fn after_loans(mut self, of: Vec<Option<CardId>>) -> Self {
+        self.left_lent = of;
+        self
+    }
+
+    /// Writes down that those loans ended with the manager before this one, which could not.
+    pub(crate) fn tell_of_loans(&mut self) -> Result<(), BrokerError> {
+        while let Some(card) = self.left_lent.first().copied() {
+            self.tell_of_end(card, STOPPED)?;
+            self.left_lent.remove(0);
+        }
+        Ok(())
+    }
+
+    /// Ends the loan of the current seat, and returns the card that it had when it was lent.
+    fn end_loan(&mut self, why: &str) -> Option<Box<ApplicationInfo>> {
+        let card = self.seat.lease.take().and_then(|lease| lease.card);
+        if let Err(error) = self.tell_of_end(card.as_ref().map(|info| info.card_id()), why) {
+            tracing::error!("the log does not tell that the reader came back: {error}");
+        }
+        self.hear(Input::TakenBack);
+        let name = self.seat.name.clone();
+        self.cards.readers.take_back(&name);
+        card
+    }
+
+    fn tell_of_end(&mut self, card: Option<CardId>, why: &str) -> Result<(), BrokerError> {
+        let caller: Caller = ourselves();
+        let purpose = Purpose::try_from(why.to_owned()).map_err(|_| BrokerError::bad_input("no purpose"))?;
+        self.journal.owner(card, Deed::TakesBack, &Why::new(caller, purpose)).map(drop)
     }
 
     /// Says no while the current seat is lent.
@@ -252,5 +299,7 @@ fn is_free(transport: &mut impl CardTransport) -> Result<(), CardError> {
 const USUAL: u32 = 3600;
 /// Nobody forgets a reader for longer: a week.
 const LONGEST: u32 = 7 * 24 * 3600;
-/// The purpose of what the manager does by itself.
+/// The purposes of what the manager does by itself.
 const OVER: &str = "the time is over";
+const STOPS: &str = "the key manager stops";
+const STOPPED: &str = "the key manager was stopped";

@@ -119,8 +119,16 @@ impl Archive<FileStore> for LogFiles {
             return read(&self.path);
         }
         let older = older_files(&self.path)?;
-        let holds = |file: &&OlderFile| file.first <= entries && entries <= file.last;
-        older.iter().find(holds).map_or(Ok(None), |file| read(&file.path))
+        if let Some(file) = older.iter().find(|file| file.first <= entries && entries <= file.last) {
+            return read(&file.path);
+        }
+        if entries == 0 {
+            return Ok(None);
+        }
+        // What cannot be read is not what never was.
+        let first = older.iter().map(|file| file.last).filter(|last| *last < entries).max().unwrap_or(0);
+        let next = older.iter().map(|file| file.first).filter(|first| *first > entries).min().unwrap_or(self.first);
+        Err(missing(&self.path, first.saturating_add(1), next, TO_COMPARE))
     }
 }
 
@@ -144,6 +152,11 @@ pub fn older_files(path: &Path) -> Result<Vec<OlderFile>, StateError> {
     }
     older.sort_by_key(|file| file.first);
     Ok(older)
+}
+
+/// Names the file that should hold the lines from `first` on, until those from `next` on.
+pub(crate) fn missing(log: &Path, first: u64, next: u64, todo: &'static str) -> StateError {
+    StateError::Missing { path: put_away(log, first, next.saturating_sub(1)), todo }
 }
 
 /// Makes good what a rotation that was cut off left behind, before the log is opened.
@@ -177,3 +190,5 @@ fn carried(path: &Path) -> io::Result<Option<Head>> {
 fn put_away(path: &Path, first: u64, last: u64) -> PathBuf {
     file::beside(path, &format!(".{first}-{last}"))
 }
+
+const TO_COMPARE: &str = "a card speaks of an entry in it; bring it back, or go on without it (`cardinal audit adopt`)";

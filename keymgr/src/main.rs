@@ -20,8 +20,8 @@ use keymgr::incoming::Limits;
 use keymgr::metrics::Metrics;
 use keymgr::metrics::outgoing::Outgoing;
 use keymgr::notify::Notifier;
-use keymgr::policy::Policy;
 use keymgr::policy::answer::{self, Supposed};
+use keymgr::policy::{About, Policy};
 use keymgr::reader::{NotAReader, ReaderName, SoftName, SoftReader, view};
 use keymgr::trusted::Trusted;
 use keymgr::witness::{self, Witness};
@@ -45,7 +45,11 @@ enum Verb {
     /// Serve the card in a reader until SIGTERM or SIGINT.
     Run(RunArgs),
     /// Say which PC/SC readers there are and what card is in each, as one JSON object. No key manager need run.
-    Probe,
+    Probe {
+        /// Ask nothing of the card in this reader: a key manager lent it to another program.
+        #[arg(long, value_name = "READER")]
+        lent: Vec<String>,
+    },
     /// Make a blank software card. Anybody who reads its file has its keys: it is no secure element.
     SoftCreate(SoftCreateArgs),
     /// Perform the histories of `cardinal audit drill` in a folder, with software cards.
@@ -91,6 +95,9 @@ struct PolicyTestArgs {
     /// What for.
     #[arg(long)]
     purpose: String,
+    /// The card whose key it would be: its label, its id or its account; each of them once.
+    #[arg(long, value_name = "NAME")]
+    card: Vec<String>,
     /// The export log that tells what was allowed before, and what left.
     #[arg(long)]
     history: Option<PathBuf>,
@@ -247,7 +254,7 @@ fn main() -> ExitCode {
     }
     let result = match cli.verb {
         Verb::Run(args) => run(args),
-        Verb::Probe => probe(),
+        Verb::Probe { lent } => probe(&lent),
         Verb::SoftCreate(args) => soft_create(&args),
         Verb::Drill(args) => drill(&args),
         Verb::Policy(verb) => policy(&verb),
@@ -282,13 +289,14 @@ fn policy(verb: &PolicyVerb) -> Result<(), Failure> {
         PolicyVerb::Check { file } => return Ok(print_line(&answer::check(&policy_at(file)?, file))?),
         PolicyVerb::Test(args) => args,
     };
-    let PolicyTestArgs { policy, uid, binary, operation, path, purpose, history } = args;
+    let PolicyTestArgs { policy, uid, binary, operation, path, purpose, card, history } = args;
     let supposed = Supposed {
         uid: *uid,
         binary: binary.clone(),
         operation: operation.parse().map_err(Failure::BadInput)?,
         path: path.parse().map_err(|error| Failure::BadInput(format!("{path:?}: {error}")))?,
         purpose: purpose.parse().map_err(|error| Failure::BadInput(format!("{purpose:?}: {error}")))?,
+        about: About::named(card),
         history: history.clone(),
         at: SystemClock::start().now().unix,
     };
@@ -318,8 +326,9 @@ fn drill(args: &DrillArgs) -> Result<(), Failure> {
     Ok(print_line(&serde_json::json!({ "dir": args.dir, "histories": histories }))?)
 }
 
-fn probe() -> Result<(), Failure> {
-    Ok(print_line(&view::to_json(&view::all(&Readers::default())))?)
+fn probe(lent: &[String]) -> Result<(), Failure> {
+    let lent = lent.iter().map(|name| name.parse()).collect::<Result<Vec<ReaderName>, _>>()?;
+    Ok(print_line(&view::to_json(&view::all(&Readers::default(), &lent)))?)
 }
 
 fn run(args: RunArgs) -> Result<(), Failure> {

@@ -20,6 +20,7 @@ use crate::caller::ourselves;
 use crate::cards::seat::Target;
 use crate::cards::vouch::Contact;
 use crate::error::BrokerError;
+use crate::files::StateError;
 use crate::journal::{Journal, Why};
 
 /// Where cards keep the head of this log, and what is known of what they keep.
@@ -121,7 +122,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Checks that the card speaks of no other history than this log's, before it is given a PIN.
     ///
     /// # Errors
-    /// [`BrokerError::SecondWriter`], which is in the log; those of the card.
+    /// [`BrokerError::SecondWriter`], which is in the log; [`BrokerError::State`] when the file of the log is gone that would
+    /// tell; those of the card.
     pub(crate) fn compare_mirror<C: Open>(
         &mut self,
         card: &mut Card<C, crate::guard::Guarded<T>>,
@@ -144,16 +146,20 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// # Errors
     /// [`BrokerError::BadInput`] when no mirror is kept; those of [`Broker::with_channel`] and of the card.
     pub fn mirror(&mut self, target: &Target) -> Result<Mirrored, BrokerError> {
+        let (mut mirrored, head) = self.remembered_by(target)?;
+        mirrored.is_ours = head.map_or(Ok(false), |head| self.journal.stood_at(&head))?;
+        Ok(mirrored)
+    }
+
+    /// The same without a look at the log, and the head of which the card's memory speaks.
+    fn remembered_by(&mut self, target: &Target) -> Result<(Mirrored, Option<Head>), BrokerError> {
         let wanted = self.mirrors.slot.ok_or_else(|| BrokerError::bad_input(SWITCHED_OFF))?;
         let (card, bytes) = self.with_channel(target, &Contact::default(), |mut card, _| {
             Ok((card.request(Operation::StoreData(wanted)).card, card.data(wanted)?))
         })?;
         let mirror = Mirror::read(&bytes);
-        let is_ours = match mirror {
-            Mirror::Of(head) => self.journal.stood_at(&head)?,
-            Mirror::Empty | Mirror::Foreign => false,
-        };
-        Ok(Mirrored { card, slot: wanted, mirror, is_ours })
+        let head = if let Mirror::Of(head) = mirror { Some(head) } else { None };
+        Ok((Mirrored { card, slot: wanted, mirror, is_ours: false }, head))
     }
 
     /// Goes on with a card that speaks of another history: its owner knows why. What it speaks of is in the log, and is
@@ -162,11 +168,15 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// # Errors
     /// [`BrokerError::BadInput`] when it speaks of none; those of [`Self::mirror`].
     pub fn adopt(&mut self, target: &Target, why: &Why) -> Result<(Mirrored, u64), BrokerError> {
-        let found = self.mirror(target)?;
-        let Mirror::Of(head) = found.mirror else {
+        let (found, Some(head)) = self.remembered_by(target)? else {
             return Err(BrokerError::bad_input("the card's memory speaks of no log; there is nothing to adopt"));
         };
-        if found.is_ours {
+        // The owner may go on without the file that would tell.
+        let is_ours = match self.journal.stood_at(&head) {
+            Err(BrokerError::State(StateError::Missing { .. })) => false,
+            other => other?,
+        };
+        if is_ours {
             return Err(BrokerError::bad_input("the card's memory speaks of this log; there is nothing to adopt"));
         }
         let entry = self.journal.owner(Some(found.card), Deed::Adopts { found: head }, why)?;

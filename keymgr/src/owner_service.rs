@@ -15,8 +15,8 @@ use proto::rpc::{Fault, seal};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use crate::approval::{Heard, PATIENCE, Place, Waiting, Yes};
 use crate::caller::Asker;
+use crate::desk::{Heard, PATIENCE, Place, Waiting, Yes};
 use crate::policy::Approval;
 use crate::service::{Service, bad_input, pin_of};
 

@@ -8,35 +8,85 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use proto::{CardId, Instant};
+use audit::When;
+use proto::{CardId, Instant, UnixMillis};
+use serde::{Deserialize, Serialize};
 
-/// The pauses of all cards on which a PIN was wrong.
-#[derive(Debug, Default)]
-pub(crate) struct Pauses(BTreeMap<CardId, Pause>);
+/// The pauses of all to whom a no was said: cards on which a PIN was wrong, users whom their owner denied something.
+#[derive(Debug)]
+pub(crate) struct Pauses<K> {
+    /// After the first no.
+    first: Duration,
+    /// How often it doubles.
+    doublings: u32,
+    of: BTreeMap<K, Pause>,
+}
 
-impl Pauses {
-    /// Returns how many more seconds this card is given no PIN, rounded up; nothing when it is.
-    pub(crate) fn left(&self, card: &CardId, now: Instant) -> Option<u64> {
-        self.0.get(card).and_then(|pause| pause.left(now))
+impl<K: Copy + Ord> Pauses<K> {
+    /// Returns that the first pause is so long, and doubles so many times.
+    pub(crate) const fn new(first: Duration, doublings: u32) -> Self {
+        Self { first, doublings, of: BTreeMap::new() }
     }
 
-    /// The card's PIN was wrong.
-    pub(crate) fn wrong(&mut self, card: CardId, now: Instant) {
+    /// Returns for how many more seconds nothing is taken, rounded up; nothing when it is.
+    pub(crate) fn left(&self, whose: &K, now: Instant) -> Option<u64> {
+        self.of.get(whose).and_then(|pause| pause.left(now))
+    }
+
+    /// The answer was no.
+    pub(crate) fn wrong(&mut self, whose: K, now: Instant) {
         // Whoever has that many cards gains nothing by the pause of the one that may be tried first.
-        if self.0.len() >= MOST && !self.0.contains_key(&card) {
-            let first = self.0.iter().min_by_key(|(_, pause)| pause.until).map(|(card, _)| *card);
-            first.map(|first| self.0.remove(&first));
+        if self.of.len() >= MOST && !self.of.contains_key(&whose) {
+            let first = self.of.iter().min_by_key(|(_, pause)| pause.until).map(|(whose, _)| *whose);
+            first.map(|first| self.of.remove(&first));
         }
-        self.0.entry(card).or_default().wrong(now);
+        let wrong = self.of.get(&whose).map_or(0, |pause| pause.wrong);
+        let until = now.after(self.length(wrong));
+        self.of.insert(whose, Pause { wrong: wrong.saturating_add(1), until });
     }
 
-    /// The card's PIN was right.
-    pub(crate) fn right(&mut self, card: &CardId) {
-        self.0.remove(card);
+    /// Returns how long the pause is after so many times before this one.
+    fn length(&self, before: u32) -> Duration {
+        self.first.saturating_mul(1 << before.min(self.doublings))
+    }
+
+    /// The answer was yes.
+    pub(crate) fn right(&mut self, whose: &K) {
+        self.of.remove(whose);
     }
 }
 
-/// How many PINs were wrong since the last right one, and when the next may be tried.
+/// How many PINs of a card were wrong in a row, and when the last was: what a manager that starts anew knows of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrongPins {
+    times: u32,
+    #[serde(rename = "unix_ms")]
+    at: u64,
+}
+
+impl Pauses<CardId> {
+    /// Returns what is to be remembered of a card on which a PIN was wrong just now.
+    pub(crate) fn wrong_now(&self, card: &CardId, now: UnixMillis) -> Option<WrongPins> {
+        self.of.get(card).map(|pause| WrongPins { times: pause.wrong, at: now.get() })
+    }
+
+    /// Goes on with what was remembered of a card. A clock that was set back gains nothing, and one that was set forward
+    /// is its owner's: who sets it can do everything.
+    pub(crate) fn recall(&mut self, card: CardId, wrong: WrongPins, now: When) {
+        let length = self.length(wrong.times.saturating_sub(1));
+        let passed = Duration::from_millis(now.unix.get().saturating_sub(wrong.at));
+        let until = now.monotonic.after(length.saturating_sub(passed));
+        self.of.insert(card, Pause { wrong: wrong.times, until });
+    }
+
+    /// Returns those of cards on which a PIN was wrong.
+    pub(crate) const fn of_cards() -> Self {
+        Self::new(FIRST, DOUBLINGS)
+    }
+}
+
+/// How many times in a row the answer was no, and when it may be yes again.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pause {
     wrong: u32,
@@ -44,17 +94,10 @@ struct Pause {
 }
 
 impl Pause {
-    /// Returns how many more seconds no PIN is taken, rounded up; nothing when one is.
+    /// Returns how many more seconds nothing is taken, rounded up; nothing when it is.
     fn left(self, now: Instant) -> Option<u64> {
         let left = self.until.since(now);
         (!left.is_zero()).then(|| left.as_secs().saturating_add(u64::from(left.subsec_nanos() > 0)))
-    }
-
-    /// A PIN was wrong.
-    fn wrong(&mut self, now: Instant) {
-        let pause = FIRST.saturating_mul(1 << self.wrong.min(DOUBLINGS));
-        self.wrong = self.wrong.saturating_add(1);
-        self.until = now.after(pause);
     }
 }
 
@@ -74,7 +117,7 @@ mod tests {
     #[test]
     fn each_wrong_pin_doubles_the_pause_up_to_about_an_hour_and_a_right_one_ends_it() {
         let mut now = Instant::default();
-        let mut pauses = Pauses::default();
+        let mut pauses = Pauses::of_cards();
         assert_eq!(pauses.left(&CARD, now), None);
         for seconds in [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 4096] {
             pauses.wrong(CARD, now);
@@ -92,8 +135,33 @@ mod tests {
     }
 
     #[test]
+    fn attack_a_pause_goes_on_in_a_manager_that_starts_anew_and_a_clock_that_was_set_back_shortens_none() {
+        let at = |unix: u64, secs: u64| When {
+            unix: UnixMillis::new(unix * 1000),
+            monotonic: Instant::from_start(Duration::from_secs(secs)),
+        };
+        let mut pauses = Pauses::of_cards();
+        for _ in 0..5 {
+            pauses.wrong(CARD, at(1000, 7).monotonic);
+        }
+        let kept = pauses.wrong_now(&CARD, at(1000, 7).unix).unwrap();
+        assert_eq!((pauses.left(&CARD, at(1000, 7).monotonic), kept.times), (Some(32), 5));
+        assert_eq!(pauses.wrong_now(&OTHER, at(1000, 7).unix), None);
+        for (now, left) in [(1000, Some(32)), (1010, Some(22)), (1032, None), (999, Some(32)), (5000, None)] {
+            let mut again = Pauses::of_cards();
+            again.recall(CARD, kept, at(now, 0));
+            assert_eq!(again.left(&CARD, at(now, 0).monotonic), left, "{now}");
+            again.wrong(CARD, at(now, 0).monotonic);
+            assert_eq!(again.left(&CARD, at(now, 0).monotonic), Some(64), "the count goes on");
+        }
+        let most = WrongPins { times: u32::MAX, at: u64::MAX };
+        pauses.recall(CARD, most, at(1, 0));
+        assert_eq!(pauses.left(&CARD, at(1, 0).monotonic), Some(4096));
+    }
+
+    #[test]
     fn a_wrong_pin_of_one_card_makes_no_other_wait_and_pauses_are_bounded_in_number() {
-        let mut pauses = Pauses::default();
+        let mut pauses = Pauses::of_cards();
         let now = Instant::default();
         pauses.wrong(CARD, now);
         assert_eq!((pauses.left(&CARD, now), pauses.left(&OTHER, now)), (Some(2), None));
@@ -104,6 +172,6 @@ mod tests {
             id[..2].copy_from_slice(&n.to_be_bytes());
             pauses.wrong(CardId::Identity(id), now.after(Duration::from_secs(1)));
         }
-        assert_eq!((pauses.0.len(), pauses.left(&CARD, now)), (MOST, None));
+        assert_eq!((pauses.of.len(), pauses.left(&CARD, now)), (MOST, None));
     }
 }

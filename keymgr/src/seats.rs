@@ -83,6 +83,11 @@ impl<T: CardTransport> Seat<T> {
         }
     }
 
+    /// Returns what the card said of itself that is held, or lent.
+    pub(crate) fn known(&self) -> Option<&ApplicationInfo> {
+        self.info().or_else(|| self.lease.as_ref().and_then(|lease| lease.card.as_deref()))
+    }
+
     pub(crate) const fn is_unlocked(&self) -> bool {
         matches!(self.slot, Slot::Unlocked { .. })
     }

@@ -22,11 +22,12 @@ use readers::Readers;
 use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
-use crate::approval::{Desk, Needed, Waiting, Wish};
+use crate::approval::{Needed, Wish};
 use crate::broker::Broker;
 use crate::caller::{Asker, Programs};
 use crate::cards::seat::Target;
 use crate::cards::vouch::Contact;
+use crate::desk::{Desk, Waiting};
 use crate::error::BrokerError;
 use crate::export::asked_public;
 use crate::front::Front;
@@ -102,10 +103,10 @@ where
             Ok((id, yes)) => {
                 let result = self.ask(move |broker| broker.with_approval(yes, needed, wish, why, work)).await;
                 let how = result.as_ref().map_or_else(|status| status.message().to_owned(), |_| "done".to_owned());
-                self.desk.settle(id, how);
+                self.desk.settle(id, &how);
                 result
             }
-            Err(no) => self.ask(move |broker| Err(broker.not_approved(needed.key, &no, wish, &why))).await,
+            Err(no) => self.ask(move |broker| Err(broker.not_approved(needed, &no, wish, &why))).await,
         }
     }
 
@@ -144,8 +145,12 @@ where
     T: CardTransport + Send + 'static,
     S: LogStore + Send + 'static,
 {
-    async fn status(&self, _: Request<KeymgrStatusRequest>) -> Result<Response<KeymgrStatus>, Status> {
-        let mut reply = self.ask(|broker| Ok(broker.status())).await?;
+    async fn status(&self, request: Request<KeymgrStatusRequest>) -> Result<Response<KeymgrStatus>, Status> {
+        let asker = Asker::of(&request)?;
+        let (uid, is_owner) = (asker.uid, self.is_owner(&asker));
+        let status =
+            move |broker: &mut Broker<T, S>| Ok(if is_owner { broker.status() } else { broker.status_for(uid) });
+        let mut reply = self.ask(status).await?;
         reply.reader = self.place.reader.to_string();
         self.place.seen.state_of(&self.place.reader).clone_into(&mut reply.reader_state);
         reply.log_path = self.place.log.display().to_string();

@@ -174,6 +174,7 @@ fn in_reader(reader: &ReaderFact, facts: &Facts) -> Option<Finding> {
             finding(cause, what, &[&install])
         }
         Fault::ForeignCard => finding(cause, what, &["insert a Keycard"]),
+        Fault::Lent => finding(cause, what, &["cardinal keymgr take-back"]),
         Fault::NoCard => finding(cause, what, &["insert the card again, and leave it in"]),
         _ => finding(cause, what, &["draw the card, insert it again, and repeat `cardinal doctor`"]),
     })

@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use proto::rpc::Fault;
-use proto::rpc::api::{ReaderInfo, ReadersRequest};
+use proto::rpc::api::{ReaderInfo, ReadersRequest, Seat};
 
 use super::facts::{CardFact, ClientFact, Facts, ManagerFact, ReaderFact, ServiceFact, SocketFact, View};
 use super::usb::Runner;
@@ -23,9 +23,18 @@ use crate::process::{self, KEYMGR};
 /// When the key manager's program is missing or does not answer.
 pub(crate) async fn facts() -> Result<Facts, CliError> {
     let socket = std::env::var_os("PCSCLITE_CSOCK_NAME").map_or_else(|| PathBuf::from(SOCKET), PathBuf::from);
-    let probe = process::command(KEYMGR.find()?.as_os_str(), "probe");
+    let (managers, known) = managers().await?;
+    let mut probe = process::command(KEYMGR.find()?.as_os_str(), "probe");
+    // Whoever was lent a reader is not disturbed by a look at it.
+    for lent in known.iter().filter(|reader| reader.state == "lent") {
+        probe.arg("--lent").arg(&lent.name);
+    }
     let mut view: View = process::run_once("the key manager", probe).await?;
-    let managers = managers(&mut view).await?;
+    for own in known.into_iter().filter(|reader| reader.state == "ours") {
+        if let Some(reader) = view.readers.iter_mut().find(|reader| reader.name == own.name && reader.state == "held") {
+            *reader = own.into();
+        }
+    }
     let (service, runner) = (service(&socket), runner());
     Ok(Facts {
         usb: usb::readers(Path::new("/"), runner.as_ref()),
@@ -53,26 +62,24 @@ pub(crate) fn naming_holders(error: CliError) -> CliError {
     }
 }
 
-/// Asks the key managers that run; one that holds a reader knows the card in it.
-async fn managers(view: &mut View) -> Result<Vec<ManagerFact>, CliError> {
+/// Asks the key managers that run, and for their readers those that hold or lent one: they know the card in it.
+async fn managers() -> Result<(Vec<ManagerFact>, Vec<ReaderInfo>), CliError> {
     let layout = Layout::of_user()?;
-    let mut found = Vec::new();
+    let (mut found, mut known) = (Vec::new(), Vec::new());
     for name in layout.profiles()? {
         let profile = layout.profile(name);
         // Most do not run, and one that does not answer is no cause of what we look for.
         let Ok(mut manager) = client::keymgr(&profile.keymgr_socket).await else { continue };
         let Ok(status) = network::keymgr_status(&mut manager).await else { continue };
-        let held = view.readers.iter().any(|reader| reader.state == "held");
-        if held && let Ok(reply) = answer(manager.readers(ReadersRequest {})).await {
-            for own in reply.readers.into_iter().filter(|reader| reader.state == "ours") {
-                if let Some(reader) = view.readers.iter_mut().find(|reader| reader.name == own.name) {
-                    *reader = own.into();
-                }
-            }
+        let concerned = |seat: &Seat| matches!(seat.state.as_str(), "unlocked" | "recognised" | "lent");
+        if status.seats.iter().any(concerned)
+            && let Ok(reply) = answer(manager.readers(ReadersRequest {})).await
+        {
+            known.extend(reply.readers);
         }
         found.push(ManagerFact { profile: profile.name.to_string(), reader: status.reader, pid: status.pid });
     }
-    Ok(found)
+    Ok((found, known))
 }
 
 impl From<ReaderInfo> for ReaderFact {

@@ -17,5 +17,5 @@ mod trouble;
 mod watch;
 
 pub use reader::PcscReader;
-pub use service::{Choice, ReaderState, Readers, Slot, Use};
+pub use service::{Choice, Loan, ReaderState, Readers, Slot, Use};
 pub use watch::Watch;

@@ -66,6 +66,8 @@ pub enum Use {
     Shared,
     /// Another program, which lets nobody else.
     Held,
+    /// Another program, to which we lent its reader: nothing is said to it, whether that program is at it or not.
+    Lent,
     /// We, and nobody else can.
     Ours,
 }
@@ -75,6 +77,12 @@ impl ReaderState {
     #[must_use]
     pub const fn has_card(&self) -> bool {
         matches!(self.slot, Slot::Card { .. })
+    }
+
+    /// Whether it is lent, with a card in it.
+    #[must_use]
+    pub const fn is_lent(&self) -> bool {
+        matches!(self.slot, Slot::Card { used: Use::Lent, .. })
     }
 }
 
@@ -112,6 +120,12 @@ impl Readers {
     #[must_use]
     pub fn reader(&self, choice: Choice) -> PcscReader {
         PcscReader::new(self.clone(), choice)
+    }
+
+    /// Counts a reader among those that are lent, until the loan is dropped: none of these is chosen for its card alone.
+    #[must_use]
+    pub fn lend(&self, name: &str) -> Loan {
+        Loan(self.ours.note(name, |names| &mut names.lent))
     }
 
     /// Tells of every change, beginning with what is there, until it returns false or the [`Watch`] is dropped.
@@ -186,7 +200,8 @@ fn choose(choice: &Choice, states: &[ReaderState]) -> Result<String, Trouble> {
     match choice {
         Choice::OnlyWithCard if states.is_empty() => Err(Trouble::NoReader { name: String::new() }),
         Choice::OnlyWithCard => {
-            let with_card = states.iter().filter(|state| state.has_card());
+            // A reader that is lent is none of those that we look into.
+            let with_card = states.iter().filter(|state| state.has_card() && !state.is_lent());
             // A card that is held already is not the one that is looked for, unless there is no other.
             let free = |state: &&ReaderState| !matches!(state.slot, Slot::Card { used: Use::Ours, .. });
             let others: Vec<&ReaderState> = with_card.clone().filter(free).collect();
@@ -203,29 +218,56 @@ fn choose(choice: &Choice, states: &[ReaderState]) -> Result<String, Trouble> {
     }
 }
 
-/// The names of the readers that we hold.
+/// The readers that are ours to speak of: those that we hold, and those that we lent.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ours(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Ours(Arc<Mutex<Names>>);
 
-/// Keeps a reader among ours until it is dropped.
+#[derive(Debug, Default)]
+struct Names {
+    held: Vec<String>,
+    lent: Vec<String>,
+}
+
+/// Keeps a reader among those that are lent until it is dropped.
+#[derive(Debug)]
+pub struct Loan(Holding);
+
+/// Keeps a reader in one of the lists until it is dropped.
+#[derive(Debug)]
 pub(crate) struct Holding {
     ours: Ours,
+    list: fn(&mut Names) -> &mut Vec<String>,
     name: String,
 }
 
+impl Loan {
+    /// Returns the name of the reader.
+    #[must_use]
+    pub fn reader(&self) -> &str {
+        &self.0.name
+    }
+}
+
 impl Ours {
-    /// Counts a reader among ours.
+    /// Counts a reader among those that we hold.
     pub(crate) fn hold(&self, name: &str) -> Holding {
-        self.lock().push(name.to_owned());
-        Holding { ours: self.clone(), name: name.to_owned() }
+        self.note(name, |names| &mut names.held)
+    }
+
+    fn note(&self, name: &str, list: fn(&mut Names) -> &mut Vec<String>) -> Holding {
+        list(&mut self.lock()).push(name.to_owned());
+        Holding { ours: self.clone(), list, name: name.to_owned() }
     }
 
     /// Returns what the service says of a reader, in our words.
     pub(crate) fn describe(&self, state: &pcsc::ReaderState) -> ReaderState {
         let name = state.name().to_string_lossy().into_owned();
         let event = state.event_state();
-        let used = if self.lock().contains(&name) {
+        let names = self.lock();
+        let used = if names.held.contains(&name) {
             Use::Ours
+        } else if names.lent.contains(&name) {
+            Use::Lent
         } else if event.contains(State::EXCLUSIVE) {
             Use::Held
         } else if event.contains(State::INUSE) {
@@ -233,6 +275,7 @@ impl Ours {
         } else {
             Use::Free
         };
+        drop(names);
         let slot = if !event.contains(State::PRESENT) {
             Slot::Empty
         } else if event.contains(State::MUTE) {
@@ -243,14 +286,15 @@ impl Ours {
         ReaderState { name, slot, events: state.event_count() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+    fn lock(&self) -> MutexGuard<'_, Names> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Holding {
     fn drop(&mut self) {
-        let mut names = self.ours.lock();
+        let mut all = self.ours.lock();
+        let names = (self.list)(&mut all);
         if let Some(at) = names.iter().position(|name| *name == self.name) {
             names.swap_remove(at);
         }
@@ -280,6 +324,22 @@ mod tests {
         assert_eq!(choose(&[reader("A", Slot::Empty), reader("B", card())]), Ok("B".to_owned()));
         let both = vec!["A".to_owned(), "B".to_owned()];
         assert_eq!(choose(&[reader("A", card()), reader("B", card())]), Err(Trouble::Ambiguous { readers: both }));
+    }
+
+    #[test]
+    fn a_reader_that_is_lent_is_not_chosen_for_its_card_until_it_is_back() {
+        let readers = Readers::default();
+        let states = |used: Use| [reader("A", Slot::Empty), reader("B", Slot::Card { atr: vec![], used })];
+        let chosen = |used: Use| choose(&Choice::OnlyWithCard, &states(used));
+        assert_eq!(chosen(Use::Free), Ok("B".to_owned()));
+        assert_eq!(chosen(Use::Lent), Err(Trouble::NoCard));
+        assert_eq!(choose(&Choice::Named("B".to_owned()), &states(Use::Lent)), Ok("B".to_owned()), "to take it back");
+        let loan = readers.lend("B");
+        let again = readers.lend("B");
+        drop(again);
+        assert_eq!((loan.reader(), readers.ours.lock().lent.as_slice()), ("B", ["B".to_owned()].as_slice()));
+        drop(loan);
+        assert!(readers.ours.lock().lent.is_empty());
     }
 
     #[test]

@@ -240,11 +240,20 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
     }
 
-    /// Returns the card that is meant, where no other need be selected to know it: that of the session.
-    pub(crate) fn meant(&self, access: &Access) -> About {
-        let session = self.session(&access.target).ok().filter(|_| access.pin.is_none());
+    /// Returns the card that is meant: that of the session, if there is one; and of one whose PIN comes along, only where
+    /// some rule is for certain cards, for it has to be asked.
+    pub(crate) fn meant(&mut self, target: &Target, with_pin: bool) -> Result<About, BrokerError> {
+        if with_pin {
+            if !self.rules.policy.policy().names_cards() {
+                return Ok((None, None));
+            }
+            let found = self.at(target, Self::look_here)?;
+            let found = found.ok_or_else(|| CardError::from(keycard::TransportError::NoCard))?;
+            return Ok((Some(found.card), found.key_uid));
+        }
+        let session = self.session(target).ok();
         let info = session.and_then(|name| self.seat_named(&name)).and_then(Seat::info);
-        info.map_or((None, None), |info| (Some(info.card_id()), info.key_uid))
+        Ok(info.map_or((None, None), |info| (Some(info.card_id()), info.key_uid)))
     }
 
     /// Compares the keys of a card whose PIN was right with those that are remembered, or remembers them. They tell which PIN
@@ -301,10 +310,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         tries
     }
 
-    /// Remembers the tries of a card.
+    /// Remembers the tries of a card, and how many were wrong in a row until now.
     pub(crate) fn remember_tries(&mut self, info: &ApplicationInfo, tries: Tries) -> Result<(), BrokerError> {
         let mut known = self.known(info);
         known.tries = Some(tries);
+        known.wrong = self.pauses.wrong_now(&known.card, self.journal.unix());
         Ok(self.cards.known.keep(known)?)
     }
 }
@@ -312,4 +322,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 /// Says no to a card that says that it has no key: it would only refuse.
 fn has_key<T: CardTransport>(card: &GuardedCard<T>) -> Result<(), BrokerError> {
     card.info().key_uid.map(drop).ok_or_else(|| Mismatch::NoKey.into())
+}
+
+/// Checks that a card which was opened is the one about which it was decided.
+pub(crate) fn is_meant<T: CardTransport>(card: &GuardedCard<T>, about: About) -> Result<(), BrokerError> {
+    let found = (Some(card.id()), card.info().key_uid);
+    if about == (None, None) || about == found { Ok(()) } else { Err(Mismatch::OtherCard { card: card.id() }.into()) }
 }

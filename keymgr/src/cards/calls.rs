@@ -47,7 +47,7 @@ where
         let path = path_of(&path)?;
         let caller = extended.then(|| one_time(&caller)).transpose()?;
         let why = self.why(asker, &purpose, caller.map(|key| key.to_compressed())).await?;
-        let wish = Wish::of(asked_public(path.clone(), extended), &access.target);
+        let wish = Wish::by(asked_public(path.clone(), extended), &access);
         let exported = self
             .ask_for(wish, why, move |broker, why| broker.card_public_key(access, path, caller.as_ref(), why))
             .await?;
@@ -66,10 +66,8 @@ where
         let tweak = if tweak.is_empty() { None } else { Some(digest(&tweak, "tweak")?) };
         let signing = Signing { path: path_of(&path)?, hash: digest(&hash, "hash")?, schnorr, tweak };
         let why = self.why(asker, &purpose, None).await?;
-        let wish = Wish::of(
-            Asked::Operation(Operation::Sign(signing.recorded().map_err(|error| status(&error))?)),
-            &access.target,
-        );
+        let recorded = signing.recorded().map_err(|error| status(&error))?;
+        let wish = Wish::by(Asked::Operation(Operation::Sign(recorded)), &access);
         let signed = self.ask_for(wish, why, move |broker, why| broker.card_sign(access, signing, why)).await?;
         Ok(Response::new(SignReply {
             signature: signed.signature,
@@ -88,7 +86,9 @@ where
         let caller = one_time(&caller)?;
         let why = self.why(asker, &purpose, Some(caller.to_compressed())).await?;
         let agreement = audit::Agreement { path: path.clone(), peer: Fingerprint::of(&other) };
-        let wish = Wish::of(Asked::Operation(Operation::Ecdh(agreement)), &access.target);
+        // The log names the other key by its fingerprint; whoever approves compares the whole of it.
+        let detail = Some(format!("whose public key is {}", hex::encode(other.to_compressed())));
+        let wish = Wish { detail, ..Wish::by(Asked::Operation(Operation::Ecdh(agreement)), &access) };
         self.ask_for(wish, why, move |broker, why| broker.card_ecdh(access, path, &other, &caller, why))
             .await
             .map(secret)
@@ -104,7 +104,7 @@ where
         let asked = Asked::Operation(Operation::Ecdh(deriving.agreement()));
         let question = Ok(Question { operation: Use::Derive, path: deriving.path().clone() });
         let detail = Some(format!("from which {length} bytes named {name:?} are derived"));
-        let wish = Wish { asked, detail, question, target: access.target.clone() };
+        let wish = Wish { detail, question, ..Wish::by(asked, &access) };
         self.ask_for(wish, why, move |broker, why| broker.card_derive(access, deriving, &caller, why)).await.map(secret)
     }
 
@@ -115,7 +115,7 @@ where
         let (path, length, caller) = (path_of(&path)?, small(length, "length")?, one_time(&caller)?);
         let why = self.why(asker, &purpose, Some(caller.to_compressed())).await?;
         let entropy = Bip85 { path: path.clone(), bytes: length };
-        let wish = Wish::of(Asked::Operation(Operation::ExportBip85(entropy)), &access.target);
+        let wish = Wish::by(Asked::Operation(Operation::ExportBip85(entropy)), &access);
         self.ask_for(wish, why, move |broker, why| broker.card_bip85(access, path, length, &caller, why))
             .await
             .map(secret)
@@ -127,7 +127,7 @@ where
         let access = self.access_of(&asker, access)?;
         let (path, caller) = (path_of(&path)?, one_time(&caller)?);
         let why = self.why(asker, &purpose, Some(caller.to_compressed())).await?;
-        let wish = Wish::of(Asked::Operation(Operation::ExportLee(path.clone())), &access.target);
+        let wish = Wish::by(Asked::Operation(Operation::ExportLee(path.clone())), &access);
         self.ask_for(wish, why, move |broker, why| broker.card_lee(access, path, &caller, why)).await.map(secret)
     }
 
@@ -140,7 +140,7 @@ where
         let Some(set) = path.clone() else {
             return self.ask(move |broker| broker.card_pinless(access, None, &why)).await.map(done);
         };
-        let wish = Wish::of(Asked::Operation(Operation::SetPinlessPath(set)), &access.target);
+        let wish = Wish::by(Asked::Operation(Operation::SetPinlessPath(set)), &access);
         self.ask_for(wish, why, move |broker, why| broker.card_pinless(access, path, why)).await.map(done)
     }
 }

@@ -159,11 +159,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         }
         match result? {
             (Tried::Right, entry) => {
+                self.pauses.right(&id);
                 if let Some(mut tries) = self.known(&info).tries {
                     tries.unblocked();
                     self.remember_tries(&info, tries)?;
                 }
-                self.pauses.right(&id);
                 Ok(Done { card: id, key_uid, entry, warnings: Vec::new() })
             }
             (Tried::Wrong { tries: 0 }, _) => Err(PukRefused::Blocked.into()),

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use crate::cards::tries::Tries;
 use crate::files::{self, StateError};
 use crate::manifest::Generation;
+use crate::pause::WrongPins;
 
 /// What happens when a card shows other keys than the pinned ones under the same account: its duress PIN was entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -78,6 +79,8 @@ pub struct Known {
     pub duress: Duress,
     /// The tries of its PINs.
     pub tries: Option<Tries>,
+    /// The PINs that were wrong since the last right one.
+    pub wrong: Option<WrongPins>,
     /// The public keys of its account that it showed while its main PIN was validated.
     pub keys: KnownKeys,
 }
@@ -97,6 +100,7 @@ impl Known {
             confirmed: false,
             duress: Duress::Refuse,
             tries: None,
+            wrong: None,
             keys: KnownKeys::none(),
         }
     }
@@ -212,6 +216,8 @@ struct Entry {
     #[serde(default)]
     duress: Duress,
     tries: Option<Tries>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wrong: Option<WrongPins>,
     /// Fingerprints by path, of the account above.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     keys: BTreeMap<String, String>,
@@ -219,8 +225,8 @@ struct Entry {
 
 impl Entry {
     fn of(known: &Known) -> Self {
-        let Known { card, generation, label, identity, channel, key_uid, chat, confirmed, duress, tries: _, keys } =
-            known;
+        let Known { card, generation, label, identity, channel, key_uid, chat, confirmed, duress, .. } = known;
+        let Known { tries: _, wrong, keys, .. } = known;
         let current = keys.iter().filter(|_| keys.key_uid() == *key_uid).take(MAX_KEYS);
         Self {
             id: card.to_string(),
@@ -233,6 +239,7 @@ impl Entry {
             confirmed: *confirmed,
             duress: *duress,
             tries: known.told_tries(),
+            wrong: *wrong,
             keys: current.map(|(path, key)| (path.to_string(), key.to_string())).collect(),
         }
     }
@@ -261,6 +268,7 @@ impl Entry {
             confirmed: self.confirmed,
             duress: self.duress,
             tries: self.tries,
+            wrong: self.wrong,
             keys,
         })
     }

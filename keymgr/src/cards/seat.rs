@@ -26,6 +26,21 @@ pub trait Readers<T>: Send {
     /// What the reader says: no card, in use by another program.
     fn connect(&mut self, name: &str) -> Result<T, BrokerError>;
 
+    /// Looks into the reader of this name no more, which other programs get. `others` are the readers whose cards have a
+    /// session, without the own one.
+    ///
+    /// # Errors
+    /// That it is not clear which reader that is.
+    fn lend(&mut self, name: &str, others: &[String]) -> Result<(), BrokerError> {
+        let _ = (name, others);
+        Ok(())
+    }
+
+    /// The reader of this name came back.
+    fn take_back(&mut self, name: &str) {
+        let _ = name;
+    }
+
     /// Returns the whole name, among [`Readers::names`] or the own reader's, of what somebody calls a reader; `others` are
     /// those whose cards have a session, without the own one.
     fn resolve(&self, wanted: &str, others: &[String]) -> String {
@@ -249,9 +264,12 @@ impl<T: CardTransport, S: audit::LogStore> Broker<T, S> {
 
     /// Returns the whole name of what somebody calls a reader.
     pub(crate) fn whole_name(&self, wanted: &str) -> String {
-        let own = &self.cards.own;
-        let others: Vec<String> = self.seat_names().into_iter().filter(|name| name != own).collect();
-        self.cards.readers.resolve(wanted, &others)
+        self.cards.readers.resolve(wanted, &self.other_seats())
+    }
+
+    /// Returns the names of the seats without the own one.
+    pub(crate) fn other_seats(&self) -> Vec<String> {
+        self.seat_names().into_iter().filter(|name| *name != self.cards.own).collect()
     }
 
     /// Returns the seat of the card that is meant, with the transport if it is a new one.

@@ -75,10 +75,6 @@ where
                 let seed = seed_of(&self.open(seal::SEED, Some(sealed))?)?;
                 if lee { Source::Lee(seed) } else { Source::Seed(seed) }
             }
-            Some(load_key_request::Key::FreshWords(words)) if !lee => {
-                let caller = one_time(&request.caller)?;
-                Source::Fresh { words: usize::try_from(*words).unwrap_or(usize::MAX), passphrase, caller }
-            }
             Some(load_key_request::Key::KeyPair(sealed)) if !lee && !given => {
                 let bytes = self.open(seal::KEY, Some(sealed))?;
                 let (key, chain_code) = bytes.split_at_checked(32).ok_or_else(no_key)?;
@@ -203,13 +199,9 @@ where
         let mut request = request.into_inner();
         let access = self.access(request.access.take())?;
         let source = self.source(&request)?;
-        let caller = match &source {
-            Source::Fresh { caller, .. } => Some(caller.to_compressed()),
-            _ => None,
-        };
-        let why = self.why(asker, "card key", caller).await?;
-        let loaded = self.ask(move |broker| broker.card_load_key(access, source, &why)).await?;
-        Ok(Response::new(LoadKeyReply { done: Some(loaded.done.into()), mnemonic: loaded.mnemonic }))
+        let why = self.why(asker, "card key", None).await?;
+        let done = self.ask(move |broker| broker.card_load_key(access, source, &why)).await?;
+        Ok(Response::new(LoadKeyReply { done: Some(done.into()) }))
     }
 
     async fn remove_key(&self, request: Request<CardAccess>) -> Result<Response<CardDone>, Status> {

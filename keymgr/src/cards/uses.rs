@@ -11,7 +11,7 @@ use proto::{ChatKey, Digest, Fingerprint, KeyPath, KeyPlace};
 use zeroize::Zeroizing;
 
 use crate::broker::Broker;
-use crate::cards::access::Access;
+use crate::cards::access::{Access, is_meant};
 use crate::cards::init::Done;
 use crate::cards::seat::Target;
 use crate::cards::vouch::Contact;
@@ -104,10 +104,11 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         let recorded = signing.recorded()?;
         let Signing { path, hash, schnorr, tweak } = signing;
         let key = KeyPlace::from(path.clone());
-        let about = self.meant(&access);
+        let about = self.meant(&access.target, access.pin.is_some())?;
         let operation = Operation::Sign(recorded);
         self.decide(about, Asked::Operation(operation.clone()), why)?;
         self.with_card(access, why, |card, journal| {
+            is_meant(card, about)?;
             let request = card.request(operation);
             let key_uid = request.key_uid;
             let ask = |recorded: &mut Recorded| {
@@ -214,7 +215,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// # Errors
     /// As [`Self::card_sign`].
     pub fn card_pinless(&mut self, access: Access, path: Option<KeyPath>, why: &Why) -> Result<Done, BrokerError> {
-        let about = self.meant(&access);
+        let about = self.meant(&access.target, access.pin.is_some())?;
         let operation = match &path {
             Some(path) => {
                 let operation = Operation::SetPinlessPath(path.clone());
@@ -224,6 +225,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             None => Operation::ClearPinlessPath,
         };
         self.with_fresh_card(access, why, |broker, card| {
+            is_meant(card, about)?;
             let request = card.request(operation);
             let key_uid = request.key_uid;
             let ask = |recorded: &mut Recorded| match &path {
@@ -289,9 +291,10 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
         why: &Why,
         work: impl FnOnce(&mut GuardedCard<T>, &mut Recorded) -> Result<Zeroizing<Vec<u8>>, CardError>,
     ) -> Result<(Sealed, u64), BrokerError> {
-        let about = self.meant(&access);
+        let about = self.meant(&access.target, access.pin.is_some())?;
         self.decide_on(question, about, Asked::Operation(operation.clone()), why)?;
         let (secret, entry) = self.with_card(access, why, |card, journal| {
+            is_meant(card, about)?;
             let request = card.request(operation);
             let key_uid = request.key_uid;
             let done = |_: &Zeroizing<Vec<u8>>| Outcome::done(None, key_uid);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::history::History;
 use super::question::{Question, Use};
 use super::reason::Refusal;
-use super::rule::Approval;
+use super::rule::{About, Approval};
 use super::{Decision, Policy, Request};
 use crate::caller::hash_of;
 use crate::files::StateError;
@@ -27,6 +27,8 @@ pub struct Supposed {
     pub path: KeyPath,
     /// What for.
     pub purpose: Purpose,
+    /// Of which card.
+    pub about: About,
     /// After what: an export log.
     pub history: Option<PathBuf>,
     /// When.
@@ -52,7 +54,7 @@ pub fn check(policy: &Policy, file: &Path) -> Value {
 /// # Errors
 /// [`StateError::Io`] when the history cannot be read.
 pub fn test(policy: &Policy, file: &Path, supposed: &Supposed) -> Result<Value, StateError> {
-    let Supposed { uid, binary, operation, path, purpose, history, at } = supposed;
+    let Supposed { uid, binary, operation, path, purpose, about, history, at } = supposed;
     let history = match history {
         Some(log) => crate::daemon::history(log)?,
         None => History::default(),
@@ -65,14 +67,15 @@ pub fn test(policy: &Policy, file: &Path, supposed: &Supposed) -> Result<Value, 
         one_time_key: None,
     };
     let question = &Question { operation: *operation, path: path.clone() };
-    let request = Request { caller: &caller, doubt: None, question, purpose, about: (None, None), at: *at };
+    let request = Request { caller: &caller, doubt: None, question, purpose, about, at: *at };
     Ok(match policy.decide(&request, &history) {
         Decision::Allowed { key, approval } => {
             let approval = (approval != Approval::None).then_some(approval);
             json!({ "allowed": true, "file": file, "key": key, "approval": approval })
         }
         Decision::Refused(reason) => {
-            let block = policy.block_for(&caller, None, question, purpose).filter(|_| reason.can_be_allowed());
+            let block = policy.block_for(&caller, None, question, purpose, reason.card());
+            let block = block.filter(|_| reason.can_be_allowed());
             let refusal = Refusal { reason, block, file: file.to_owned() };
             json!({
                 "allowed": false,

@@ -4,12 +4,12 @@
 //! where none does, the reason is of the block that came nearest.
 
 use audit::{Caller, Purpose};
-use proto::{CardId, KeyPath, KeyUid, UnixMillis};
+use proto::{KeyPath, UnixMillis};
 
 use super::history::History;
 use super::question::{Question, Use};
 use super::reason::Reason;
-use super::rule::{Approval, Client, Key};
+use super::rule::{About, Approval, Client, Key};
 use super::{Policy, Role};
 use crate::caller::Doubt;
 
@@ -24,8 +24,8 @@ pub struct Request<'a> {
     pub question: &'a Question,
     /// What for.
     pub purpose: &'a Purpose,
-    /// The card and the account on it, as far as they are known.
-    pub about: (Option<CardId>, Option<KeyUid>),
+    /// The card, as far as it is known.
+    pub about: &'a About,
     /// The time.
     pub at: UnixMillis,
 }
@@ -71,6 +71,13 @@ impl Policy {
         self.keys.iter().find(|key| key.lists(Use::Derive) && key.covers(path))
     }
 
+    /// Returns whether some block lets a client with this uid do anything with keys of this card.
+    #[must_use]
+    pub fn concerns(&self, uid: u32, card: &About) -> bool {
+        let is_for = |key: &Key, client: &Client| client.uid == uid && key.clients.contains(&client.name);
+        self.keys.iter().any(|key| key.is_of(card) && self.clients.iter().any(|client| is_for(key, client)))
+    }
+
     fn is_named(&self, client: &Client) -> bool {
         self.keys.iter().any(|key| key.clients.contains(&client.name))
     }
@@ -86,7 +93,7 @@ impl Policy {
         let mut nearest = Reason::NotListed { question: question.to_string() };
         for key in self.keys.iter().filter(|key| key.covers(&question.path)) {
             match self.allows(key, request, history) {
-                Ok(()) => return self.enlarges_nothing(request, history).map(|()| key),
+                Ok(()) => return self.enlarges_nothing(request.about, question, history).map(|()| key),
                 Err(reason) if nearness(&reason) > nearness(&nearest) => nearest = reason,
                 Err(_) => {}
             }
@@ -96,7 +103,7 @@ impl Policy {
 
     /// Whether this block allows it.
     fn allows(&self, key: &Key, request: &Request<'_>, history: &History) -> Result<(), Reason> {
-        let Request { caller, doubt, question, purpose, at, .. } = *request;
+        let Request { caller, doubt, question, purpose, about, at } = *request;
         let name = || key.name.clone();
         if !key.lists(question.operation) {
             return Err(Reason::OtherOperation { key: name(), operation: question.operation.name() });
@@ -110,6 +117,14 @@ impl Policy {
                     let purposes = key.purposes.iter().map(ToString::to_string).collect();
                     Reason::OtherPurpose { key: name(), purposes, purpose: purpose.to_string() }
                 }
+                Ok(true) if !key.is_of(about) => {
+                    let cards = key.cards.clone().unwrap_or_default();
+                    if about.is_known() {
+                        Reason::OtherCard { key: name(), cards, card: Box::new(about.clone()) }
+                    } else {
+                        Reason::WhichCard { key: name(), cards }
+                    }
+                }
                 Ok(true) => match (key.rate, history.wait(key, client, question.operation, at)) {
                     (Some(rate), Some(seconds)) => Reason::TooOften { key: name(), rate, seconds },
                     _ => return Ok(()),
@@ -121,14 +136,6 @@ impl Policy {
         }
         Err(nearest)
     }
-
-    /// Whether nothing follows from this key and those that left before but what the policy lets go.
-    fn enlarges_nothing(&self, request: &Request<'_>, history: &History) -> Result<(), Reason> {
-        match self.beyond_allowed(request.about, request.question, history) {
-            Some(implied) => Err(Reason::Enlarges { implied }),
-            None => Ok(()),
-        }
-    }
 }
 
 /// How far a block went before it refused.
@@ -138,7 +145,8 @@ const fn nearness(reason: &Reason) -> u8 {
         Reason::OtherUser { .. } => 2,
         Reason::OtherProgram { .. } => 3,
         Reason::OtherPurpose { .. } => 4,
-        Reason::TooOften { .. } => 5,
+        Reason::OtherCard { .. } | Reason::WhichCard { .. } => 5,
+        Reason::TooOften { .. } => 6,
         _ => 0,
     }
 }

@@ -1,19 +1,19 @@
 //! What was allowed before, for rates, and what left before, for the closure: both as the log tells them.
 //!
 //! The invariant: it is bounded. What is remembered for rates is what a day's largest rate needs; when there is no more room,
-//! blocks with a rate refuse.
+//! blocks with a rate refuse. What left is never forgotten; when there was more than is remembered, no private key leaves that
+//! did not leave before.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{self, BufRead};
 
-use audit::{Bad, Caller, Event, Intent, Line, Operation, Purpose, Text, closure};
+use audit::{Caller, Event, Intent, Line, Operation, Purpose, Text, closure};
 use proto::{CardId, KeyPath, KeyUid, UnixMillis};
 
 use super::question::{Question, Use};
 use super::rule::{Client, Key, Period, Rate};
 
 /// What happened before.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct History {
     uses: BTreeMap<Past, VecDeque<UnixMillis>>,
     /// How many times stand in `uses`.
@@ -22,6 +22,21 @@ pub struct History {
     forgot: UnixMillis,
     left: closure::History,
     accounts: BTreeSet<(CardId, Option<KeyUid>)>,
+    /// Whether there were more of them.
+    more_accounts: bool,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            uses: BTreeMap::new(),
+            count: 0,
+            forgot: UnixMillis::default(),
+            left: closure::History::bounded(MOST_LEFT),
+            accounts: BTreeSet::new(),
+            more_accounts: false,
+        }
+    }
 }
 
 /// Who did what, what for.
@@ -36,19 +51,6 @@ struct Past {
 }
 
 impl History {
-    /// Hears of the lines of one file of a log, and returns the number of its first one. It ends at the first bad line.
-    ///
-    /// # Errors
-    /// The reader's.
-    pub fn hear_file(&mut self, file: impl BufRead) -> io::Result<(Option<u64>, Option<Bad>)> {
-        let mut first = None;
-        let bad = audit::read(file, |line| {
-            first.get_or_insert(line.seq);
-            self.hear(line);
-        })?;
-        Ok((first, bad))
-    }
-
     /// Hears of one more line.
     pub fn hear(&mut self, line: &Line) {
         self.tell(line.seq, UnixMillis::new(line.unix_ms), &line.event);
@@ -58,7 +60,11 @@ impl History {
     pub fn tell(&mut self, seq: u64, at: UnixMillis, event: &Event) {
         if let Event::Intent(Intent { request, purpose, caller, .. }) = event {
             self.use_of(at, &request.operation, purpose, caller);
-            self.accounts.insert((request.card, request.key_uid));
+            let account = (request.card, request.key_uid);
+            self.more_accounts |= self.accounts.len() >= MOST_ACCOUNTS && !self.accounts.contains(&account);
+            if !self.more_accounts {
+                self.accounts.insert(account);
+            }
         }
         self.left.tell(seq, event);
     }
@@ -68,9 +74,9 @@ impl History {
         &self.left
     }
 
-    /// Returns the cards that were asked for something, with the accounts on them.
-    pub(super) fn accounts(&self) -> impl Iterator<Item = (CardId, Option<KeyUid>)> {
-        self.accounts.iter().copied()
+    /// Returns the cards that were asked for something, with the accounts on them; nothing when there were too many.
+    pub(super) fn accounts(&self) -> Option<impl Iterator<Item = (CardId, Option<KeyUid>)>> {
+        (!self.more_accounts).then(|| self.accounts.iter().copied())
     }
 
     fn use_of(&mut self, at: UnixMillis, operation: &Operation, purpose: &Purpose, caller: &Caller) {
@@ -138,5 +144,9 @@ const fn age(at: UnixMillis, now: UnixMillis) -> u64 {
     now.get().saturating_sub(at.get())
 }
 
+/// Keys and cards, of some 300 bytes each: five megabytes.
+const MOST_LEFT: usize = 16_384;
+/// As many as are remembered (`cards::known`).
+const MOST_ACCOUNTS: usize = 1000;
 /// Of eight bytes each: half a megabyte.
 const MOST_TIMES: usize = 65_536;

@@ -11,6 +11,7 @@
 //! [[key]]
 //! name = "vault"
 //! path = "m/43'/60'/1581'/2'"     # a key type: every key below it; any other path is that key alone
+//! cards = ["blue"]                # labels, ids or accounts; without it, any card
 //! mode = "export"                 # the private key may leave; "on-card" without it
 //! operations = ["public"]         # public, extended, sign, ecdh, derive, bip85, lee, pinless
 //! clients = ["node"]
@@ -43,7 +44,7 @@ pub use history::History;
 pub use proto::purpose::{CHAT as CHAT_PURPOSE, DATABASE as DATABASE_PURPOSE};
 pub use question::{Question, Use};
 pub use reason::{Reason, Refusal};
-pub use rule::{Approval, Client, Key, Mode};
+pub use rule::{About, Approval, Client, Key, Mode};
 pub use text::NotAPolicy;
 
 #[cfg(test)]
@@ -74,6 +75,12 @@ impl Policy {
     #[must_use]
     pub const fn hash(&self) -> [u8; 32] {
         self.hash
+    }
+
+    /// Returns whether some block is for certain cards only.
+    #[must_use]
+    pub fn names_cards(&self) -> bool {
+        self.keys.iter().any(|key| key.cards.is_some())
     }
 
     /// Returns whether some block wants its owner's approval.

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use proto::CardId;
 use proto::path::PathError;
 
-use super::rule::Rate;
+use super::rule::{About, Rate};
 use crate::caller::Doubt;
 
 /// Why a key does not leave, or is not used.
@@ -50,6 +51,12 @@ pub enum Reason {
         /// The first of them.
         implied: String,
     },
+    /// More left than is remembered.
+    #[error(
+        "so much left already that not all of it is remembered, so nobody knows what would follow from one more; what left \
+         before may leave again, another key from a card in a profile of its own (--profile)"
+    )]
+    TooMuchLeft,
     /// No block names it.
     #[error("no block allows {question}")]
     NotListed {
@@ -92,6 +99,24 @@ pub enum Reason {
         /// What it was asked for.
         purpose: String,
     },
+    /// The blocks that name it are for other cards.
+    #[error("block {key:?} allows it of the card {} only, not of {card}", quoted(cards))]
+    OtherCard {
+        /// The block.
+        key: String,
+        /// Whose keys it is about.
+        cards: Vec<String>,
+        /// The card that is asked.
+        card: Box<About>,
+    },
+    /// The blocks that name it are for certain cards, and which is meant is not known.
+    #[error("block {key:?} allows it of the card {} only, and it is not known which card is meant", quoted(cards))]
+    WhichCard {
+        /// The block.
+        key: String,
+        /// Whose keys it is about.
+        cards: Vec<String>,
+    },
     /// The client had its share.
     #[error("block {key:?} allows it {rate} to a client; the next is allowed in {seconds} s")]
     TooOften {
@@ -116,7 +141,19 @@ impl Reason {
     /// Returns whether it comes from the policy file, and not from what no file can change.
     const fn can_change(&self) -> bool {
         self.can_be_allowed()
-            || matches!(self, Self::KeptForDeriving { .. } | Self::NotApproved { .. } | Self::Enlarges { .. })
+            || matches!(
+                self,
+                Self::KeptForDeriving { .. }
+                    | Self::NotApproved { .. }
+                    | Self::Enlarges { .. }
+                    | Self::WhichCard { .. }
+            )
+    }
+
+    /// Returns the card of which one more block is, where others are for other cards.
+    #[must_use]
+    pub const fn card(&self) -> Option<&CardId> {
+        if let Self::OtherCard { card, .. } = self { card.card.as_ref() } else { None }
     }
 
     /// Returns whether one more block would change it.
@@ -129,6 +166,7 @@ impl Reason {
                 | Self::OtherUser { .. }
                 | Self::OtherProgram { .. }
                 | Self::OtherPurpose { .. }
+                | Self::OtherCard { .. }
                 | Self::TooOften { .. }
         )
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use audit::{Caller, Purpose};
-use proto::KeyPath;
+use proto::{CardId, KeyPath, KeyUid};
 use serde::{Deserialize, Serialize};
 
 use super::question::{Question, Use, is_key_type};
@@ -32,6 +32,8 @@ pub struct Key {
     pub name: String,
     /// The key's path; that of a key type covers every key below it.
     pub path: KeyPath,
+    /// The cards on which it is, by their labels, ids or accounts; without it, any card.
+    pub cards: Option<Vec<String>>,
     /// Whether the private key may leave.
     pub mode: Mode,
     /// What else may be done.
@@ -44,6 +46,17 @@ pub struct Key {
     pub rate: Option<Rate>,
     /// Whether the owner must say yes each time.
     pub approval: Approval,
+}
+
+/// The card that is asked, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Which it is.
+    pub card: Option<CardId>,
+    /// The account on it.
+    pub key_uid: Option<KeyUid>,
+    /// What its owner calls it.
+    pub label: Option<String>,
 }
 
 /// Whether a private key may leave its card.
@@ -123,7 +136,57 @@ impl Client {
     }
 }
 
+impl About {
+    /// Returns the card that is called so: what is no id and no account is a label.
+    #[must_use]
+    pub fn named(names: &[String]) -> Self {
+        let mut about = Self::default();
+        for name in names {
+            let account = hex::decode(name).ok().and_then(|bytes| KeyUid::try_from(bytes.as_slice()).ok());
+            match (name.parse(), account) {
+                (Ok(card), _) => about.card = Some(card),
+                (Err(_), Some(key_uid)) => about.key_uid = Some(key_uid),
+                (Err(_), None) => about.label = Some(name.clone()),
+            }
+        }
+        about
+    }
+
+    /// Returns whether anything is known of the card.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        self.card.is_some() || self.key_uid.is_some() || self.label.is_some()
+    }
+
+    /// Returns whether a block that names a card so means this one: by its whole label, id or account.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        let is = |text: String| text.eq_ignore_ascii_case(name);
+        self.label.as_deref() == Some(name)
+            || self.card.is_some_and(|card| is(card.to_string()))
+            || self.key_uid.is_some_and(|uid| is(uid.to_string()))
+    }
+}
+
+impl fmt::Display for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.label, self.card, self.key_uid) {
+            (Some(label), Some(card), _) => write!(f, "{card} ({label:?})"),
+            (Some(label), None, _) => write!(f, "{label:?}"),
+            (None, Some(card), _) => card.fmt(f),
+            (None, None, Some(uid)) => write!(f, "the one with the account {uid}"),
+            (None, None, None) => f.write_str("one that is not known"),
+        }
+    }
+}
+
 impl Key {
+    /// Returns whether this block is about keys of this card. Of one that is not known, only where it names none.
+    #[must_use]
+    pub fn is_of(&self, card: &About) -> bool {
+        self.cards.as_ref().is_none_or(|names| names.iter().any(|name| card.is_called(name)))
+    }
+
     /// Returns whether this block is about the key at `path`.
     #[must_use]
     pub fn covers(&self, path: &KeyPath) -> bool {

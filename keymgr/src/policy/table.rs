@@ -17,6 +17,8 @@ pub struct Row {
     pub operation: Use,
     /// The path; that of a key type stands for every key below it.
     pub path: String,
+    /// The cards; nothing: any.
+    pub cards: Option<Vec<String>>,
     /// The client.
     pub client: String,
     /// Its user.
@@ -45,6 +47,7 @@ impl Policy {
                         key: key.name.clone(),
                         operation,
                         path: key.path.to_string(),
+                        cards: key.cards.clone(),
                         client: client.name.clone(),
                         uid: client.uid,
                         binary: client.binary.as_ref().map(|path| path.display().to_string()),
@@ -72,11 +75,14 @@ impl Policy {
         let own = rustix::process::geteuid().as_raw();
         let mut dead = Vec::new();
         for key in &self.keys {
-            let Key { name, clients, purposes, .. } = key;
+            let Key { name, cards, clients, purposes, .. } = key;
             for operation in key.uses() {
                 if let Some(reason) = self.impossible(key, operation) {
                     dead.push(format!("key {name:?} lists {operation}, which it never allows: {reason}"));
                 }
+            }
+            if cards.as_ref().is_some_and(Vec::is_empty) {
+                dead.push(format!("key {name:?} names no card"));
             }
             if clients.is_empty() {
                 dead.push(format!("key {name:?} names no client"));

@@ -2,7 +2,7 @@
 
 use audit::{Asked, Caller, Operation, Purpose, Text};
 use proto::path::PathError;
-use proto::{ExportPath, KeyPath, UnixMillis};
+use proto::{CardId, ExportPath, KeyPath, KeyUid, UnixMillis};
 
 use super::*;
 use crate::caller::Doubt;
@@ -45,7 +45,7 @@ fn decide_for(
     history: &History,
     at: u64,
 ) -> Result<String, Reason> {
-    let request = Request { caller, doubt, question, purpose, about: (None, None), at: UnixMillis::new(at) };
+    let request = Request { caller, doubt, question, purpose, about: &About::default(), at: UnixMillis::new(at) };
     match policy.decide(&request, history) {
         Decision::Allowed { key, .. } => Ok(key),
         Decision::Refused(reason) => Err(reason),
@@ -109,7 +109,7 @@ fn attack_11_no_policy_allows_what_would_give_the_subtree_away() {
         let policy = Policy { keys: vec![key], ..policy(&[]) };
         let question = question(operation, path);
         assert_eq!(decide(&policy, 7, &question, "x"), Err(want), "{operation} {path}");
-        assert_eq!(policy.block_for(&caller(7), None, &question, &purpose("x")), None);
+        assert_eq!(policy.block_for(&caller(7), None, &question, &purpose("x"), None), None);
         assert!(!policy.dead_rules().is_empty());
     }
 }
@@ -119,6 +119,7 @@ fn anything() -> Key {
     Key {
         name: "all".to_owned(),
         path: KeyPath::master(),
+        cards: None,
         mode: Mode::Export,
         operations: Use::ALL.into_iter().filter(|it| !matches!(it, Use::ExportPrivate | Use::Derive)).collect(),
         clients: vec!["me".to_owned()],
@@ -195,7 +196,7 @@ fn every_refusal_that_a_block_can_change_names_the_block_that_does() {
         let question = question(operation, path);
         let reason = decide(&policy, uid, &question, purpose).unwrap_err();
         assert!(reason.can_be_allowed(), "{reason}");
-        let block = policy.block_for(&caller(uid), None, &question, &self::purpose(purpose)).unwrap();
+        let block = policy.block_for(&caller(uid), None, &question, &self::purpose(purpose), None).unwrap();
         let refusal = Refusal { reason, block: Some(block.clone()), file: "/home/u/policy.toml".into() };
         let said = refusal.to_string();
         assert!(said.contains("/home/u/policy.toml") && said.ends_with(block.trim_end()), "{said}");
@@ -225,10 +226,10 @@ fn a_program_of_the_right_user_that_is_another_one_is_refused_with_the_differenc
     assert_eq!(why(decide(&caller(7), None)), Mismatch::Doubtful(Doubt::Unreadable));
     for doubt in [Doubt::Gone, Doubt::Deleted, Doubt::Replaced, Doubt::Became { before: "/bin/b".to_owned() }] {
         assert_eq!(why(decide(&program("/bin/a", 0xab), Some(&doubt))), Mismatch::Doubtful(doubt.clone()));
-        assert_eq!(policy.block_for(&program("/bin/a", 0xab), Some(&doubt), &asked, &purpose("x")), None);
+        assert_eq!(policy.block_for(&program("/bin/a", 0xab), Some(&doubt), &asked, &purpose("x"), None), None);
     }
     let other = program("/bin/b", 0xac);
-    let block = policy.block_for(&other, None, &asked, &purpose("x")).unwrap();
+    let block = policy.block_for(&other, None, &asked, &purpose("x"), None).unwrap();
     assert!(block.contains("binary = \"/bin/b\"") && block.contains(&"ac".repeat(32)), "{block}");
     let amended = Policy::parse(&(text + &block)).unwrap();
     assert!(decide_for(&amended, &other, None, &asked, &purpose("x"), &History::default(), 0).is_ok());
@@ -236,7 +237,7 @@ fn a_program_of_the_right_user_that_is_another_one_is_refused_with_the_differenc
 
 /// Tells a history of one use.
 fn used(history: &mut History, seq: u64, at: u64, caller: &Caller, operation: Operation, purpose: &Purpose) {
-    let request = audit::Request { card: proto::CardId::Instance([1; 16]), key_uid: None, operation };
+    let request = audit::Request { card: CardId::Instance([1; 16]), key_uid: None, operation };
     let (purpose, caller) = (purpose.clone(), caller.clone());
     let intent = audit::Intent { request, purpose, caller, policy: [0; 32] };
     history.tell(seq, UnixMillis::new(at), &audit::Event::Intent(intent));
@@ -293,6 +294,8 @@ fn what_is_remembered_of_uses_is_bounded_and_blocks_with_a_rate_refuse_when_it_i
     for n in 0..80_000_u64 {
         let uid = u32::try_from(n / 500).unwrap() + 100;
         used(&mut history, n, n, &caller(uid), Operation::ExportPublic(KeyPath::master()), &purpose("x"));
+        let outcome = audit::Outcome::done(None, None);
+        history.tell(n, UnixMillis::new(n), &audit::Event::Outcome { intent: n, outcome });
     }
     let asked = question(Use::ExportPrivate, path);
     let refused = decide_for(&policy, &caller(7), None, &asked, &purpose("x"), &history, 80_000);
@@ -321,6 +324,50 @@ fn attack_11_an_export_from_which_another_private_key_would_follow_is_refused() 
     assert_eq!(decide(&history), Ok(()));
 }
 
+/// Whoever asks for public keys without end does not make what left be forgotten.
+#[test]
+fn attack_what_left_is_not_forgotten_when_there_is_no_more_room_and_no_other_key_leaves_then() {
+    let [chat, other] = ["m/43'/60'/1581'/0'/0", "m/43'/60'/1581'/0'/1"];
+    let blocks = [chat, other].map(|path| block(path.rsplit('/').next().unwrap(), path, "mode = \"export\""));
+    let policy = policy(&blocks);
+    let mut history = History::default();
+    let decide = |history: &History, path: &str, card: Option<CardId>| {
+        let (caller, question, purpose) = (caller(7), question(Use::ExportPrivate, path), purpose("x"));
+        let about = About { card, ..About::default() };
+        let at = UnixMillis::new(0);
+        let request =
+            Request { caller: &caller, doubt: None, question: &question, purpose: &purpose, about: &about, at };
+        if let Decision::Refused(reason) = policy.decide(&request, history) { Err(reason) } else { Ok(()) }
+    };
+    let done = |history: &mut History, seq: u64, operation: Operation| {
+        used(history, seq, 0, &caller(7), operation, &purpose("x"));
+        let outcome = audit::Outcome::done(None, None);
+        history.tell(seq + 1, UnixMillis::new(0), &audit::Event::Outcome { intent: seq, outcome });
+    };
+    let card = Some(CardId::Instance([1; 16]));
+    done(&mut history, 1, Operation::ExportPrivate(ExportPath::chat()));
+    assert_eq!((decide(&history, chat, card), decide(&history, other, card)), (Ok(()), Ok(())));
+    for n in 0..17_000_u32 {
+        let path = format!("m/43'/60'/1581'/2'/{n}").parse().unwrap();
+        done(&mut history, 3 + 2 * u64::from(n), Operation::ExportPublic(path));
+    }
+    assert!(history.left().cut_off().is_some());
+    assert_eq!(decide(&history, chat, card), Ok(()), "it left before");
+    assert_eq!(decide(&history, other, card), Err(Reason::TooMuchLeft));
+    // Of a card that is not known, every card of the log counts, and there may be more than are remembered.
+    let mut history = History::default();
+    for n in 0..1001_u64 {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        let operation = Operation::ExportPublic(KeyPath::master());
+        let request = audit::Request { card: CardId::Instance(id), key_uid: None, operation };
+        let intent = audit::Intent { request, purpose: purpose("x"), caller: caller(7), policy: [0; 32] };
+        history.tell(n, UnixMillis::new(0), &audit::Event::Intent(intent));
+    }
+    assert_eq!(decide(&history, chat, None), Err(Reason::TooMuchLeft));
+    assert_eq!(decide(&history, chat, card), Ok(()));
+}
+
 #[test]
 fn what_is_no_policy_is_named_with_its_line_and_column() {
     let key = |line: &str| format!("{HEAD}[[key]]\nname = \"k\"\n{line}\nclients = [\"me\"]\npurposes = [\"x\"]\n");
@@ -333,6 +380,7 @@ fn what_is_no_policy_is_named_with_its_line_and_column() {
         (key("path = \"m\"\noperations = [\"secret\"]"), (7, 15), "unknown variant"),
         (key("path = \"m\"\noperations = [\"export-private\"]"), (7, 15), "unknown variant"),
         (key("path = \"m\"\nrate = \"many\""), (7, 8), "10/hour"),
+        (key("path = \"m\"\ncards = [\"blue\", \" \"]"), (7, 18), "a card is named"),
         (key("path = \"m\""), (5, 8), "allows nothing"),
         (key("path = \"m\"\noperations = [\"public\"]").replace("\"me\"]", "\"you\"]"), (8, 12), "no [[client]]"),
         (key("path = \"m\"\noperations = [\"public\"]").replace("\"x\"", "\"X!\""), (9, 12), "purpose"),
@@ -385,6 +433,61 @@ fn what_is_allowed_stands_in_a_table_and_what_never_applies_in_warnings() {
     let dead = policy.dead_rules();
     assert!(dead.len() == 2 && dead[0].contains("extended") && dead[1].contains("idle"), "{dead:?}");
     assert_eq!((policy.role(7, 0), policy.role(9, 0)), (Role::Client, Role::Stranger), "no key names it");
+}
+
+#[test]
+fn a_block_for_certain_cards_allows_nothing_of_another_one() {
+    let path = "m/43'/60'/1581'/2'/0";
+    let (id, account) = (CardId::Instance([0xab; 16]), KeyUid::from([0xcd; 32]));
+    let names = format!("cards = [\"blue\", \"{}\", \"{account}\"]", id.to_string().to_uppercase());
+    let listed = |rest: &str| format!("mode = \"export\"\noperations = [\"sign\"]\n{rest}");
+    let policy = policy(&[block("vault", path, &listed(&names))]);
+    assert!(policy.names_cards());
+    let decide = |policy: &Policy, about: About| {
+        let (caller, question, purpose) = (caller(7), question(Use::Sign, path), purpose("x"));
+        let at = UnixMillis::new(0);
+        let request =
+            Request { caller: &caller, doubt: None, question: &question, purpose: &purpose, about: &about, at };
+        match policy.decide(&request, &History::default()) {
+            Decision::Allowed { key, .. } => Ok(key),
+            Decision::Refused(reason) => Err(reason),
+        }
+    };
+    let other = || About { card: Some(CardId::Instance([1; 16])), key_uid: Some(KeyUid::from([2; 32])), label: None };
+    let labelled = |label: &str| About { label: Some(label.to_owned()), ..other() };
+    for about in [About { card: Some(id), ..other() }, About { key_uid: Some(account), ..other() }, labelled("blue")] {
+        assert!(decide(&policy, about.clone()).is_ok(), "{about}");
+        // Of the whole name only: who has a card of the same beginning has another card.
+        let begins = policy.keys[0].cards.clone().unwrap().iter().map(|name| name[..3].to_owned()).collect();
+        let short = Policy { keys: vec![Key { cards: Some(begins), ..policy.keys[0].clone() }], ..policy.clone() };
+        assert!(matches!(decide(&short, about), Err(Reason::OtherCard { .. })));
+    }
+    for about in [other(), labelled("Blue"), labelled("")] {
+        let reason = decide(&policy, about.clone()).unwrap_err();
+        assert!(matches!(reason, Reason::OtherCard { .. }), "{reason}");
+        assert!(reason.to_string().contains("blue") && reason.to_string().contains(&about.to_string()), "{reason}");
+        // What would allow it allows it of that card alone.
+        let block =
+            policy.block_for(&caller(7), None, &question(Use::Sign, path), &purpose("x"), reason.card()).unwrap();
+        let text = HEAD.to_owned() + &self::block("vault", path, &listed(&names)) + &block;
+        let amended = Policy::parse(&text).unwrap();
+        assert!(decide(&amended, about).is_ok(), "{block}");
+        let third = About { card: Some(CardId::Instance([3; 16])), ..About::default() };
+        assert!(matches!(decide(&amended, third), Err(Reason::OtherCard { .. })), "{block}");
+    }
+    let unknown = decide(&policy, About::default()).unwrap_err();
+    assert!(matches!(unknown, Reason::WhichCard { .. }) && !unknown.can_be_allowed(), "{unknown}");
+    let stranger =
+        decide_for(&policy, &caller(8), None, &question(Use::Sign, path), &purpose("x"), &History::default(), 0);
+    assert!(matches!(stranger, Err(Reason::OtherUser { .. })), "nobody else learns for which cards it is");
+    assert_eq!(policy.rows()[0].cards.as_ref().map(Vec::len), Some(3));
+    let none = Policy::parse(&(HEAD.to_owned() + &block("vault", path, &listed("cards = []")))).unwrap();
+    assert!(none.dead_rules().iter().any(|rule| rule.contains("no card")), "{:?}", none.dead_rules());
+    // Whom a rule lets use one card, the others do not concern.
+    let concerned = |uid: u32, label: &str| policy.concerns(uid, &labelled(label));
+    assert!(concerned(7, "blue") && !concerned(7, "red") && !concerned(8, "blue"));
+    let named = About::named(&[id.to_string(), account.to_string(), "blue".to_owned()]);
+    assert_eq!(named, About { card: Some(id), key_uid: Some(account), label: Some("blue".to_owned()) });
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use audit::{Caller, Purpose};
-use proto::{ExportPath, KeyPath};
+use proto::{CardId, ExportPath, KeyPath};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
@@ -52,6 +52,7 @@ struct ClientBlock {
 struct KeyBlock {
     name: Spanned<String>,
     path: Spanned<String>,
+    cards: Option<Vec<Spanned<String>>>,
     #[serde(default)]
     mode: Mode,
     #[serde(default)]
@@ -135,7 +136,8 @@ impl Policy {
         text
     }
 
-    /// Returns the text that would allow this if it stood at the end of the file; nothing when no text can.
+    /// Returns the text that would allow this if it stood at the end of the file, of this card alone where one is given;
+    /// nothing when no text can.
     #[must_use]
     pub fn block_for(
         &self,
@@ -143,6 +145,7 @@ impl Policy {
         doubt: Option<&Doubt>,
         question: &Question,
         purpose: &Purpose,
+        card: Option<&CardId>,
     ) -> Option<String> {
         question.possible().ok()?;
         if question.operation == Use::Ecdh && self.derives(&question.path).is_some() {
@@ -165,9 +168,10 @@ impl Policy {
             operation => format!("operations = [\"{operation}\"]\n"),
         };
         let path = &question.path;
+        let cards = card.map_or_else(String::new, |card| format!("cards = [\"{card}\"]\n"));
         let _ = write!(
             text,
-            "[[key]]\nname = \"{name}\"\npath = \"{path}\"\n{what}clients = [{client:?}]\npurposes = [\"{purpose}\"]\n"
+            "[[key]]\nname = \"{name}\"\npath = \"{path}\"\n{cards}{what}clients = [{client:?}]\npurposes = [\"{purpose}\"]\n"
         );
         Some(text)
     }
@@ -214,7 +218,7 @@ impl ClientBlock {
 
 impl KeyBlock {
     fn read(self, clients: &[Client]) -> Result<Key, (usize, String)> {
-        let Self { name, path, mode, operations, clients: names, purposes, rate, approval } = self;
+        let Self { name, path, cards, mode, operations, clients: names, purposes, rate, approval } = self;
         let at = path.span().start;
         let path: KeyPath = path.get_ref().parse().map_err(|error| (at, format!("{:?}: {error}", path.get_ref())))?;
         if mode == Mode::Export
@@ -233,11 +237,12 @@ impl KeyBlock {
             }
             allowed.push(name.into_inner());
         }
+        let cards = cards.map(|names| names.into_iter().map(card_name).collect()).transpose()?;
         if mode == Mode::OnCard && operations.is_empty() {
             let what = "this block allows nothing: give it operations, or mode = \"export\"";
             return Err((name.span().start, what.to_owned()));
         }
-        Ok(Key { name: name_of(name)?, path, mode, operations, clients: allowed, purposes, rate, approval })
+        Ok(Key { name: name_of(name)?, path, cards, mode, operations, clients: allowed, purposes, rate, approval })
     }
 }
 
@@ -257,6 +262,16 @@ fn name_of(name: Spanned<String>) -> Result<String, (usize, String)> {
     let good = (1..=32).contains(&name.len())
         && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b' '));
     if good { Ok(name) } else { Err((at, "a name is 1 to 32 of letters, digits, - _ . and spaces".to_owned())) }
+}
+
+/// Returns what a block calls a card.
+fn card_name(name: Spanned<String>) -> Result<String, (usize, String)> {
+    let at = name.span().start;
+    let name = name.into_inner();
+    if name.trim().is_empty() || name.trim() != name || name.chars().any(char::is_control) {
+        return Err((at, "a card is named by its label, its whole id, or its whole account (key UID)".to_owned()));
+    }
+    Ok(name)
 }
 
 fn fresh(word: &str, taken: impl Fn(&str) -> bool) -> String {

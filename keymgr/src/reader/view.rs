@@ -8,16 +8,19 @@ use audit::LogStore;
 use keycard::{CardError, CardTransport, Failed, Selection, TransportError, Unsuitable};
 use proto::rpc::Fault;
 use proto::rpc::api::{CardInfo, ReaderInfo, ReadersReply};
-use readers::{Choice, ReaderState, Readers, Slot, Use};
+use readers::{Choice, Loan, ReaderState, Readers, Slot, Use};
 
 use super::name::ReaderName;
 use crate::broker::Broker;
 use crate::error::{BrokerError, of_transport};
 use crate::opening::describe;
 
-/// Returns every PC/SC reader and what card is in it. No manager is asked.
+/// Returns every PC/SC reader and what card is in it. No manager is asked, and nothing of the readers in `lent`, as
+/// `--reader` takes them.
 #[must_use]
-pub fn all(readers: &Readers) -> ReadersReply {
+pub fn all(readers: &Readers, lent: &[ReaderName]) -> ReadersReply {
+    let name = |name: &ReaderName| if let ReaderName::Pcsc(name) = name { Some(readers.lend(name)) } else { None };
+    let _loans: Vec<Loan> = lent.iter().filter_map(name).collect();
     match readers.list() {
         Ok(states) => ReadersReply {
             readers: states.iter().map(|state| look(readers, state)).collect(),
@@ -170,6 +173,7 @@ const fn word(state: &ReaderState) -> &'static str {
         Slot::Card { used: Use::Free, .. } => CARD,
         Slot::Card { used: Use::Shared, .. } => "shared",
         Slot::Card { used: Use::Held, .. } => "held",
+        Slot::Card { used: Use::Lent, .. } => "lent",
         Slot::Card { used: Use::Ours, .. } => OURS,
     }
 }
@@ -193,6 +197,10 @@ fn look(readers: &Readers, state: &ReaderState) -> ReaderInfo {
         Slot::Card { used: Use::Free, .. } => {}
         Slot::Card { used: Use::Held, .. } => {
             trouble(&mut info, Fault::ReaderHeld, "another program holds the reader".to_owned());
+            return info;
+        }
+        Slot::Card { used: Use::Lent, .. } => {
+            trouble(&mut info, Fault::Lent, LENT.to_owned());
             return info;
         }
         _ => return info,
@@ -241,4 +249,23 @@ fn trouble(info: &mut ReaderInfo, fault: Fault, words: String) {
 }
 
 const CARD: &str = "card";
+const LENT: &str = "the reader is lent; `cardinal keymgr leases` says to whom, `cardinal keymgr take-back` ends that";
 const OURS: &str = "ours";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lent_reader_hears_nothing_from_a_look_at_all_readers() {
+        let state = |used: Use| {
+            let slot = Slot::Card { atr: vec![0x3b], used };
+            ReaderState { name: "R".to_owned(), slot, events: 0 }
+        };
+        // Whoever is looked for here would fail for want of a reader, or of the service of all readers.
+        let readers = Readers::default();
+        let lent = look(&readers, &state(Use::Lent));
+        assert_eq!((lent.state.as_str(), lent.fault.as_str()), ("lent", Fault::Lent.name()));
+        assert_ne!(look(&readers, &state(Use::Free)).fault, Fault::Lent.name());
+    }
+}

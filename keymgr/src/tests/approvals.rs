@@ -1,10 +1,11 @@
 //! The owner's agent on the socket: what needs approval waits for it.
 
 use proto::rpc::api::approvals_client::ApprovalsClient;
+use proto::rpc::api::cards_client::CardsClient;
 use proto::rpc::api::policies_client::PoliciesClient;
 use proto::rpc::api::{
-    ApprovalAnswer, ApprovalEvent, ApprovalRequest, ReloadPolicyRequest, ShowPolicyRequest, WatchApprovalsRequest,
-    approval_event,
+    ApprovalAnswer, ApprovalEvent, ApprovalRequest, EcdhRequest, ReloadPolicyRequest, ShowPolicyRequest,
+    WatchApprovalsRequest, approval_event,
 };
 use proto::rpc::{Fault, seal};
 use tonic::Streaming;
@@ -13,8 +14,11 @@ use tonic::transport::Channel;
 use super::seats::{THERE, at, both_enrolled, fault, in_reader, two_cards};
 use super::service::Running;
 use super::*;
-use crate::approval::{Needed, Wish, Yes};
+use crate::approval::{Needed, Wish};
+use crate::cards::access::Access;
 use crate::cards::seat::Target;
+use crate::cards::uses::Signing;
+use crate::desk::Yes;
 
 /// A world whose policy lets the chat key go with this approval.
 fn world(approval: &str) -> World {
@@ -33,7 +37,12 @@ struct Agent {
 
 impl Agent {
     async fn watch(running: &Running) -> Self {
-        let mut client = ApprovalsClient::new(running.channel.clone());
+        Self::on(running.channel.clone()).await
+    }
+
+    /// An agent at the other end of this connection.
+    async fn on(channel: Channel) -> Self {
+        let mut client = ApprovalsClient::new(channel);
         let events = client.watch(WatchApprovalsRequest {}).await.unwrap().into_inner();
         Self { client, events }
     }
@@ -100,6 +109,50 @@ async fn what_needs_approval_is_refused_without_an_agent_and_done_when_its_owner
     drop(agent);
     running.stop().await;
     assert!(world.log.report().is_consistent());
+}
+
+#[tokio::test]
+async fn what_waits_is_refused_at_once_when_the_last_agent_goes() {
+    let world = world("prompt");
+    drop(world.enrolled());
+    let mut running = Running::start(&world).await;
+    running.unlock(PIN, false).await.unwrap();
+    let path = world.dir.path().join("run").join("keymgr.sock");
+    let mut agent = Agent::on(proto::rpc::socket::connect(&path).await.unwrap()).await;
+    let mut other = running.another();
+    let export = tokio::spawn(async move { other.export(CHAT, "x").await });
+    agent.request().await;
+    drop(agent);
+    // Far sooner than the owner would be waited for.
+    let refused = tokio::time::timeout(Duration::from_secs(10), export).await.unwrap().unwrap().unwrap_err();
+    assert!(Fault::of(&refused) == Some(Fault::Refused) && refused.message().contains("went away"), "{refused}");
+    assert!(world.log.story().last().unwrap().contains("went away"), "{:?}", world.log.story());
+    running.stop().await;
+}
+
+/// The log names the other key of an agreement by its fingerprint, of which others can be made; whoever approves sees all.
+#[tokio::test]
+async fn attack_whoever_approves_an_agreement_is_shown_the_whole_key_of_the_other_side() {
+    let world = World::new();
+    allow(&world, CHAT, "ecdh");
+    let file = world.dir.path().join("policy.toml");
+    let policy = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(file, format!("{policy}approval = \"prompt\"\n")).unwrap();
+    drop(world.enrolled());
+    let mut running = Running::start(&world).await;
+    running.unlock(PIN, false).await.unwrap();
+    let mut agent = Agent::watch(&running).await;
+    let (peer, caller) = (one_time().1.to_compressed().to_vec(), one_time().1.to_compressed().to_vec());
+    let (path, purpose) = (CHAT.to_owned(), "x".to_owned());
+    let request = EcdhRequest { path, purpose, peer: peer.clone(), caller, ..EcdhRequest::default() };
+    let mut cards = CardsClient::new(running.channel.clone());
+    let agreed = tokio::spawn(async move { cards.ecdh(request).await });
+    let request = agent.request().await;
+    assert!(request.asked.contains(&hex::encode(&peer)), "{}", request.asked);
+    agent.client.answer(ApprovalAnswer { id: request.id, approve: true, pin: None }).await.unwrap();
+    agreed.await.unwrap().unwrap();
+    drop(agent);
+    running.stop().await;
 }
 
 #[tokio::test]
@@ -215,6 +268,36 @@ fn attack_a_pin_that_approves_for_one_card_never_goes_to_another() {
     assert!(error.fault() == Fault::Refused && error.to_string().contains("another card"), "{error}");
     assert_eq!((world.reader.commands(), other.commands()), (here, there), "no card was asked");
     assert!(world.log.story().last().unwrap().contains("another card"), "{:?}", world.log.story());
+}
+
+/// An owner's own PIN opens the card that lies in the reader, whichever is unlocked: that one is shown, and no other asked.
+#[test]
+fn attack_what_is_approved_of_one_card_is_not_done_with_the_one_whose_pin_came_along() {
+    let (world, other) = two_cards();
+    allow(&world, CHAT, "sign");
+    let file = world.dir.path().join("policy.toml");
+    let policy = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(file, format!("{policy}approval = \"prompt\"\n")).unwrap();
+    let mut broker = both_enrolled(&world);
+    broker.unlock(at(in_reader(THERE)), &why("unlock")).unwrap();
+    let access = || {
+        let (target, contact) = Default::default();
+        Access { target, contact, pin: Some(pin(PIN)), last_try: false }
+    };
+    let signing = || Signing { path: path(CHAT), hash: proto::Digest::from([7; 32]), schnorr: false, tweak: None };
+    let wish = || Wish::by(audit::Asked::Operation(audit::Operation::Sign(signing().recorded().unwrap())), &access());
+    let needed = broker.wants_approval(&wish(), &why("x")).unwrap().unwrap();
+    assert_eq!(needed.card.card, card_id(&world.reader), "the one that the PIN is for");
+    let there = other.commands();
+    let yes = || Yes { by: why("approval"), pin: None };
+    let sign = |broker: &mut Broker<Reader, Memory>, why: &Why| broker.card_sign(access(), signing(), why);
+    let signed = broker.with_approval(yes(), needed.clone(), wish(), why("x"), sign).unwrap();
+    assert_eq!(proto::Fingerprint::of(&signed.key), chats(&broker)[0]);
+    assert_eq!(other.commands(), there, "the unlocked card was not asked");
+    // Meanwhile another card lies there.
+    world.reader.draw();
+    let error = broker.with_approval(yes(), needed, wish(), why("x"), sign).unwrap_err();
+    assert!(error.to_string().contains("another card"), "{error}");
 }
 
 #[test]

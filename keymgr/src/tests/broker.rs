@@ -530,6 +530,28 @@ fn fresh_words_come_back_sealed_and_make_the_key_on_the_card() {
     assert_eq!(provision(&mut again.broker(), words(text)).unwrap().pins.key_uid, enrolled.pins.key_uid);
 }
 
+/// Whoever can stop the manager must not gain a try by it.
+#[test]
+fn attack_a_pause_after_wrong_pins_outlives_the_manager() {
+    let world = World::new();
+    let mut broker = world.enrolled();
+    for seconds in [2, 4] {
+        assert_eq!(fault(broker.unlock(unlocking(WRONG), &why("unlock"))), Some(Fault::WrongPin));
+        drop(broker);
+        broker = world.broker();
+        world.clock.pass(seconds - 1);
+        let commands = world.reader.commands();
+        let error = broker.unlock(unlocking(PIN), &why("unlock")).unwrap_err();
+        assert!(error.fault() == Fault::TooSoon && error.to_string().contains("in 1 s"), "{error}");
+        assert_eq!(world.reader.commands(), commands + 1, "SELECT, and no PIN");
+        world.clock.pass(1);
+    }
+    broker.unlock(Unlocking { last_try: true, ..unlocking(PIN) }, &why("unlock")).unwrap();
+    drop(broker);
+    let mut broker = world.broker();
+    assert!(broker.unlock(unlocking(PIN), &why("unlock")).is_ok(), "a right one ends it");
+}
+
 /// KC-01, in the form of applet 4.0.
 #[test]
 fn the_card_describes_itself_without_a_pin() {

@@ -68,7 +68,7 @@ fn session() -> Access {
 pub(super) fn load(broker: &mut Manager, digits: &str) -> Result<Done, BrokerError> {
     let words = Mnemonic::parse(WORDS).unwrap();
     let source = Source::Words(words, Zeroizing::default());
-    broker.card_load_key(access(digits), source, &why("card key")).map(|loaded| loaded.done)
+    broker.card_load_key(access(digits), source, &why("card key"))
 }
 
 pub(super) fn signing(path: &str) -> Signing {
@@ -435,7 +435,7 @@ fn a_card_is_found_in_any_reader_by_what_it_is_called_and_two_that_fit_are_liste
     broker.card_init(initialising, &why("init")).unwrap();
     let words = Source::Words(Mnemonic::parse(WORDS).unwrap(), Zeroizing::default());
     let access = Access { target: there.clone(), ..access(PIN) };
-    let uid = broker.card_load_key(access, words, &why("key")).unwrap().done.key_uid.unwrap();
+    let uid = broker.card_load_key(access, words, &why("key")).unwrap().key_uid.unwrap();
     assert!(broker.status().unlocked, "the own card's session went on");
     broker.export_private(path(CHAT), &one_time().1, &why(crate::policy::CHAT_PURPOSE)).unwrap();
 
@@ -597,7 +597,10 @@ fn under_duress_a_card_is_refused_or_its_other_keys_are_used_as_its_owner_chose(
         }
         let log = world.log.report().refusals;
         assert_eq!(fault(load(&mut broker, DURESS)), Some(Fault::BadInput), "it would replace the key of both PINs");
-        assert_eq!(world.log.report().refusals, log + 1);
+        let removed = broker.card_remove_key(access(DURESS), &why("card key remove"));
+        assert_eq!(fault(removed), Some(Fault::BadInput), "it would take the key of both PINs away");
+        assert!(broker.describe(&Target::default()).unwrap().has_key);
+        assert_eq!(world.log.report().refusals, log + 2);
         broker.unlock(unlocking(DURESS), &why("unlock")).unwrap();
         assert_eq!((broker.is_decoy(), broker.status().decoy), (mode == Duress::DecoyMarked, broker.is_decoy()));
         let (decoy, decoy_fingerprint) = chat(&mut broker).unwrap();

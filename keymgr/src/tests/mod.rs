@@ -501,7 +501,7 @@ impl World {
             Outside { clock: Box::new(self.clock.clone()), dice: Box::new(dice()), metrics: Metrics::default() };
         let mut broker = Broker::new(card, log, rules, enrolment, cards, outside);
         let mut history = crate::policy::History::default();
-        history.hear_file(bytes.as_slice()).unwrap();
+        audit::read(bytes.as_slice(), |line| history.hear(line)).unwrap();
         broker.recall(history);
         broker = broker.with_archive(Box::new(self.log.clone())).with_mirrors(Mirrors::in_slot(self.mirror));
         broker.announce(None).unwrap();

@@ -159,7 +159,7 @@ fn decided(policy: &str, caller: &Caller, doubt: Option<&Doubt>) -> crate::polic
         doubt,
         question: &question,
         purpose: &"x".parse().unwrap(),
-        about: (None, None),
+        about: &crate::policy::About::default(),
         at: UnixMillis::new(0),
     };
     policy.decide(&request, &crate::policy::History::default())

@@ -89,6 +89,73 @@ fn a_cards_memory_is_compared_with_older_files_too() {
     use_it(&mut folder.broker(&os()).unwrap());
 }
 
+/// A file that was archived away is no other manager: the owner brings it back, or goes on without it.
+#[test]
+fn a_card_that_speaks_of_a_file_which_is_gone_is_no_second_manager() {
+    for brings_it_back in [true, false] {
+        speaks_of_a_file_which_is_gone(brings_it_back);
+    }
+}
+
+fn speaks_of_a_file_which_is_gone(brings_it_back: bool) {
+    let mut folder = Folder::enrolled();
+    use_it(&mut folder.broker(&os()).unwrap());
+    folder.longest_log = 1;
+    let mut broker = folder.broker(&os()).unwrap();
+    for _ in 0..2 {
+        broker.settle();
+    }
+    let (file, away) = (older_files(&folder.log()).unwrap()[0].path.clone(), folder.path.join("away"));
+    std::fs::rename(&file, &away).unwrap();
+    let unlock = |broker: &mut FileBroker| broker.unlock(unlocking(PIN), &why("unlock")).map(drop);
+    let error = unlock(&mut broker).unwrap_err();
+    assert_eq!(error.fault(), proto::rpc::Fault::StateMissing, "{error}");
+    let words = error.to_string();
+    assert!(words.contains(&file.display().to_string()) && words.contains("cardinal audit adopt"), "{words}");
+    if brings_it_back {
+        std::fs::rename(&away, &file).unwrap();
+    } else {
+        broker.adopt(&Target::default(), &why("audit adopt")).unwrap();
+    }
+    unlock(&mut broker).unwrap();
+    for file in std::fs::read_dir(&folder.path).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        if name == "away" || name.starts_with("export.log") && !name.ends_with(".head") {
+            let text = std::fs::read(folder.path.join(&name)).unwrap();
+            let tells = |line: &audit::Line| matches!(line.event, Event::SecondWriter(_));
+            let bad = audit::read(text.as_slice(), |line| assert!(!tells(line), "{name}")).unwrap();
+            assert_eq!(bad, None);
+        }
+    }
+}
+
+/// It stops at once, as at a power cut, with a loan of which an older file tells.
+#[test]
+fn a_manager_that_could_not_end_its_loans_says_so_at_its_next_start() {
+    let mut folder = Folder::enrolled();
+    folder.longest_log = 1;
+    let mut broker = folder.broker(&os()).unwrap();
+    broker.lend(&Target::default(), 600, &why("gpg")).unwrap();
+    for _ in 0..2 {
+        broker.settle();
+    }
+    let gone = folder.copy();
+    drop(broker);
+    let told = |folder: &Folder| {
+        let takes_back =
+            |line: &&audit::Line| matches!(&line.event, Event::Owner(owner) if owner.deed == audit::Deed::TakesBack);
+        folder.lines().iter().filter(takes_back).map(|line| line.event.to_string()).collect::<Vec<_>>()
+    };
+    assert!(told(&gone).is_empty());
+    let mut broker = gone.broker(&os()).unwrap();
+    let ended = told(&gone);
+    assert!(ended.len() == 1 && ended[0].contains("the key manager was stopped"), "{ended:?}");
+    broker.unlock(unlocking(PIN), &why("unlock")).unwrap();
+    drop(broker);
+    drop(gone.broker(&os()).unwrap());
+    assert_eq!(told(&gone), ended, "once");
+}
+
 fn rotate(folder: &Folder, disk: &Arc<Faulty>, at: usize) {
     let mut broker = folder.broker(&(Arc::clone(disk) as Arc<dyn Disk>)).unwrap();
     disk.arm(at);

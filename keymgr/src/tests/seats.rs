@@ -4,7 +4,9 @@ use proto::rpc::Fault;
 use readers::{ReaderState, Slot, Use};
 
 use super::*;
+use crate::cards::access::Access;
 use crate::cards::seat::Target;
+use crate::cards::uses::Signing;
 use crate::error::Mismatch;
 use crate::policy::CHAT_PURPOSE;
 use crate::reader::view::Seen as Heard;
@@ -284,6 +286,76 @@ fn a_loan_ends_by_itself_and_what_became_of_the_card_is_told() {
         let returned = broker.take_back(&Target::default(), &why("take back")).unwrap();
         assert!(returned.changes.iter().any(|change| change.contains(told)), "{returned:?}");
     }
+}
+
+/// Both cards enrolled, under a policy that lets our user have the chat key of the second one, and sign with it.
+fn second_card_only() -> (World, Reader, Broker<Reader, Memory>) {
+    let (world, other) = two_cards();
+    allow(&world, CHAT, "private");
+    allow(&world, CHAT, "sign");
+    let file = world.dir.path().join("policy.toml");
+    let policy = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(file, policy.replace("purposes =", "cards = [\"card 1\"]\npurposes =")).unwrap();
+    let broker = both_enrolled(&world);
+    (world, other, broker)
+}
+
+#[test]
+fn attack_a_rule_for_one_card_gives_nothing_of_another_that_is_unlocked_beside_it() {
+    let (world, other, mut broker) = second_card_only();
+    assert_eq!(fault(export(&mut broker, &Target::default())), Some(Fault::Locked), "nobody knows yet which is meant");
+    for reader in [OWN, THERE] {
+        broker.unlock(at(in_reader(reader)), &why("unlock")).unwrap();
+    }
+    let (here, there) = (world.reader.commands(), other.commands());
+    let refused = export(&mut broker, &in_reader(OWN)).unwrap_err();
+    assert_eq!((refused.fault(), world.reader.commands()), (Fault::Refused, here));
+    assert!(refused.to_string().contains("card 1") && refused.to_string().contains("card 0"), "{refused}");
+    export(&mut broker, &in_reader(THERE)).unwrap();
+    assert!(other.commands() > there);
+    // With a PIN that comes along it is the card in the reader, which is looked at first.
+    let sign = |broker: &mut Broker<Reader, Memory>, target: Target| {
+        let access = Access { target, contact: Default::default(), pin: Some(pin(PIN)), last_try: false };
+        let signing = Signing { path: path(CHAT), hash: proto::Digest::from([7; 32]), schnorr: false, tweak: None };
+        broker.card_sign(access, signing, &why("x"))
+    };
+    assert_eq!(fault(sign(&mut broker, in_reader(OWN))), Some(Fault::Refused));
+    assert_eq!(fault(sign(&mut broker, Target::default())), Some(Fault::Refused));
+    sign(&mut broker, in_reader(THERE)).unwrap();
+    assert!(world.log.report().is_consistent());
+}
+
+#[test]
+fn attack_a_client_hears_nothing_of_cards_that_no_rule_lets_it_use() {
+    let (_world, other, mut broker) = second_card_only();
+    let ours = rustix::process::geteuid().as_raw();
+    for reader in [OWN, THERE] {
+        broker.unlock(at(in_reader(reader)), &why("unlock")).unwrap();
+    }
+    let status = broker.status_for(ours);
+    assert_eq!(status.seats.iter().map(|seat| seat.reader.as_str()).collect::<Vec<_>>(), [THERE]);
+    assert_eq!((status.card, status.label.as_str(), status.unlocked), (card_id(&other).to_string(), "card 1", true));
+    let nobody = broker.status_for(ours + 1);
+    assert!(nobody.seats.is_empty() && nobody.card.is_empty() && !nobody.unlocked && !nobody.enrolled);
+    assert_eq!(broker.status().seats.len(), 2, "its owner hears of all");
+    // Who has a reader is nobody's business either; a reader without a card is told as before.
+    broker.lend(&in_reader(OWN), 60, &why("wallet")).unwrap();
+    assert!(broker.status_for(ours).seats.iter().all(|seat| seat.reader == THERE));
+    broker.take_back(&in_reader(OWN), &why("take back")).unwrap();
+    assert_eq!(broker.status_for(ours).seats.len(), 2);
+}
+
+#[test]
+fn a_loan_ends_with_its_manager_and_the_log_says_so() {
+    let (world, other) = two_cards();
+    let mut broker = both_enrolled(&world);
+    broker.lend(&Target::default(), 600, &why("gpg")).unwrap();
+    broker.lend(&in_reader(THERE), 600, &why("wallet")).unwrap();
+    let (here, there) = (world.reader.commands(), other.commands());
+    drop(broker);
+    assert_eq!((world.reader.commands(), other.commands()), (here, there), "nothing is said to a reader that is lent");
+    let ends = |line: &String| line.contains("takes back the reader") && line.contains("the key manager stops");
+    assert_eq!(world.log.story().iter().filter(|line| ends(line)).count(), 2, "{:?}", world.log.story());
 }
 
 #[test]

@@ -111,6 +111,7 @@ fn described(readers: &[ReaderState]) -> Value {
             Slot::Card { atr, used: Use::Shared } => ("shared", Some(hex::encode(atr))),
             Slot::Card { atr, used: Use::Held } => ("held", Some(hex::encode(atr))),
             Slot::Card { atr, used: Use::Ours } => ("ours", Some(hex::encode(atr))),
+            Slot::Card { atr, used: Use::Lent } => ("lent", Some(hex::encode(atr))),
         };
         json!({"name": name, "slot": slot, "events": events, "atr": atr})
     };

@@ -105,6 +105,7 @@ fn a_card_that_cannot_be_used_says_why() {
     };
     says(&faulty(Fault::ForeignCard), Fault::ForeignCard, "so it is", "insert a Keycard");
     says(&faulty(Fault::NoApplet), Fault::NoApplet, "so it is", "cardinal card install --reader 'pcsc:R'");
+    says(&faulty(Fault::Lent), Fault::Lent, "so it is", "cardinal keymgr take-back");
     says(&with_readers(vec![reader("hung")]), Fault::ReaderFailed, "does not answer", "unplug");
     let blocked = with_readers(vec![keycard(true, Some(0))]);
     says(&blocked, Fault::PinBlocked, "blocked", "cardinal card pin unblock --reader 'pcsc:R'");
