@@ -28,7 +28,7 @@ pub struct AnyReader(Timed<Way>);
 
 enum Way {
     /// Over PC/SC. Neither the reader nor its card need be there before the card is spoken to.
-    Pcsc(PcscReader),
+    Pcsc(Box<PcscReader>),
     /// A software card, which is always there.
     Soft(Box<SoftReader>),
 }
@@ -41,9 +41,13 @@ impl AnyReader {
     pub fn open(name: &ReaderName, dir: &Path, readers: &Readers) -> Result<Self, StateError> {
         match name {
             ReaderName::Soft(name) => SoftReader::load(name, dir).map(Self::from),
-            ReaderName::Auto => Ok(Self::of(Way::Pcsc(readers.reader(readers::Choice::OnlyWithCard)))),
-            ReaderName::Pcsc(name) => Ok(Self::of(Way::Pcsc(readers.reader(readers::Choice::Named(name.clone()))))),
+            ReaderName::Auto => Ok(Self::pcsc(readers, readers::Choice::OnlyWithCard)),
+            ReaderName::Pcsc(name) => Ok(Self::pcsc(readers, readers::Choice::Named(name.clone()))),
         }
+    }
+
+    fn pcsc(readers: &Readers, choice: readers::Choice) -> Self {
+        Self::of(Way::Pcsc(Box::new(readers.reader(choice))))
     }
 
     fn of(way: Way) -> Self {
