@@ -28,6 +28,8 @@ const TEST: [u8; 33] = [
 pub struct Certificate {
     bytes: [u8; Self::LEN],
     identity: ChatKey,
+    /// Recovered once: that costs as much as all else that is done to a card's answer.
+    authority: Option<Authority>,
 }
 
 impl Certificate {
@@ -40,10 +42,10 @@ impl Certificate {
     /// [`NotACertificate`] when there are not 98, or the identity key is no point of the curve.
     pub fn parse(bytes: &[u8]) -> Result<Self, NotACertificate> {
         let bytes: [u8; Self::LEN] = bytes.try_into().map_err(|_| NotACertificate)?;
-        let (identity, _) = bytes.split_at(33);
+        let (key, signature) = bytes.split_at(33);
         // SEC1 knows a compact form, 05 || X, too: no card writes it, and it would be a second name of one key.
-        let ([2 | 3, ..], Ok(identity)) = (identity, ChatKey::try_from(identity)) else { return Err(NotACertificate) };
-        Ok(Self { bytes, identity })
+        let ([2 | 3, ..], Ok(identity)) = (key, ChatKey::try_from(key)) else { return Err(NotACertificate) };
+        Ok(Self { bytes, identity, authority: Authority::who_signed(key, signature) })
     }
 
     /// Returns the card's identity key.
@@ -54,12 +56,8 @@ impl Certificate {
 
     /// Returns who signed the certificate, or nothing when the signature names nobody.
     #[must_use]
-    pub fn authority(&self) -> Option<Authority> {
-        let (identity, signature) = self.bytes.split_at(33);
-        let signature: [u8; 65] = signature.try_into().ok()?;
-        let [.., 0 | 1] = signature else { return None };
-        let digest = Digest::from(<[u8; 32]>::from(Sha256::digest(identity)));
-        RecoverableSignature::from(signature).recover(&digest).map(Authority::from)
+    pub const fn authority(&self) -> Option<Authority> {
+        self.authority
     }
 
     /// Returns the 98 bytes.
@@ -71,8 +69,8 @@ impl Certificate {
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bytes: _, identity } = self;
-        f.debug_struct("Certificate").field("identity", identity).finish_non_exhaustive()
+        let Self { bytes: _, identity, authority } = self;
+        f.debug_struct("Certificate").field("identity", identity).field("authority", authority).finish_non_exhaustive()
     }
 }
 
@@ -90,6 +88,16 @@ pub enum Authority {
     Test,
     /// Any other.
     Other(ChatKey),
+}
+
+impl Authority {
+    /// Returns the key that the signature in a certificate names.
+    fn who_signed(identity: &[u8], signature: &[u8]) -> Option<Self> {
+        let signature: [u8; 65] = signature.try_into().ok()?;
+        let [.., 0 | 1] = signature else { return None };
+        let digest = Digest::from(<[u8; 32]>::from(Sha256::digest(identity)));
+        RecoverableSignature::from(signature).recover(&digest).map(Self::from)
+    }
 }
 
 impl From<ChatKey> for Authority {
