@@ -49,13 +49,7 @@ pub(crate) async fn load(out: Output, args: &LoadArgs) -> Result<(), CliError> {
                 Some(passphrase) => Some(manager.sealed(seal::PASSPHRASE, passphrase).await?),
                 None => None,
             };
-            let request = LoadKeyRequest {
-                access: Some(access),
-                passphrase,
-                lee: args.lee,
-                key: Some(key),
-                ..Default::default()
-            };
+            let request = LoadKeyRequest { access: Some(access), passphrase, lee: args.lee, key: Some(key) };
             answer(manager.cards.load_key(request)).await
         })
         .await?;
