@@ -120,7 +120,10 @@ fn each_to(syslog: &Syslog, lines: &[u8], until: Deadline) -> Result<(), CliErro
 /// RFC 5424: facility 10 (security), severity 5 (notice).
 fn message(line: &[u8]) -> Vec<u8> {
     let now = Moment::from_millis(proto::shell::clock::unix().get());
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // A unit that sees processes alone has no such file.
+    let host =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::fs::read_to_string("/etc/hostname"));
+    let host = host.unwrap_or_default();
     let host: String = host.chars().filter(char::is_ascii_graphic).take(255).collect();
     let host = if host.is_empty() { "-" } else { &host };
     let mut message =
