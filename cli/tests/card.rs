@@ -57,7 +57,6 @@ fn an_owner_takes_a_card_of_each_generation_from_blank_to_blank() {
         assert_eq!((&owner.done("label ''")["label"], &owner.done("label")["label"]), (&"".into(), &"".into()));
 
         owner.stop();
-        // A manager that starts anew: a wrong PIN does not make the next one wait there.
         owner.start();
         owner.done("data set --name blue --accounts 0,1,5 --pin-fd 3 3<new");
         let data = owner.done("data get");
@@ -120,8 +119,6 @@ fn a_blocked_pin_is_unblocked_with_the_puk_and_a_blocked_puk_leaves_the_reset() 
     for (n, want) in [Fault::WrongPin, Fault::WrongPin, Fault::LastTry].into_iter().enumerate() {
         owner.fails("key remove --pin-fd 3 3<wrong", want);
         assert_eq!(owner.done("info")["pin_tries"], 3 - (n as u64 + 1).min(2));
-        owner.stop();
-        owner.start();
     }
     owner.fails("key remove --last-try --pin-fd 3 3<wrong", Fault::PinBlocked);
     assert!(owner.done("recover")["steps"][0].as_str().unwrap().contains("pin unblock"));

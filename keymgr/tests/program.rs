@@ -253,6 +253,8 @@ async fn an_enrolled_card_unlocks_with_the_pin_from_a_descriptor_after_a_crash()
     assert_eq!(wrong.status.code(), Some(i32::from(Fault::WrongPin.exit_code())));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("2 tries left"));
 
+    // Soon after a wrong PIN none is sent, by a manager that starts anew too.
+    std::thread::sleep(Duration::from_secs(2));
     let mut child = await_ready(restart("493817"));
     let status = client(dir.path()).await.status(KeymgrStatusRequest {}).await.expect("a status").into_inner();
     assert!(status.unlocked && status.enrolled);

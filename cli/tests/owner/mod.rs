@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use proto::rpc::Fault;
 use serde_json::Value;
@@ -11,6 +12,8 @@ use serde_json::Value;
 use crate::programs::cardinal;
 use crate::terminal::Terminal;
 
+/// Longer than any pause after a few wrong PINs.
+const PATIENCE: Duration = Duration::from_secs(30);
 const WORDS: &str = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
 
 /// One user with a profile, whose manager serves a soft card; another card lies beside it.
@@ -108,16 +111,28 @@ impl Owner {
         self.command(Path::new("sh")).args(["-c", &script]).output().unwrap()
     }
 
+    /// Runs a verb of `cardinal`, again while nothing is sent because a PIN was wrong a moment ago.
+    fn patiently(&self, words: &str) -> Output {
+        let began = Instant::now();
+        loop {
+            let output = self.cardinal(words);
+            let is_too_soon = output.status.code() == Some(i32::from(Fault::TooSoon.exit_code()));
+            if !is_too_soon || began.elapsed() > PATIENCE {
+                return output;
+            }
+        }
+    }
+
     /// Runs a verb of `cardinal` that has to come through.
     pub(crate) fn does(&self, words: &str) -> Value {
-        let output = self.cardinal(words);
+        let output = self.patiently(words);
         assert!(output.status.success(), "{words}: {}", text(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
     /// Runs a verb of `cardinal` that is to fail so, and returns its words.
     pub(crate) fn refused(&self, words: &str, fault: Fault) -> String {
-        let output = self.cardinal(words);
+        let output = self.patiently(words);
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(i32::from(fault.exit_code())), "{words}: {error}");
         assert_eq!(error.lines().count(), 1, "{error}");
