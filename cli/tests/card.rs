@@ -114,7 +114,7 @@ fn nothing_is_asked_for_that_a_seed_has_not() {
 /// KC-08: the way out of a blocked PIN, and of a blocked PUK.
 #[test]
 fn a_blocked_pin_is_unblocked_with_the_puk_and_a_blocked_puk_leaves_the_reset() {
-    let mut owner = Owner::of("4.0");
+    let owner = Owner::of("4.0");
     owner.init();
     for (n, want) in [Fault::WrongPin, Fault::WrongPin, Fault::LastTry].into_iter().enumerate() {
         owner.fails("key remove --pin-fd 3 3<wrong", want);

@@ -14,7 +14,7 @@ use crate::desk::Yes;
 use crate::error::{BrokerError, Mismatch};
 use crate::journal::Why;
 use crate::policy::{Approval, Decision, Question, Reason};
-use crate::reader::state::{Input, Phase};
+use crate::reader::state::Phase;
 use crate::seats::{Seat, Validity};
 use crate::unlock::Unlocking;
 
@@ -207,7 +207,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
                 broker.unless_lent()?;
                 broker.unlock_here(unlocking, &by)?;
                 if let Some(lifetime) = before {
-                    broker.hear(Input::Validated(lifetime));
+                    broker.goes_on(lifetime);
                 }
                 Ok::<_, BrokerError>(())
             })?;

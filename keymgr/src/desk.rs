@@ -142,10 +142,7 @@ impl Desk {
                 Err(NoApproval::Denied(by))
             }
             Ok(Err(_)) => Err(NoApproval::AgentGone),
-            Err(_) => {
-                self.pause(uid);
-                Err(NoApproval::TooLate)
-            }
+            Err(_) => Err(NoApproval::TooLate),
         }
     }
 
@@ -273,7 +270,9 @@ struct Leave<'a> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         let waited = self.desk.state().waiting.remove(&self.id);
-        if waited.is_some() {
+        if let Some((waiting, _)) = waited {
+            // Hanging up before the answer is no way around a no.
+            self.desk.pause(waiting.why.caller.uid);
             self.desk.settle(self.id, "it waits no longer");
         }
     }
@@ -364,21 +363,26 @@ mod tests {
         let clock = StillClock::default();
         let desk = Desk { clock: Arc::new(clock.clone()), ..Desk::default() };
         let mut place = desk.sit().unwrap();
-        for seconds in [30, 60, 120, 240, 480, 480] {
+        for (user, seconds) in (1..).zip([30, 60, 120, 240, 480, 480]) {
             let denied = no(answered(&desk, &mut place, Err(why("x").caller)).await);
             assert!(matches!(denied, NoApproval::Denied(_)));
             clock.pass(1);
             assert_eq!(no(desk.put(waiting()).await), NoApproval::TooSoon { seconds: seconds - 1 });
             // Another user is asked for meanwhile: only whoever got a no waits.
             let mut other = waiting();
-            other.why.caller.uid += 1;
+            other.why.caller.uid += user;
             let put = tokio::spawn({
-                let desk = desk.clone();
+                let (desk, other) = (desk.clone(), other.clone());
                 async move { desk.put(other).await }
             });
             assert!(matches!(next(&mut place).await, Heard::Waits(_)));
             put.abort();
             assert!(matches!(next(&mut place).await, Heard::Settled(..)));
+            assert_eq!(
+                no(desk.put(other).await),
+                NoApproval::TooSoon { seconds: 30 },
+                "hanging up is no way around it"
+            );
             clock.pass(seconds - 1);
         }
         assert!(answered(&desk, &mut place, Ok(Yes { by: why("approval"), pin: None })).await.is_ok());
@@ -412,11 +416,13 @@ mod tests {
     async fn an_agent_that_did_not_listen_keeps_its_place_and_hears_what_waits_when_it_does() {
         let desk = Desk::default();
         let mut place = desk.sit().unwrap();
-        let put = || {
+        let put = |uid: u32| {
             let desk = desk.clone();
-            tokio::spawn(async move { desk.put(waiting()).await })
+            let mut waiting = waiting();
+            waiting.why.caller.uid = uid;
+            tokio::spawn(async move { desk.put(waiting).await })
         };
-        let known = put();
+        let known = put(1);
         let Heard::Waits(first) = next(&mut place).await else { panic!("something else") };
         // Requests come and go until there is no room for what the agent should hear.
         let waiting_now = |count: usize| {
@@ -427,8 +433,9 @@ mod tests {
                 }
             }
         };
-        for _ in 0..MOST_HEARD {
-            let gone = put();
+        for n in 0..MOST_HEARD {
+            // Whoever hung up waits before it asks again.
+            let gone = put(u32::try_from(n).unwrap() + 10);
             waiting_now(2).await;
             gone.abort();
             waiting_now(1).await;
@@ -436,7 +443,7 @@ mod tests {
         assert!(desk.answer(first.id, Ok(Yes { by: why("approval"), pin: None })));
         assert!(known.await.unwrap().is_ok());
         desk.settle(first.id, "done");
-        let late = put();
+        let late = put(2);
         waiting_now(1).await;
         assert!(desk.state().agents[&place.id].behind);
         let (mut open, mut ended) = (BTreeSet::from([first.id]), Vec::new());

@@ -360,16 +360,25 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Keeps the unlocked card as its owner wants, and no longer than the rules allow.
-    pub(crate) fn keep(&mut self, mut card: GuardedCard<T>, asked: Validity, chat: Fingerprint, why: &Why) {
+    pub(crate) fn keep(&mut self, card: GuardedCard<T>, asked: Validity, chat: Fingerprint, why: &Why) {
         let Validity { seconds, each_use } = asked;
         let asked = (seconds > 0).then(|| Duration::from_secs(seconds));
         let lifetime = [asked, self.rules.pin_lifetime].into_iter().flatten().min();
         let until = lifetime.map(|lifetime| self.journal.monotonic().after(lifetime));
-        // However long other readers hold the broker up.
-        card.reset_within(lifetime.map(|lifetime| lifetime.saturating_add(LEAVE)));
         self.seat.lease = Some(Lease::of(why, Some(card.info().clone())));
         self.seat.slot = Slot::Unlocked { card: Box::new(card), chat };
-        self.hear(Input::Validated(Lifetime { until, each_use }));
+        self.goes_on(Lifetime { until, each_use });
+    }
+
+    /// The session of the current seat has this lifetime: the broker keeps it, and so does the reader's own clock, however
+    /// long other readers hold the broker up.
+    pub(crate) fn goes_on(&mut self, lifetime: Lifetime) {
+        let now = self.journal.monotonic();
+        let left = lifetime.until.map(|until| until.since(now).saturating_add(LEAVE));
+        if let Slot::Unlocked { card, .. } = &mut self.seat.slot {
+            card.reset_within(left);
+        }
+        self.hear(Input::Validated(lifetime));
     }
 
     /// The validated PIN of the current seat was used.

@@ -8,7 +8,7 @@ use proto::Pin;
 use zeroize::Zeroizing;
 
 use crate::broker::{About, Broker};
-use crate::cards::seat::Target;
+use crate::cards::seat::{Target, TargetError};
 use crate::cards::tries::{Tries, Which};
 use crate::cards::vouch::Contact;
 use crate::error::{BrokerError, Mismatch};
@@ -251,7 +251,16 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             let found = found.ok_or_else(|| CardError::from(keycard::TransportError::NoCard))?;
             return Ok((Some(found.card), found.key_uid));
         }
-        let session = self.session(target).ok();
+        let session = match self.session(target) {
+            Ok(name) => Some(name),
+            // Which of several is meant decides there: no card is asked meanwhile.
+            Err(BrokerError::Target(error @ (TargetError::Several { .. } | TargetError::Ambiguous { .. })))
+                if self.rules.policy.policy().names_cards() =>
+            {
+                return Err(error.into());
+            }
+            Err(_) => None,
+        };
         let info = session.and_then(|name| self.seat_named(&name)).and_then(Seat::info);
         Ok(info.map_or((None, None), |info| (Some(info.card_id()), info.key_uid)))
     }

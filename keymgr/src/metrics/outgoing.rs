@@ -10,11 +10,13 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use audit::LineHash;
 use proto::UnixMillis;
 use proto::shell::{clock, file};
+use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
 
 use crate::spool;
@@ -24,6 +26,8 @@ use crate::spool;
 pub struct Outgoing {
     spool: PathBuf,
     sent: PathBuf,
+    /// What waited a moment ago: whoever asks again and again is not worth reading the spool each time.
+    last: Arc<Mutex<Option<(Instant, Waiting)>>>,
 }
 
 /// The heads that no place took.
@@ -48,13 +52,21 @@ impl Outgoing {
     #[must_use]
     pub fn of(dir: &Path, sent: Option<PathBuf>) -> Self {
         let spool = spool::file_in(dir);
-        Self { sent: sent.unwrap_or_else(|| file::beside(&spool, ".sent")), spool }
+        Self { sent: sent.unwrap_or_else(|| file::beside(&spool, ".sent")), spool, last: Arc::default() }
     }
 
-    /// Returns what waits.
+    /// Returns what waits, or waited a moment ago.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
-        self.waiting_at(clock::unix())
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match *last {
+            Some((at, waiting)) if at.elapsed() < FRESH => waiting,
+            _ => {
+                let waiting = self.waiting_at(clock::unix());
+                *last = Some((Instant::now(), waiting));
+                waiting
+            }
+        }
     }
 
     fn waiting_at(&self, now: UnixMillis) -> Waiting {
@@ -76,7 +88,8 @@ impl Outgoing {
     /// Returns the line that each place took last.
     fn sent_last(&self) -> Vec<LineHash> {
         let Ok(folder) = self.sent.read_dir() else { return Vec::new() };
-        let files = folder.flatten().map(|entry| entry.path());
+        // The folder is another user's.
+        let files = folder.flatten().take(MOST_FILES).map(|entry| entry.path());
         let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "sent")).take(MOST_PLACES);
         files.filter_map(|path| last_of(&read(&path, MAX_MEMORY).ok()?)).collect()
     }
@@ -90,12 +103,21 @@ fn last_of(memory: &[u8]) -> Option<LineHash> {
     Some(LineHash::from(hash))
 }
 
+/// Reads a file of another user, who may have made anything of it: nothing is waited for.
 fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
     let mut bytes = Vec::new();
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
+const FRESH: Duration = Duration::from_secs(5);
+/// Of what else lies beside them.
+const MOST_FILES: usize = 1024;
 /// More places than anybody sends to.
 const MOST_PLACES: usize = 64;
 /// Two lines.
@@ -115,7 +137,8 @@ mod tests {
     impl Desk {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let outgoing = Outgoing { spool: folder.path().join("heads.jsonl"), sent: folder.path().join("sent") };
+            let (spool, sent) = (folder.path().join("heads.jsonl"), folder.path().join("sent"));
+            let outgoing = Outgoing { spool, sent, last: Arc::default() };
             Self { folder, outgoing }
         }
 
@@ -170,5 +193,17 @@ mod tests {
             std::fs::write(desk.outgoing.sent.join(name), text).unwrap();
         }
         assert_eq!(desk.waiting(), (2, 0), "a line that tells no time has waited for none");
+    }
+
+    /// Whoever sends heads is another user, and may have been taken over.
+    #[test]
+    fn attack_a_pipe_where_a_memory_should_be_holds_nobody_up() {
+        let desk = Desk::new();
+        desk.spool(&[10]);
+        std::fs::create_dir(&desk.outgoing.sent).unwrap();
+        let pipe = desk.outgoing.sent.join("x.sent");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", desk.outgoing.sent.join("y.sent")).unwrap();
+        assert_eq!(desk.waiting(), (1, 50));
     }
 }
