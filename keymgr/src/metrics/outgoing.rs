@@ -115,7 +115,7 @@ fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-const FRESH: Duration = Duration::from_secs(5);
+const FRESH: Duration = Duration::from_secs(1);
 /// Of what else lies beside them.
 const MOST_FILES: usize = 1024;
 /// More places than anybody sends to.

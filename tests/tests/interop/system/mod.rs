@@ -116,7 +116,7 @@ fn heads_leave(world: &World) -> Outcome {
     fs::write(computer.file("/run/systemd/system/collector.socket"), COLLECTOR)?;
     fs::write(computer.file("/run/systemd/system/collector@.service"), COLLECT)?;
     computer.done(&computer.root("systemctl daemon-reload && systemctl start collector.socket")?)?;
-    same("heads that wait", computer.status()?["health"]["spool_heads"].as_u64() > Some(0), true)?;
+    computer.until("heads wait", || Ok(computer.status()?["health"]["spool_heads"].as_u64() > Some(0)))?;
     fs::write(computer.file("/etc/cardinal/push.toml"), "to = [\"syslog:tcp:127.0.0.1:6514\"]\n")?;
     computer.done(&computer.user("ada", &block("To send heads off the computer")?)?)?;
     // The path unit sees the next head.
