@@ -57,6 +57,12 @@ pub enum Reason {
          before may leave again, another key from a card in a profile of its own (--profile)"
     )]
     TooMuchLeft,
+    /// So many keys were used that what room is left for them is kept for exports.
+    #[error(
+        "so many different keys were used already that the room to remember more is kept for exports; use one that was used \
+         before, or a card in a profile of its own (--profile), and give blocks that cover many keys a `rate`"
+    )]
+    TooManyUsed,
     /// No block names it.
     #[error("no block allows {question}")]
     NotListed {

@@ -368,6 +368,42 @@ fn attack_what_left_is_not_forgotten_when_there_is_no_more_room_and_no_other_key
     assert_eq!(decide(&history, chat, card), Ok(()));
 }
 
+/// Whoever may use any key of a type, as often as he likes, takes the room to remember exports from nobody.
+#[test]
+fn attack_uses_of_ever_more_keys_end_before_the_room_to_remember_exports_does() {
+    let path = |n: u32| format!("m/43'/60'/1581'/2'/{n}");
+    let policy = policy(&[
+        block("many", "m/43'/60'/1581'/2'", "operations = [\"public\", \"sign\", \"ecdh\"]"),
+        block("chat", "m/43'/60'/1581'/0'/0", "mode = \"export\""),
+    ]);
+    let mut history = History::default();
+    let about = About { card: Some(CardId::Instance([1; 16])), ..About::default() };
+    let decide = |history: &History, operation: Use, path: &str, about: &About| {
+        let (caller, question, purpose) = (caller(7), question(operation, path), purpose("x"));
+        let at = UnixMillis::new(0);
+        let request = Request { caller: &caller, doubt: None, question: &question, purpose: &purpose, about, at };
+        if let Decision::Refused(reason) = policy.decide(&request, history) { Err(reason) } else { Ok(()) }
+    };
+    let refused = (0..17_000_u32).find(|n| {
+        let asked = decide(&history, Use::Public, &path(*n), &about);
+        assert!(matches!(asked, Ok(()) | Err(Reason::TooManyUsed)), "{asked:?}");
+        let seq = 1 + 2 * u64::from(*n);
+        used(&mut history, seq, 0, &caller(7), Operation::ExportPublic(path(*n).parse().unwrap()), &purpose("x"));
+        let outcome = audit::Outcome::done(None, None);
+        history.tell(seq + 1, UnixMillis::new(0), &audit::Event::Outcome { intent: seq, outcome });
+        asked.is_err()
+    });
+    assert!(refused.is_some_and(|n| n > 12_000), "{refused:?}");
+    assert_eq!(history.left().cut_off(), None);
+    let unknown = About::default();
+    for about in [&about, &unknown] {
+        assert_eq!(decide(&history, Use::Sign, &path(16_999), about), Err(Reason::TooManyUsed));
+        assert_eq!(decide(&history, Use::Ecdh, &path(0), about), Err(Reason::TooManyUsed), "secrets of it are new");
+        assert_eq!(decide(&history, Use::Sign, &path(0), about), Ok(()), "its public key is known");
+        assert_eq!(decide(&history, Use::ExportPrivate, "m/43'/60'/1581'/0'/0", about), Ok(()));
+    }
+}
+
 #[test]
 fn what_is_no_policy_is_named_with_its_line_and_column() {
     let key = |line: &str| format!("{HEAD}[[key]]\nname = \"k\"\n{line}\nclients = [\"me\"]\npurposes = [\"x\"]\n");

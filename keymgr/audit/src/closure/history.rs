@@ -167,10 +167,18 @@ impl History {
         self.cut_off
     }
 
-    /// Returns whether all that this operation would give left before, of a card that was followed.
+    /// Returns whether all that this would be of the tree on a card left before, of a card that was followed.
     #[must_use]
-    pub fn knows(&self, request: &Request) -> bool {
-        self.cards.contains_key(&request.card) && self.news(request).is_empty()
+    pub fn knows(&self, card: &CardId, key_uid: Option<KeyUid>, given: Given<'_>) -> bool {
+        let Gives { facts, side_door, .. } = self.given(card, self.tree(card, key_uid), given);
+        let left = facts.iter().all(|fact| self.facts.contains_key(fact));
+        left && side_door.is_none_or(|door| self.side_doors.contains_key(&door)) && self.cards.contains_key(card)
+    }
+
+    /// Returns whether three quarters of the room are taken.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.room.is_some_and(|room| self.taken() >= room / 4 * 3)
     }
 
     /// Whether this card is followed, or can be.
@@ -179,15 +187,22 @@ impl History {
     }
 
     fn has_room(&self) -> bool {
-        let taken = [self.facts.len(), self.side_doors.len(), self.cards.len(), self.lee.len()];
-        self.room.is_none_or(|room| taken.into_iter().sum::<usize>() < room)
+        self.room.is_none_or(|room| self.taken() < room)
+    }
+
+    fn taken(&self) -> usize {
+        [self.facts.len(), self.side_doors.len(), self.cards.len(), self.lee.len()].into_iter().sum()
     }
 
     /// Returns the tree on which an operation works.
     #[must_use]
     pub fn wallet(&self, request: &Request) -> Wallet {
-        let account = request.key_uid.map_or(Account::Card(request.card), Account::KeyUid);
-        Wallet { account, decoy: self.cards.get(&request.card).is_some_and(|card| card.decoy) }
+        self.tree(&request.card, request.key_uid)
+    }
+
+    fn tree(&self, card: &CardId, key_uid: Option<KeyUid>) -> Wallet {
+        let account = key_uid.map_or(Account::Card(*card), Account::KeyUid);
+        Wallet { account, decoy: self.cards.get(card).is_some_and(|card| card.decoy) }
     }
 
     /// Returns the tree and the path of the key with which an operation signs, when it is known.
@@ -302,22 +317,25 @@ impl History {
     }
 
     pub(super) fn gives(&self, request: &Request) -> Gives {
-        let wallet = self.wallet(request);
+        self.given(&request.card, self.wallet(request), request.operation.gives())
+    }
+
+    fn given(&self, card: &CardId, wallet: Wallet, given: Given<'_>) -> Gives {
         let at = |path: &KeyPath, parts: &[Part]| Gives::at(wallet, path, parts);
         let door = |path: &KeyPath, way| Some((wallet, path.clone(), way));
-        match request.operation.gives() {
+        match given {
             Given::Nothing => Gives::default(),
             Given::Private(path) => at(path, &[Part::Private]),
             Given::Public(path) => at(path, &[Part::Public]),
             Given::ExtendedPublic(path) if path.is_master() => {
-                let leaked = self.leaks(&request.card).into_iter().map(|(wallet, path)| (wallet, path, Part::Chain));
+                let leaked = self.leaks(card).into_iter().map(|(wallet, path)| (wallet, path, Part::Chain));
                 let mut gives = at(path, &[Part::Public]);
                 gives.facts.extend(leaked);
                 gives
             }
             Given::ExtendedPublic(path) => at(path, &[Part::Public, Part::Chain]),
             Given::Signature(key) => {
-                self.resolve(&request.card, key).map_or_else(Gives::default, |path| at(&path, &[Part::Public]))
+                self.resolve(card, key).map_or_else(Gives::default, |path| at(&path, &[Part::Public]))
             }
             // Who agrees with a multiple of the generator learns the public key, up to its sign.
             Given::Agreement(path) => Gives { side_door: door(path, Way::Ecdh), ..at(path, &[Part::Public]) },
