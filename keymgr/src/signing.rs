@@ -60,20 +60,24 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     }
 
     /// Has the unlocked card of the current seat sign the log's head, if it owes that, or opens a channel to the one that
-    /// lies idle, if a card that is not unlocked does. A session in which that fails is over.
+    /// lies idle, if a card that is not unlocked does. A session in which that fails is over; if that is because its time was,
+    /// the card's next opening is the signature, for which it needs no PIN.
     pub(crate) fn settle_here(&mut self) {
         match self.unlocked_session().map(|mut session| session.sign_if_owed()) {
-            Some(Ok(())) => {}
+            Some(Ok(())) => return,
             Some(Err(error)) => {
                 tracing::warn!("{UNSIGNED}: {error}");
                 self.after(&error);
-            }
-            None if self.owes_of_locked() => {
-                if let Err(error) = self.sign_idle() {
-                    tracing::warn!("{UNSIGNED}: {error}");
+                if !error.is_expiry() {
+                    return;
                 }
             }
             None => {}
+        }
+        if self.owes_of_locked()
+            && let Err(error) = self.sign_idle()
+        {
+            tracing::warn!("{UNSIGNED}: {error}");
         }
     }
 

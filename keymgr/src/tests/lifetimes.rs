@@ -21,6 +21,7 @@ fn both_unlocked(world: &World) -> TimedBroker {
     let mut broker = world.timed_broker();
     broker.unlock(at(in_reader(OWN)), &why("unlock")).unwrap();
     broker.unlock(Unlocking { target: in_reader(THERE), ..lasting(PIN, 60) }, &why("unlock")).unwrap();
+    broker.settle();
     broker
 }
 
@@ -50,7 +51,25 @@ async fn a_reader_that_hangs_does_not_lengthen_the_lifetime_of_another_cards_pin
     assert!(world.log.report().is_consistent());
 }
 
-/// Its opening in the own reader needs no PIN.
+/// Its opening needs no PIN, in whichever reader it is.
+#[tokio::test]
+async fn a_card_whose_time_is_over_before_it_could_sign_signs_in_its_next_opening() {
+    let (world, other) = two_cards();
+    let mut broker = both_unlocked(&world);
+    assert_eq!(export(&mut broker, &in_reader(THERE)), None);
+    assert!(broker.owes_signature());
+    let resets = other.resets();
+    world.clock.pass(62);
+    heard(resets).await;
+    let before = world.log.report().entries();
+    broker.settle();
+    assert!(!broker.owes_signature());
+    let story = world.log.story();
+    let signed = story.iter().skip(usize::try_from(before).unwrap()).filter(|line| line.contains("channel"));
+    assert_eq!(signed.count(), 1, "{story:#?}");
+    assert_eq!(export(&mut broker, &in_reader(THERE)), Some(Fault::Locked));
+}
+
 #[tokio::test]
 async fn a_card_that_was_reset_in_time_signs_what_came_of_its_session_all_the_same() {
     let world = World::new();
