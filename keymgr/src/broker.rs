@@ -48,8 +48,8 @@ pub struct Broker<T: CardTransport, S: LogStore> {
     pub(crate) mirrors: Mirrors,
     pub(crate) pauses: Pauses<CardId>,
     refusals: Refusals,
-    /// Of which cards, or readers without one, the log tells that they are lent: by a manager that is no more.
-    pub(crate) left_lent: Vec<Option<CardId>>,
+    /// The ends of loans that the log does not tell yet: of which cards, or readers without one, and why they ended.
+    pub(crate) untold_ends: Vec<(Option<CardId>, &'static str)>,
     pub(crate) dice: Box<dyn CryptoRng + Send>,
     pub(crate) metrics: Metrics,
 }
@@ -132,7 +132,7 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
             mirrors: Mirrors::default(),
             pauses,
             refusals: Refusals::default(),
-            left_lent: Vec::new(),
+            untold_ends: Vec::new(),
             dice,
             metrics,
         }

@@ -144,24 +144,26 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
     /// Says of which cards, or readers without one, the log tells that they are lent.
     #[must_use]
     pub fn after_loans(mut self, of: Vec<Option<CardId>>) -> Self {
-        self.left_lent = of;
+        self.untold_ends = of.into_iter().map(|card| (card, STOPPED)).collect();
         self
     }
 
-    /// Writes down that those loans ended with the manager before this one, which could not.
+    /// Writes down the ends of loans of which the log could not tell: those that ended with the manager before this one, and
+    /// those at whose end the log could not be written.
     pub(crate) fn tell_of_loans(&mut self) -> Result<(), BrokerError> {
-        while let Some(card) = self.left_lent.first().copied() {
-            self.tell_of_end(card, STOPPED)?;
-            self.left_lent.remove(0);
+        while let Some((card, why)) = self.untold_ends.first().copied() {
+            self.tell_of_end(card, why)?;
+            self.untold_ends.remove(0);
         }
         Ok(())
     }
 
     /// Ends the loan of the current seat, and returns the card that it had when it was lent.
-    fn end_loan(&mut self, why: &str) -> Option<Box<ApplicationInfo>> {
+    fn end_loan(&mut self, why: &'static str) -> Option<Box<ApplicationInfo>> {
         let card = self.seat.lease.take().and_then(|lease| lease.card);
-        if let Err(error) = self.tell_of_end(card.as_ref().map(|info| info.card_id()), why) {
-            tracing::error!("the log does not tell that the reader came back: {error}");
+        self.untold_ends.push((card.as_ref().map(|info| info.card_id()), why));
+        if let Err(error) = self.tell_of_loans() {
+            tracing::error!("the log does not tell yet that the reader came back: {error}");
         }
         self.hear(Input::TakenBack);
         let name = self.seat.name.clone();

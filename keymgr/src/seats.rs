@@ -254,6 +254,8 @@ impl<T: CardTransport, S: LogStore> Broker<T, S> {
 
     /// Takes in what was heard of the readers, and does what is due.
     pub fn heed(&mut self) {
+        // Whoever cannot write the log still hears so at its next use.
+        drop(self.tell_of_loans());
         if let Some(states) = self.cards.seen.news(&mut self.heard) {
             for name in self.seat_names() {
                 let taken: Vec<String> = self.seat_names().into_iter().filter(|other| *other != name).collect();

@@ -288,6 +288,28 @@ fn a_loan_ends_by_itself_and_what_became_of_the_card_is_told() {
     }
 }
 
+#[test]
+fn the_end_of_a_loan_is_told_as_soon_as_the_log_can_be_written_again() {
+    let world = World::new();
+    let mut broker = world.unlocked();
+    broker.lend(&Target::default(), 60, &why("wallet")).unwrap();
+    world.clock.pass(60);
+    world.log.full_after(0);
+    broker.heed();
+    assert_eq!(
+        states(&broker),
+        [(OWN.to_owned(), "present".to_owned())],
+        "it is no longer its borrower's all the same"
+    );
+    let told =
+        || world.log.story().into_iter().filter(|line| line.contains("takes back the reader")).collect::<Vec<_>>();
+    assert_eq!(told(), [""; 0]);
+    for _ in 0..2 {
+        broker.heed();
+        assert!(told().len() == 1 && told()[0].contains("the time is over"), "{:?}", told());
+    }
+}
+
 /// Both cards enrolled, under a policy that lets our user have the chat key of the second one, and sign with it.
 fn second_card_only() -> (World, Reader, Broker<Reader, Memory>) {
     let (world, other) = two_cards();
