@@ -59,6 +59,23 @@ pub(crate) fn quantile(samples: &mut [f64], part: f64) -> f64 {
     samples.get(index.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
+/// The wall times of rounds that take turns with those of a peer, in milliseconds.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds(Vec<Vec<f64>>);
+
+impl Rounds {
+    /// Adds those of one round.
+    pub(crate) fn add(&mut self, samples: Vec<f64>) {
+        self.0.push(samples);
+    }
+
+    /// Returns the quantile of the middle round: a round in which the machine was taken away for a while is not it.
+    pub(crate) fn middle(&mut self, part: f64) -> f64 {
+        let mut each: Vec<f64> = self.0.iter_mut().map(|samples| quantile(samples, part)).collect();
+        quantile(&mut each, 0.5)
+    }
+}
+
 fn round<T>(calls: u32, call: &mut impl FnMut() -> T) -> Duration {
     let start = cpu();
     for _ in 0..calls {
