@@ -234,5 +234,6 @@ A PLACE is one of
   https://HOST/PATH             POST by the program curl
   git:DIR                       a commit of cardinal.heads in a work tree, and a push if it has a remote
 
-A line is sent again until its place took it, so it may arrive twice. What arrived is an anchor for `audit verify`. The
-configuration file has: to = [\"PLACE\", ...], and if need be spool = \"FILE\" and memory = \"DIR\".";
+A line is sent again until its place took it, so it may arrive twice. Over TCP a place took it that read it and closed the
+connection; datagrams are lost without a word, so for what has to arrive choose another. What arrived is an anchor for
+`audit verify`. The configuration file has: to = [\"PLACE\", ...], and if need be spool = \"FILE\" and memory = \"DIR\".";

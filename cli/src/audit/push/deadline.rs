@@ -1,7 +1,7 @@
 //! The end of a sending: whatever a place does, nothing is waited for longer.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ impl Deadline {
     /// [`io::ErrorKind::TimedOut`] when it is over.
     pub(super) fn left(self) -> io::Result<Duration> {
         let left = self.within.saturating_sub(self.begun.elapsed());
-        if left.is_zero() { Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long")) } else { Ok(left) }
+        if left.is_zero() { Err(too_long()) } else { Ok(left) }
     }
 
     /// Connects to a name or an address and its port.
@@ -70,7 +70,7 @@ impl Deadline {
     /// Runs a program to its end, and returns what it printed. At the deadline it is ended, with all that it started.
     ///
     /// # Errors
-    /// [`Fault::Unreachable`] with the last line that it wrote to stderr.
+    /// [`Fault::Unreachable`] with the line of its stderr that says why.
     pub(super) fn run(self, command: std::process::Command, input: &[u8], name: &str) -> Result<Vec<u8>, CliError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(unreachable)?;
         runtime.block_on(self.run_to_its_end(command.into(), input.to_vec(), name))
@@ -111,9 +111,25 @@ impl Deadline {
         }
         let said = text(said).await;
         let said = String::from_utf8_lossy(&said);
-        let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-        Err(not_taken(format!("{name} failed: {}", last.trim())))
+        Err(not_taken(format!("{name} failed: {}", reason(&said))))
     }
+}
+
+/// Returns the line that says why a program failed: what git calls the reason, or else the last that is no advice.
+fn reason(said: &str) -> &str {
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("hint:"));
+    let begins = |with: &'static str| lines().find(move |line| line.starts_with(with));
+    let told = ["! [", "fatal:", "error:"].into_iter().find_map(begins);
+    told.or_else(|| lines().next_back()).unwrap_or("it said nothing")
+}
+
+/// Says of a socket's wait that was too long that it was.
+pub(super) fn in_time<V>(done: io::Result<V>) -> io::Result<V> {
+    done.map_err(|error| if error.kind() == io::ErrorKind::WouldBlock { too_long() } else { error })
+}
+
+fn too_long() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "it took too long")
 }
 
 /// Ends a program and all of its process group, which was not reaped: the id is still its own.
@@ -142,17 +158,34 @@ pub(super) struct Timed {
     until: Deadline,
 }
 
+impl Timed {
+    /// Says that nothing more comes, and waits until the other side has read everything and says the same.
+    ///
+    /// # Errors
+    /// When it broke off, or closed the connection before it could have everything, or the time is over.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        self.stream.set_nonblocking(true)?;
+        let early = matches!(self.stream.peek(&mut [0]), Ok(0));
+        self.stream.set_nonblocking(false)?;
+        if early {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it hung up before it had everything"));
+        }
+        self.stream.shutdown(Shutdown::Write)?;
+        io::copy(self, &mut io::sink()).map(drop)
+    }
+}
+
 impl Read for Timed {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         self.stream.set_read_timeout(Some(self.until.left()?))?;
-        self.stream.read(room)
+        in_time(self.stream.read(room))
     }
 }
 
 impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.stream.set_write_timeout(Some(self.until.left()?))?;
-        self.stream.write(bytes)
+        in_time(self.stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -186,6 +219,12 @@ mod tests {
         assert_eq!(deadline.run(sh("cat"), &much, "cat").unwrap().len(), MOST_SAID);
         let error = deadline.run(sh("echo one >&2; echo two >&2; exit 3"), b"", "sh").unwrap_err();
         assert!(error.to_string().starts_with("sh failed: two;"), "{error}");
+        let git = "echo ' ! [rejected] main -> main' >&2; echo 'error: failed to push' >&2; echo 'hint: x' >&2; exit 1";
+        let error = deadline.run(sh(git), b"", "git").unwrap_err();
+        assert!(error.to_string().starts_with("git failed: ! [rejected] main -> main;"), "{error}");
+        let git = "echo 'fatal: no upstream' >&2; echo >&2; echo '    git push --set-upstream' >&2; exit 128";
+        let error = deadline.run(sh(git), b"", "git").unwrap_err();
+        assert!(error.to_string().starts_with("git failed: fatal: no upstream;"), "{error}");
         let absent = deadline.run(std::process::Command::new("no-such-program"), b"", "x").unwrap_err();
         assert!(absent.to_string().contains("install it"), "{absent}");
     }

@@ -2,9 +2,10 @@
 //!
 //! The key manager appends heads to a spool and waits for nobody. This reads the spool, and writes nothing near it but how
 //! far it got. The invariant: that a line was sent is remembered only after its place took it, so a line may arrive twice and
-//! never not at all. What a place has kept is an anchor for `cardinal audit verify`.
+//! never not at all, as far as the place can say so: who sends datagrams hears only that nobody is there. What a place has kept is an anchor for `cardinal audit verify`.
 
 mod deadline;
+mod kept;
 mod send;
 mod spool;
 mod target;
@@ -57,7 +58,7 @@ struct Place {
 /// Sends what is in the spool, once or, with `--watch`, for ever.
 ///
 /// # Errors
-/// What the last place that failed says; the other places were sent everything.
+/// What the last place that failed says; of those before it stderr tells. The other places were sent everything.
 pub(crate) async fn run(out: Output, args: PushArgs) -> Result<(), CliError> {
     let watch = args.watch;
     let mut job = Job::of(args)?;
@@ -122,17 +123,24 @@ impl Job {
                 Err(error) => {
                     place.fail();
                     if watch {
-                        let line =
-                            format!("{}; tried again in {} s", shown(&error.to_string()), place.pause().as_secs());
-                        // Nobody may be reading: that is no reason to stop.
-                        drop(std::io::Write::write_all(&mut std::io::stderr().lock(), format!("{line}\n").as_bytes()));
+                        complain(&format!("{error}; tried again in {} s", place.pause().as_secs()));
                     }
-                    result = Err(error);
+                    if let Err(before) = std::mem::replace(&mut result, Err(error))
+                        && !watch
+                    {
+                        complain(&before.to_string());
+                    }
                 }
             }
         }
         result
     }
+}
+
+/// Writes a line to stderr. Nobody may be reading: that is no reason to stop.
+fn complain(line: &str) {
+    let line = format!("{}\n", shown(line));
+    drop(std::io::Write::write_all(&mut std::io::stderr().lock(), line.as_bytes()));
 }
 
 impl Place {
@@ -160,6 +168,10 @@ impl Config {
 
 /// Sends all that is in the spool to one place, and returns how many lines it was.
 fn empty(spool: &Path, memory: &Memory, target: &Target) -> Result<usize, CliError> {
+    if target.keeps(spool) {
+        let message = format!("{target} is the spool itself; name a folder elsewhere");
+        return Err(CliError::found(Fault::BadInput, message));
+    }
     let mut count = 0;
     while let Some(batch) = spool::next(spool, memory.of(target))? {
         send::send(target, &batch.lines, PATIENCE)?;

@@ -1,7 +1,6 @@
 //! How lines reach each kind of place. Every wait has an end, and lines that were not taken are sent again.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -9,9 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use proto::rpc::Fault;
-use proto::shell::file::sync_folder_of;
 
-use super::deadline::Deadline;
+use super::deadline::{Deadline, in_time};
+use super::kept::{RECEIVED, append};
 use super::target::{Http, Syslog, Target};
 use crate::clock::Moment;
 use crate::error::CliError;
@@ -33,55 +32,6 @@ pub(super) fn send(target: &Target, lines: &[u8], within: Duration) -> Result<()
     sent.map_err(|error| error.about(&target.to_string()))
 }
 
-/// The name of the file that keeps what was received.
-pub(crate) const RECEIVED: &str = "cardinal.heads";
-
-/// Appends what is not there yet: of a sending that was cut off the lines may be there, and are sent again.
-fn append(dir: &Path, lines: &[u8]) -> Result<(), CliError> {
-    if !dir.is_dir() {
-        let message = "there is no such folder; mount it, or make it, and they are sent then";
-        return Err(CliError::found(Fault::StateMissing, message));
-    }
-    let path = dir.join(RECEIVED);
-    let is_new = !path.exists();
-    let opened = OpenOptions::new().read(true).append(true).create(true).open(&path);
-    let written = opened.and_then(|mut file| {
-        let end = end_of(&mut file, lines.len())?;
-        // Half a line that a power cut left is no part of the next one.
-        if end.last().is_some_and(|last| *last != b'\n') {
-            file.write_all(b"\n")?;
-        }
-        file.write_all(not_there(&end, lines))?;
-        file.sync_data()
-    });
-    written.map_err(CliError::file(&path))?;
-    if is_new {
-        sync_folder_of(&path).map_err(CliError::file(&path))?;
-    }
-    Ok(())
-}
-
-/// Returns the end of a file: as many bytes, and the one before them.
-fn end_of(file: &mut File, bytes: usize) -> io::Result<Vec<u8>> {
-    let room = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(1);
-    let begin = file.seek(SeekFrom::End(0))?.saturating_sub(room);
-    file.seek(SeekFrom::Start(begin))?;
-    let mut end = Vec::new();
-    file.take(room).read_to_end(&mut end)?;
-    Ok(end)
-}
-
-/// Returns what follows of `lines` after those of its first lines with which `end` ends.
-fn not_there<'a>(end: &[u8], lines: &'a [u8]) -> &'a [u8] {
-    let ends = lines.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at.saturating_add(1));
-    let is_there = |begin: &&[u8]| {
-        let before = end.strip_suffix(*begin);
-        before.is_some_and(|before| before.last().is_none_or(|byte| *byte == b'\n'))
-    };
-    let begun = ends.filter_map(|at| lines.get(..at)).find(is_there);
-    begun.and_then(|begun| lines.get(begun.len()..)).unwrap_or(lines)
-}
-
 fn each_to(syslog: &Syslog, lines: &[u8], until: Deadline) -> Result<(), CliError> {
     let mut each = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(message);
     match syslog {
@@ -90,7 +40,7 @@ fn each_to(syslog: &Syslog, lines: &[u8], until: Deadline) -> Result<(), CliErro
             socket.connect(path).map_err(unreachable)?;
             let sent = each.try_for_each(|message| {
                 socket.set_write_timeout(Some(until.left()?))?;
-                socket.send(&message).map(drop)
+                in_time(socket.send(&message)).map(drop)
             });
             sent.map_err(unreachable)
         }
@@ -102,18 +52,28 @@ fn each_to(syslog: &Syslog, lines: &[u8], until: Deadline) -> Result<(), CliErro
             socket.connect(to).map_err(unreachable)?;
             let sent = each.try_for_each(|message| {
                 socket.set_write_timeout(Some(until.left()?))?;
-                socket.send(&message).map(drop)
+                in_time(socket.send(&message)).map(drop)
             });
-            sent.map_err(unreachable)
+            sent.and_then(|()| refused_soon(&socket)).map_err(unreachable)
         }
         Syslog::Tcp(address) => {
             let mut stream = until.connect(address)?;
-            for message in each {
+            let sent = each.try_for_each(|message| {
                 let framed = [format!("{} ", message.len()).as_bytes(), &message].concat();
-                stream.write_all(&framed).map_err(unreachable)?;
-            }
-            stream.flush().map_err(unreachable)
+                stream.write_all(&framed)
+            });
+            // Nothing is answered, but who read all of it closes the connection, and only then.
+            sent.and_then(|()| stream.end()).map_err(unreachable)
         }
+    }
+}
+
+/// Fails when the other computer says within a moment that nobody takes datagrams there.
+fn refused_soon(socket: &UdpSocket) -> io::Result<()> {
+    socket.set_read_timeout(Some(REFUSAL))?;
+    match socket.recv(&mut [0; 1]) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -200,7 +160,8 @@ fn commit(dir: &Path, lines: &[u8], until: Deadline) -> Result<(), CliError> {
     run(&["push", "--quiet", "--no-verify"]).map(drop)
 }
 
-/// No program of the work tree's owner runs: no hook, no watcher, no signer, and nothing that stays behind.
+/// No hook, no watcher, no signer, and nothing that stays behind. Filters and ways to the remote that the work tree's own
+/// configuration names are what its owner wants.
 const OURS: [&str; 6] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -218,5 +179,7 @@ pub(super) fn not_taken(why: impl Into<String>) -> CliError {
     CliError::found(Fault::Unreachable, format!("{}; what was not sent stays in the spool", why.into()))
 }
 
+/// How long a datagram's refusal is waited for.
+const REFUSAL: Duration = Duration::from_millis(100);
 /// No status line is longer.
 const MAX_STATUS: u64 = 8192;

@@ -13,11 +13,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use proto::rpc::Fault;
 
+use super::kept;
 use crate::error::CliError;
 
 /// A place to which heads are sent.
@@ -53,6 +54,13 @@ pub(crate) struct Http {
     pub(crate) authority: String,
     /// Begins with a slash.
     pub(crate) path: String,
+}
+
+impl Target {
+    /// Returns whether what is sent there goes into this file.
+    pub(super) fn keeps(&self, file: &Path) -> bool {
+        matches!(self, Self::File(dir) | Self::Git(dir) if kept::is_in(dir, file))
+    }
 }
 
 impl fmt::Display for Target {

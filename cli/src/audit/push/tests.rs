@@ -57,7 +57,7 @@ fn a_folder_gets_each_head_once_and_one_that_is_missing_gets_all_later() {
     assert_eq!(here.send(&to).unwrap(), 0);
     here.add("third head\n");
     assert_eq!(here.send(&to).unwrap(), 1);
-    assert_eq!(std::fs::read_to_string(there.join(send::RECEIVED)).unwrap(), format!("{HEADS}third head\n"));
+    assert_eq!(std::fs::read_to_string(there.join(kept::RECEIVED)).unwrap(), format!("{HEADS}third head\n"));
     assert_eq!(
         std::fs::read_to_string(here.spool()).unwrap(),
         format!("{HEADS}third head\n"),
@@ -89,17 +89,59 @@ fn a_log_daemon_gets_a_message_for_each_head() {
     here.add("third head\n");
     assert_eq!(fault(here.send(&format!("syslog:unix:{}", path.display()))), Some(Fault::Unreachable));
 
+    drop(udp);
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(fault(here.send(&format!("syslog:udp:{nobody}"))), Some(Fault::Unreachable), "which the kernel says");
+
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-    assert_eq!(here.send(&format!("syslog:tcp:{}", tcp.local_addr().unwrap())).unwrap(), 3);
-    let mut stream = BufReader::new(tcp.accept().unwrap().0);
-    for line in ["first head", "second head", "third head"] {
-        let mut count = Vec::new();
-        stream.read_until(b' ', &mut count).unwrap();
-        let count: usize = std::str::from_utf8(&count).unwrap().trim().parse().unwrap();
-        let mut message = vec![0; count];
-        stream.read_exact(&mut message).unwrap();
-        is_message(&message, line);
+    let to = format!("syslog:tcp:{}", tcp.local_addr().unwrap());
+    let reads = std::thread::spawn(move || {
+        let mut stream = BufReader::new(tcp.accept().unwrap().0);
+        for line in ["first head", "second head", "third head"] {
+            let mut count = Vec::new();
+            stream.read_until(b' ', &mut count).unwrap();
+            let count: usize = std::str::from_utf8(&count).unwrap().trim().parse().unwrap();
+            let mut message = vec![0; count];
+            stream.read_exact(&mut message).unwrap();
+            is_message(&message, line);
+        }
+        assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the end is said");
+    });
+    assert_eq!(here.send(&to).unwrap(), 3);
+    reads.join().unwrap();
+}
+
+/// What lies in a buffer of this computer's has arrived nowhere.
+#[test]
+fn attack_a_log_daemon_that_hangs_up_or_never_reads_has_taken_nothing() {
+    let here = Box::new();
+    let within = Duration::from_millis(600);
+    let hangs_up = |_: std::net::TcpStream| ();
+    let never_reads = |mut stream: std::net::TcpStream| {
+        // Until the other side gives up: a byte that it did not want is answered by a reset.
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    for answers in
+        [std::boxed::Box::new(hangs_up) as std::boxed::Box<dyn Fn(_) + Send>, std::boxed::Box::new(never_reads)]
+    {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to: Target = format!("syslog:tcp:{}", tcp.local_addr().unwrap()).parse().unwrap();
+        let serves = std::thread::spawn(move || answers(tcp.accept().unwrap().0));
+        let error = send::send(&to, HEADS.as_bytes(), within).unwrap_err();
+        assert_eq!(error.fault(), Some(Fault::Unreachable), "{error}");
+        serves.join().unwrap();
     }
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to = format!("syslog:tcp:{}", tcp.local_addr().unwrap());
+    let serves = std::thread::spawn(move || {
+        drop(tcp.accept().unwrap());
+        drop(tcp.accept().unwrap().0.read_to_end(&mut Vec::new()));
+    });
+    assert_eq!(fault(here.send(&to)), Some(Fault::Unreachable));
+    assert_eq!(here.send(&to).unwrap(), 2, "it is sent again");
+    serves.join().unwrap();
 }
 
 /// Answers one request, and returns its body.
@@ -236,15 +278,36 @@ fn a_folder_that_has_the_lines_already_or_half_of_one_gets_the_rest() {
         (HEADS, HEADS),
         ("old head\nfirst head\n", "old head\nfirst head\nsecond head\n"),
         ("the first head\n", "the first head\nfirst head\nsecond head\n"),
-        ("first head\nsecond h", "first head\nsecond h\nfirst head\nsecond head\n"),
+        ("first head\nsecond h", "first head\nsecond head\n"),
+        ("old head\nfir", "old head\nfirst head\nsecond head\n"),
+        ("old he", "old he\nfirst head\nsecond head\n"),
+        ("the first head\nsecond h", "the first head\nsecond h\nfirst head\nsecond head\n"),
         ("second head\n", "second head\nfirst head\nsecond head\n"),
     ] {
         let here = Box::new();
-        let path = here.dir.path().join(send::RECEIVED);
+        let path = here.dir.path().join(kept::RECEIVED);
         std::fs::write(&path, there).unwrap();
         assert_eq!(here.send(&format!("file:{}", here.dir.path().display())).unwrap(), 2);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), then, "{there:?}");
     }
+}
+
+#[test]
+fn attack_a_place_that_is_the_spool_itself_or_leads_elsewhere_is_refused() {
+    let here = Box::new();
+    let dir = here.dir.path();
+    let kept = dir.join(kept::RECEIVED);
+    let to = format!("file:{}", dir.display());
+    std::fs::hard_link(here.spool(), &kept).unwrap();
+    assert_eq!(fault(here.send(&to)), Some(Fault::BadInput), "it would never end");
+    std::fs::remove_file(&kept).unwrap();
+    let elsewhere = dir.join("elsewhere");
+    std::fs::write(&elsewhere, "mine\n").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &kept).unwrap();
+    assert_eq!(fault(here.send(&to)), Some(Fault::BadInput));
+    assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "mine\n");
+    std::fs::remove_file(&kept).unwrap();
+    assert_eq!(here.send(&to).unwrap(), 2);
 }
 
 /// A service that answers a byte now and then is not waited for longer than one that answers nothing.
@@ -293,7 +356,7 @@ fn a_place_that_fails_is_tried_ever_more_seldom_and_keeps_no_other_waiting() {
     let mut job = Job { spool: here.spool(), memory, places: vec![place(&bad), place(&good)] };
     let result = job.pass(Output::new(false), false);
     assert_eq!(result.unwrap_err().fault(), Some(Fault::StateMissing));
-    assert!(good.join(send::RECEIVED).exists());
+    assert!(good.join(kept::RECEIVED).exists());
     let mut pauses = Vec::new();
     for _ in 0..12 {
         pauses.push(job.places[0].pause());
@@ -302,7 +365,7 @@ fn a_place_that_fails_is_tried_ever_more_seldom_and_keeps_no_other_waiting() {
     assert!(pauses.is_sorted() && pauses.last() == Some(&LONGEST_PAUSE), "{pauses:?}");
     std::fs::create_dir(&bad).unwrap();
     job.pass(Output::new(false), false).unwrap();
-    assert!(!bad.join(send::RECEIVED).exists(), "its time has not come");
+    assert!(!bad.join(kept::RECEIVED).exists(), "its time has not come");
 }
 
 #[test]
