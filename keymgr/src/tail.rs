@@ -99,7 +99,7 @@ const fn is_nameless(card: &CardId) -> bool {
 }
 
 /// A burst of so many outcomes is signed in the middle.
-const MOST: u32 = 64;
+const MOST: u32 = 256;
 /// A burst that lasts so long is signed in the middle.
 const LONGEST: Duration = Duration::from_secs(1);
 
