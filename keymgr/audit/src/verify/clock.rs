@@ -23,7 +23,8 @@ pub(super) struct Clock {
     future: Option<(Lines, u64)>,
 }
 
-/// Where in one run the wall clock was ahead of the monotonic one most, and least: small steps add up.
+/// The readings of one run from which the wall clock can have been set back most, and forward most: of each two readings
+/// the later one is held against the earlier, with the tolerance for the time between them, and these stand for all.
 #[derive(Debug, Clone, Copy)]
 struct Run {
     most: Reading,
@@ -107,9 +108,12 @@ impl Run {
     }
 
     fn on(self, this: Reading) -> Self {
+        // Of what is tolerated since the older reading, this one uses up nothing: it stands for both from here on.
+        let ahead = this.unix.saturating_add(self.most.slew(this.mono));
+        let behind = self.least.expects(this.mono).saturating_add(self.least.slew(this.mono));
         Self {
-            most: if this.unix >= self.most.expects(this.mono) { this } else { self.most },
-            least: if this.unix <= self.least.expects(this.mono) { this } else { self.least },
+            most: if ahead >= self.most.expects(this.mono) { this } else { self.most },
+            least: if this.unix <= behind { this } else { self.least },
         }
     }
 }
@@ -120,8 +124,13 @@ impl Reading {
         self.unix.saturating_add(mono.saturating_sub(self.mono))
     }
 
+    /// Returns how far the clocks may drift apart until the monotonic one shows this.
+    const fn slew(&self, mono: u64) -> u64 {
+        mono.saturating_sub(self.mono) / 1000
+    }
+
     const fn tolerance(&self, mono: u64) -> u64 {
-        TOLERANCE.saturating_add(mono.saturating_sub(self.mono) / 1000)
+        TOLERANCE.saturating_add(self.slew(mono))
     }
 }
 
@@ -170,6 +179,37 @@ mod tests {
         let steps: Vec<_> =
             (0..10).map(|n| (100_000 + n * 500, n * 100, if n == 0 { Another } else { Same })).collect();
         assert!(said(&steps).contains(&"forward"));
+    }
+
+    /// However far the clock drifted before, a step is held against the lines just before it too.
+    #[test]
+    fn a_step_after_a_month_of_drift_is_told() {
+        let (day, minutes) = (86_400_000_u64, 40 * 60_000);
+        let month = |drift: i64| {
+            let at = move |n: u64| ((100 * day).saturating_add_signed(drift * n as i64) + n * day, n * day);
+            (0..=30).map(at).zip(std::iter::once(Another).chain(std::iter::repeat(Same)))
+        };
+        for drift in [-30_000, -1, 0, 1, 30_000] {
+            for (step, told) in [(-minutes, "back"), (minutes, "forward"), (-1_900, ""), (1_900, "")] {
+                let mut readings: Vec<_> = month(drift).map(|((unix, mono), run)| (unix, mono, run)).collect();
+                let (unix, mono, _) = *readings.last().unwrap();
+                readings.push(((unix + 1_000).saturating_add_signed(step), mono + 1_000, Same));
+                assert_eq!(said(&readings).last(), Some(&told), "{drift} ms a day, then {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn small_steps_after_a_month_add_up() {
+        let day = 86_400_000_u64;
+        for (by, told) in [(-500, "back"), (500, "forward")] {
+            // The clock drifted the same way before.
+            let month = (130 * day).saturating_add_signed(by * 60);
+            let mut readings = vec![(100 * day, 0, Another), (month, 30 * day, Same)];
+            let step = |n: u64| ((month + n * 1_000).saturating_add_signed(by * n as i64), 30 * day + n * 1_000, Same);
+            readings.extend((1..10).map(step));
+            assert!(said(&readings).contains(&told), "{by} ms a second");
+        }
     }
 
     #[test]
