@@ -77,7 +77,7 @@ fn people(out: Output, closure: &Closure, questions: &[String]) -> Result<(), Cl
     }
     for seen in &closure.seen_by_host {
         let whose = seen.key_uid.map_or_else(|| "an account not named".to_owned(), |uid| format!("account {uid}"));
-        let from = source(seen.source);
+        let from = sources(seen.lines.iter().copied());
         out.line(out.tone(Tone::Bad, &format!("  a host has seen the {} of {whose} ({from})", seen.sight)))?;
     }
     for bond in &closure.bonds {
@@ -157,7 +157,7 @@ pub(super) fn to_json(closure: &Closure) -> Value {
                 "key_uid": seen.key_uid.map(|uid| uid.to_string()),
                 "what": seen.sight.to_string(),
                 "uid": seen.holder,
-                "from": from(&mut std::iter::once(seen.source)),
+                "from": from(&mut seen.lines.iter().copied()),
             })
         })
         .collect();

@@ -306,6 +306,14 @@ pub struct Closed {
     no_rules: bool,
 }
 
+#[cfg(test)]
+impl Closed {
+    /// Returns how many nodes it holds: the work of closing it.
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+}
+
 impl Closed {
     /// Returns whether this can be computed, of any node of the tree.
     #[must_use]

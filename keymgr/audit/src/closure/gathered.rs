@@ -56,7 +56,20 @@ impl History {
 
     /// Returns whether what was written down without an account counts to each of these: only where that is not too much.
     pub(super) fn counts_to_all(&self, wallets: &BTreeSet<Wallet>) -> bool {
-        self.facts_of(&UNNAMED).count().saturating_mul(wallets.len()) <= MOST_COUNTED
+        self.unnamed_nodes().saturating_mul(wallets.len()) <= MOST_COUNTED
+    }
+
+    /// Returns how many nodes, ancestors included, were written down without an account.
+    fn unnamed_nodes(&self) -> usize {
+        let mut before: &[u32] = &[];
+        let mut nodes = 1_usize;
+        for ((_, path, _), _) in self.facts_of(&UNNAMED) {
+            let steps = path.components();
+            let shared = steps.iter().zip(before).take_while(|(one, other)| one == other).count();
+            nodes = nodes.saturating_add(steps.len().saturating_sub(shared));
+            before = steps;
+        }
+        nodes
     }
 
     fn facts_of<'a>(&'a self, wallet: &'a Wallet) -> impl Iterator<Item = (&'a Fact, &'a ByHolder<Source>)> {
@@ -96,12 +109,12 @@ impl History {
     }
 
     /// Returns the seeds and keys that this host has seen.
-    pub(super) fn seen_by_host(&self) -> &[SeenByHost] {
-        &self.seen
+    pub(super) fn seen_by_host(&self) -> Vec<SeenByHost> {
+        self.seen.all()
     }
 }
 
 /// The tree of what was written down without an account.
 pub(super) const UNNAMED: Wallet = Wallet { account: Account::Unnamed, decoy: false };
-/// Facts that count to accounts that they do not name.
-const MOST_COUNTED: usize = 1 << 20;
+/// Nodes that count to accounts that they do not name: about 100 MiB.
+const MOST_COUNTED: usize = 1 << 18;

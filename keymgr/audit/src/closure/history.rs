@@ -11,7 +11,8 @@ use proto::{CardId, ExportPath, Fingerprint, KeyPath, KeyPlace, KeyUid};
 use super::bonds::Bonds;
 use super::facts::{Part, Source};
 use super::memory::{CardMemory, can_leak};
-use super::side::{SeenByHost, Sight, Way};
+use super::side::{Seen, Sight, Sights, Way};
+use super::written::WrittenUses;
 use crate::entry::{Event, Intent, Outcome};
 use crate::line::Line;
 use crate::operation::{Given, Operation, Signing};
@@ -74,9 +75,11 @@ pub struct History {
     moved: BTreeSet<CardId>,
     pub(super) open: BTreeMap<u64, Pending>,
     pub(super) side_doors: BTreeMap<Door, ByHolder<Vec<Source>>>,
-    pub(super) seen: Vec<SeenByHost>,
-    /// What a line written by hand used last.
-    written_use: Option<Node>,
+    pub(super) seen: Sights,
+    /// The first line of which it is not kept what the host has seen.
+    pub(super) unseen: Option<u64>,
+    /// What lines written by hand used.
+    written: WrittenUses,
     /// The first line of which not all was followed.
     cut_off: Option<u64>,
     /// How many keys and cards are remembered at most; nothing: all.
@@ -224,21 +227,22 @@ impl History {
         gives.side_door = side_door.map(|way| (*wallet, path.clone(), way));
         if path.is_master() && parts.contains(&Part::Chain) {
             gives.facts.retain(|(.., part)| *part != Part::Chain);
-            let leaked = self.written_use.iter().filter(|_| *leaks).cloned();
-            gives.facts.extend(leaked.map(|(wallet, path)| (wallet, path, Part::Chain)));
+            match self.written.leak(wallet, *leaks) {
+                Ok(leaked) => gives.facts.extend(leaked.into_iter().map(|(wallet, path)| (wallet, path, Part::Chain))),
+                Err(Full) => drop(self.cut_off.get_or_insert(number)),
+            }
         }
         if self.learn(Source::Written(number), None, &gives).is_err() {
             self.cut_off.get_or_insert(number);
         }
-        if gives.uses.is_some() && *leaks {
-            self.written_use = gives.uses;
-        }
+        gives.uses.into_iter().filter(|_| *leaks).for_each(|node| self.written.add(node));
     }
 
     /// Takes a seed or a key that was known outside of the card.
-    pub(super) fn write_down_sight(&mut self, seen: SeenByHost) {
-        if self.seen.len() < MOST_SEEN {
-            self.seen.push(seen);
+    pub(super) fn write_down_sight(&mut self, number: u64, seen: Seen, source: Source) {
+        // It says nothing of which keys follow: what does is followed all the same.
+        if self.seen.add(seen, source) == Err(Full) {
+            self.unseen.get_or_insert(number);
         }
     }
 
@@ -397,17 +401,14 @@ impl History {
             Operation::GenerateMnemonic(_) => Sight::Words,
             _ => return,
         };
-        let (card, holder, source) = (Some(request.card), Some(holder), Source::Line(seq));
-        self.write_down_sight(SeenByHost { card, key_uid, sight, holder, source });
+        self.write_down_sight(seq, (key_uid, sight, Some(request.card), Some(holder)), Source::Line(seq));
     }
 }
 
 /// Intents whose outcome may still come; what is older counts as exported.
 const MOST_OPEN: usize = 1 << 12;
-/// Seeds and keys that the host has seen; the first ones say enough.
-const MOST_SEEN: usize = 1000;
-/// Of one side door to one holder.
-const MOST_LINES: usize = 64;
+/// Of one side door, or one thing that the host has seen, to one holder.
+pub(super) const MOST_LINES: usize = 64;
 
 #[cfg(test)]
 impl History {

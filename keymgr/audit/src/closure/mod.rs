@@ -58,7 +58,7 @@ pub struct Closure {
     pub seen_by_host: Vec<SeenByHost>,
     /// Keys of which one gives the others, because their signatures share nonces.
     pub bonds: Vec<Bond>,
-    /// The line from which on this is not all that could be computed, or more ([`History::cut_off`]).
+    /// The line from which on this is not all that could be computed ([`History::cut_off`]), or that the host has seen.
     pub cut_off: Option<u64>,
     /// To so many accounts that which was written down without one was not counted: there are too many.
     pub not_counted: u64,
@@ -100,18 +100,17 @@ impl Closure {
         let computable = asked_for
             .flat_map(|(wallet, closed)| closed.computable().into_iter().map(|what| Implied { wallet: *wallet, what }));
         let bonds = bonds.into_iter().filter(|bond| !bond.solved && bond.keys.iter().any(|(wallet, _)| asked(wallet)));
-        let seen = history.seen_by_host().iter();
+        let seen = history.seen_by_host().into_iter();
         Self {
             computable: computable.collect(),
             exported: u64::try_from(history.exported(&wallets, filter.holder)).unwrap_or(u64::MAX),
             bonds: bonds.collect(),
-            cut_off: history.cut_off(),
+            cut_off: history.cut_off().into_iter().chain(history.unseen).min(),
             not_counted: if counts_to_all { 0 } else { u64::try_from(all.len()).unwrap_or(u64::MAX) },
             side_doors: history.side_doors(filter.holder).into_iter().filter(|door| asked(&door.wallet)).collect(),
             seen_by_host: seen
                 .filter(|it| filter.account.is_none() || it.key_uid.is_none() || it.key_uid == filter.account)
                 .filter(|it| filter.holder.is_none() || it.holder.is_none() || it.holder == filter.holder)
-                .cloned()
                 .collect(),
         }
     }

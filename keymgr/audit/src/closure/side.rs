@@ -1,11 +1,12 @@
 //! What left beside the keys of BIP-32: secrets from which no other key follows, and what the host itself has seen.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use proto::{CardId, KeyPath, KeyUid};
 
 use super::facts::Source;
-use super::history::Wallet;
+use super::history::{Full, MOST_LINES, Wallet};
 
 /// A secret that follows from a private key, and from which that key does not follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +53,8 @@ pub struct SeenByHost {
     pub sight: Sight,
     /// Who asked for it.
     pub holder: Option<u32>,
-    /// Where that is told.
-    pub source: Source,
+    /// Where that is told: the first ones, if it was seen often.
+    pub lines: Vec<Source>,
 }
 
 /// What a host has seen.
@@ -82,3 +83,41 @@ impl fmt::Display for Sight {
         })
     }
 }
+
+/// What one user had of one account, or of one card as long as the account is not known.
+pub(super) type Seen = (Option<KeyUid>, Sight, Option<CardId>, Option<u32>);
+
+/// All that hosts have seen, each once: what was seen again and again hides nothing else.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sights(BTreeMap<Seen, Vec<Source>>);
+
+impl Sights {
+    /// Takes what was seen.
+    pub(super) fn add(&mut self, seen: Seen, source: Source) -> Result<(), Full> {
+        if self.0.len() >= MOST_SEEN && !self.0.contains_key(&seen) {
+            return Err(Full);
+        }
+        let lines = self.0.entry(seen).or_default();
+        if lines.len() < MOST_LINES {
+            lines.push(source);
+        }
+        Ok(())
+    }
+
+    /// Returns all, what was seen first before the rest.
+    pub(super) fn all(&self) -> Vec<SeenByHost> {
+        let seen = self.0.iter().map(|(&(key_uid, sight, card, holder), lines)| SeenByHost {
+            card,
+            key_uid,
+            sight,
+            holder,
+            lines: lines.clone(),
+        });
+        let mut all: Vec<SeenByHost> = seen.collect();
+        all.sort_by_key(|seen| seen.lines.first().copied());
+        all
+    }
+}
+
+/// Of different accounts, kinds and users.
+const MOST_SEEN: usize = 1000;

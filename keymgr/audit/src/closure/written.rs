@@ -9,14 +9,18 @@
 //! Each line is a path, a form (`private`, `public`, `extended-public`, `signature`, `ecdh`, `lee`, `bip85`, `seed`), the
 //! version of the applet (`-` when it is not known) and a note. An account counts for the lines below it; lines above count
 //! to every account. Empty lines and those that begin with `#` do not count. The order is that of the events: on 3.1 and 3.2 the
-//! extended public key of `m` carries the chain code of what the line before it used.
+//! extended public key of `m` carries the chain code of what its card used before. One seed may be on several cards, and no line
+//! names one, so it may be that of any node of its account in a line above.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use proto::{KeyPath, KeyUid};
 
 use super::facts::{Part, Source};
-use super::history::{Account, History, Wallet, Written};
+use super::gathered::UNNAMED;
+use super::history::{Account, Full, History, Node, Wallet, Written};
 use super::memory::Version;
-use super::side::{SeenByHost, Sight, Way};
+use super::side::{Sight, Way};
 
 /// A line that is none of the above.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -70,9 +74,7 @@ impl History {
             "lee" => (&[], Some(Way::Lee)),
             "bip85" => (&[], Some(Way::Bip85)),
             "seed" if path.is_master() => {
-                let source = Source::Written(line);
-                let seen = SeenByHost { card: None, key_uid: account, sight: Sight::Seed, holder: None, source };
-                self.write_down_sight(seen);
+                self.write_down_sight(line, (account, Sight::Seed, None, None), Source::Written(line));
                 return Ok(());
             }
             "seed" => return Err("a seed stands at m"),
@@ -96,5 +98,41 @@ fn may_leak(version: Option<&str>) -> Option<bool> {
     }
 }
 
+/// What lines used on cards that may leak it: what left is one of these, nobody knows which, so each counts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct WrittenUses {
+    used: BTreeMap<Wallet, BTreeSet<KeyPath>>,
+    leaked: usize,
+}
+
+impl WrittenUses {
+    /// Takes a node that was used.
+    pub(super) fn add(&mut self, (wallet, path): Node) {
+        self.used.entry(wallet).or_default().insert(path);
+    }
+
+    /// Returns the nodes whose chain code may be in the extended public key of `m` of a tree, but for those that were returned
+    /// before.
+    pub(super) fn leak(&mut self, wallet: &Wallet, leaks: bool) -> Result<Vec<Node>, Full> {
+        let mut leaked = Vec::new();
+        if !leaks {
+            return Ok(leaked);
+        }
+        if *wallet == UNNAMED {
+            let all = std::mem::take(&mut self.used);
+            leaked
+                .extend(all.into_iter().flat_map(|(wallet, paths)| paths.into_iter().map(move |path| (wallet, path))));
+        } else {
+            let own = self.used.remove(wallet).into_iter().flatten();
+            let unnamed = self.used.get(&UNNAMED).into_iter().flatten().cloned();
+            leaked.extend(own.chain(unnamed).take(MOST_LEAKED.saturating_add(1)).map(|path| (*wallet, path)));
+        }
+        self.leaked = self.leaked.saturating_add(leaked.len());
+        if self.leaked > MOST_LEAKED { Err(Full) } else { Ok(leaked) }
+    }
+}
+
+/// Chain codes that leak, counted anew for each line with the extended public key of a named account's `m`.
+const MOST_LEAKED: usize = 1 << 16;
 const NO_ACCOUNT: &str = "an account is the 64 hexadecimal digits of a key UID";
 const NO_FORM: &str = "the second word is private, public, extended-public, signature, ecdh, lee, bip85 or seed";

@@ -87,6 +87,25 @@ fn attack_one_account_after_another_with_a_list_by_hand_that_counts_to_all() {
     assert_eq!((private(&closure), closure.not_counted), (19, accounts + 1));
 }
 
+/// Each line stands for its ancestors too: what is closed is bounded in nodes, not in lines.
+#[test]
+fn attack_long_paths_by_hand_that_count_to_a_thousand_accounts() {
+    let list: String = (0..1_000)
+        .map(|n| format!("m/{n}'{} private 4.0\n", (0..9).map(|step| format!("/{step}'")).collect::<String>()))
+        .collect();
+    let mut history = History::default();
+    history.take_written(&list).unwrap();
+    for n in 0..1_000 {
+        let uid = account(n);
+        history.take_written(&format!("account {uid}\nm/44' public 4.0\n")).unwrap();
+    }
+    let all = history.wallets();
+    let nodes: usize = close(history.trees(&all, None), &[]).values().map(Closed::nodes).sum();
+    assert!(nodes < 1 << 18, "{nodes} nodes");
+    let closure = Closure::of(&history, &Filter::default());
+    assert_eq!((closure.not_counted, closure.count().private_keys), (1_001, 1_000), "told, and for itself");
+}
+
 #[test]
 fn attack_readers_that_are_lent_while_card_after_card_has_a_current_key() {
     closes("lent readers", |story| {

@@ -177,7 +177,9 @@ fn ten_thousand_random_histories_give_exactly_what_subtraction_gives() {
     for round in 0..10_000 {
         let real = &trees[round % trees.len()];
         let mut known: BTreeMap<KeyPath, Numbers> = BTreeMap::new();
-        let (mut list, mut left_over) = (String::new(), None::<KeyPath>);
+        // No line names its card: what one of two cards with this seed leaks is of what it used itself.
+        let (mut cards, mut left_over) = ([None::<KeyPath>, None], BTreeSet::new());
+        let (mut list, mut leaks) = (String::new(), Vec::new());
         for _ in 0..1 + dice.below(6) {
             // The master key is asked for more often: it is the one that leaks.
             let path = if dice.below(4) == 0 { KeyPath::master() } else { all[dice.below(all.len())].clone() };
@@ -193,15 +195,22 @@ fn ten_thousand_random_histories_give_exactly_what_subtraction_gives() {
             if matches!(version, "3.0" | "4.0") {
                 continue;
             }
-            if path.is_master() {
-                if let (Some(used), "extended-public") = (&left_over, form) {
+            let card = &mut cards[dice.below(2)];
+            if !path.is_master() {
+                left_over.insert(path.clone());
+                *card = Some(path);
+            } else if form == "extended-public" {
+                leaks.extend(card.clone());
+                for used in &left_over {
                     known.entry(used.clone()).or_default().chain = real[used].chain;
                     leaked += 1;
                 }
-            } else {
-                left_over = Some(path);
             }
         }
+        assert!(
+            leaks.iter().all(|used| known[used].chain.is_some()),
+            "what leaked is one of what may have, in\n{list}"
+        );
         let handed = known.clone();
         let known = brute(&mut algebra, known, &all);
         let mut history = History::default();
@@ -238,6 +247,69 @@ fn ten_thousand_random_histories_give_exactly_what_subtraction_gives() {
         }
     }
     assert!(betrayed > 1_000 && leaked > 500, "{betrayed} keys betrayed, {leaked} chain codes leaked");
+}
+
+/// The same for lists that name accounts: what is said of one is what follows from its lines and those before any account.
+#[test]
+fn random_lists_of_several_accounts_give_exactly_what_subtraction_gives() {
+    let mut algebra = Algebra::default();
+    let all = universe();
+    let trees: Vec<_> = (1..4).map(|seed| tree(&mut algebra, seed)).collect();
+    let accounts: Vec<KeyUid> = (1..4).map(|n| KeyUid::from([n; 32])).collect();
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    let (mut from_others, mut leaked) = (0, 0);
+    for _ in 0..2_000 {
+        let mut known: Vec<BTreeMap<KeyPath, Numbers>> = vec![BTreeMap::new(); trees.len()];
+        let mut used: Vec<(Option<usize>, KeyPath)> = Vec::new();
+        let (mut list, mut account) = (String::new(), None);
+        for _ in 0..2 + dice.below(7) {
+            if dice.below(3) == 0 {
+                let named = dice.below(accounts.len());
+                list.push_str(&format!("account {}\n", accounts[named]));
+                account = Some(named);
+            }
+            let path = if dice.below(4) == 0 { KeyPath::master() } else { all[dice.below(all.len())].clone() };
+            let form = ["private", "public", "extended-public"][dice.below(3)];
+            let version = ["-", "3.1", "4.0"][dice.below(3)];
+            list.push_str(&format!("{path} {form} {version}\n"));
+            let leaks = path.is_master() && form == "extended-public" && version != "4.0";
+            for (number, known) in known.iter_mut().enumerate() {
+                let counts = |to: Option<usize>| to.is_none_or(|to| to == number);
+                if !counts(account) {
+                    continue;
+                }
+                let (from, to) = (trees[number][&path], known.entry(path.clone()).or_default());
+                match form {
+                    "private" => to.private = from.private,
+                    "extended-public" if !path.is_master() => (to.public, to.chain) = (from.public, from.chain),
+                    _ => to.public = from.public,
+                }
+                for (by, path) in used.iter().filter(|(by, _)| leaks && counts(*by)) {
+                    known.entry(path.clone()).or_default().chain = trees[number][path].chain;
+                    (leaked, from_others) = (leaked + 1, from_others + usize::from(*by != account));
+                }
+            }
+            if !path.is_master() && version != "4.0" {
+                used.push((account, path));
+            }
+        }
+        let mut history = History::default();
+        history.take_written(&list).unwrap();
+        for (uid, known) in accounts.iter().zip(known) {
+            let known = brute(&mut algebra, known, &all);
+            let account = Account::KeyUid(*uid);
+            let wallets: BTreeSet<Wallet> =
+                history.wallets().into_iter().chain([Wallet { account, decoy: false }]).collect();
+            let closed = close(history.trees(&wallets, None), &[]).remove(&Wallet { account, decoy: false }).unwrap();
+            for path in &all {
+                let computed = known.get(path).copied().unwrap_or_default();
+                let said = [Part::Private, Part::Public, Part::Chain].map(|part| closed.knows(path, part));
+                let had = [computed.private.is_some(), computed.public.is_some(), computed.chain.is_some()];
+                assert_eq!(said, had, "{path} of {uid} in\n{list}");
+            }
+        }
+    }
+    assert!(leaked > 500 && from_others > 50, "{leaked} chain codes leaked, {from_others} of nodes without an account");
 }
 
 /// What can be computed of one account's tree.
@@ -470,7 +542,7 @@ fn nothing_follows_in_the_tree_of_a_lee_seed() {
     assert!(story.closure().iter().all(|(_, extent)| matches!(extent, Extent::PrivateKey | Extent::PublicKey)));
     let closure = Closure::of(&story.history, &Filter::default());
     assert_eq!(closure.seen_by_host.len(), 1);
-    assert_eq!((closure.seen_by_host[0].sight, closure.seen_by_host[0].source), (Sight::LeeSeed, Source::Line(1)));
+    assert_eq!((closure.seen_by_host[0].sight, closure.seen_by_host[0].lines[0]), (Sight::LeeSeed, Source::Line(1)));
 }
 
 /// BIP-85 and LEE exports are told, and give no key.
@@ -496,7 +568,74 @@ fn a_list_by_hand_counts_to_every_account_unless_it_names_one() {
     assert_eq!(story.closure(), [("m/43'/60'/1581'/0'".to_owned(), Extent::PrivateSubtree)]);
     let closure = Closure::of(&story.history, &Filter::default());
     assert!(closure.computable[0].what.from.contains(&Source::Written(3)));
-    assert_eq!((closure.seen_by_host[0].key_uid, closure.seen_by_host[0].source), (Some(uid), Source::Written(5)));
+    assert_eq!((closure.seen_by_host[0].key_uid, closure.seen_by_host[0].lines[0]), (Some(uid), Source::Written(5)));
+}
+
+/// The chain code that leaks is of a node of that account, and any that it used on some card: one seed may be on two cards.
+#[test]
+fn what_one_account_used_is_not_leaked_by_another() {
+    let (one, other) = (KeyUid::from([0xa; 32]), KeyUid::from([0xb; 32]));
+    let list = format!(
+        "account {one}\nm/44'/60'/0'/0/5 private 3.1\nm/44'/60'/0'/0 public 3.1\n\
+         account {other}\nm/1' public 3.1\naccount {one}\nm extended-public 3.1\n"
+    );
+    let mut history = History::default();
+    history.take_written(&list).unwrap();
+    let one = closed(&history, Account::KeyUid(one));
+    let knows = |at: &str, part| one.knows(&path(at), part);
+    assert!(
+        knows("m/44'/60'/0'/0", Part::Private) && knows("m/44'/60'/0'/0/7", Part::Private),
+        "{:?}",
+        one.computable()
+    );
+    let other = closed(&history, Account::KeyUid(other));
+    assert!(other.knows(&path("m/1'"), Part::Public) && !other.knows(&path("m/1'"), Part::Chain));
+}
+
+/// What was used without an account counts to every account, and so does what leaks.
+#[test]
+fn what_was_used_by_nobody_known_leaks_with_any_account() {
+    let uid = KeyUid::from([0xa; 32]);
+    for list in [
+        format!("m/1 public 3.1\naccount {uid}\nm/1/5 private -\nm extended-public 3.1\n"),
+        format!("account {uid}\nm/1/5 private -\nm/1 public 3.2\nm/3 public 3.1\nm extended-public 3.1\n"),
+    ] {
+        let mut history = History::default();
+        history.take_written(&list).unwrap();
+        assert!(closed(&history, Account::KeyUid(uid)).knows(&path("m/1/9"), Part::Private), "{list}");
+    }
+}
+
+/// Words that nobody loads do not hide the seed that somebody does.
+#[test]
+fn a_seed_that_a_host_has_seen_is_told_after_a_thousand_words() {
+    let mut story = Story::default();
+    for _ in 0..1_001 {
+        story.done(1, &on(NEW, Operation::GenerateMnemonic(12)));
+    }
+    let line = story.intent(1, &on(NEW, Operation::LoadKey));
+    story.outcome(line, Outcome::done(None, Some(KeyUid::from([7; 32]))));
+    let closure = Closure::of(&story.history, &Filter::default());
+    let seeds: Vec<_> = closure.seen_by_host.iter().filter(|it| it.sight == Sight::Seed).collect();
+    assert_eq!(seeds.len(), 1);
+    assert_eq!(seeds[0].key_uid, Some(KeyUid::from([7; 32])));
+    assert_eq!(closure.cut_off, None);
+}
+
+/// Past the room for them seeds are not told one by one, and that is told.
+#[test]
+fn more_seeds_than_there_is_room_for_cut_the_closure_off() {
+    let mut story = Story::default();
+    let mut load = |n: u64| {
+        let line = story.intent(1, &on(NEW, Operation::LoadKey));
+        let mut uid = [7; 32];
+        uid[..8].copy_from_slice(&n.to_be_bytes());
+        story.outcome(line, Outcome::done(None, Some(KeyUid::from(uid))));
+        Closure::of(&story.history, &Filter::default()).cut_off
+    };
+    let cut_off: Vec<_> = (0..1_001).map(&mut load).collect();
+    assert!(cut_off[..1_000].iter().all(Option::is_none));
+    assert!(cut_off[1_000].is_some());
 }
 
 #[test]
