@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use audit::closure::{Closure, Filter, History, Implied, Source};
+use audit::closure::{Bond, Closure, Filter, History, Implied, Source};
 use audit::evidence::Authorities;
 use audit::verify::{Anchor, Auditor, Kept};
 use proto::rpc::Fault;
@@ -81,11 +81,20 @@ fn people(out: Output, closure: &Closure, questions: &[String]) -> Result<(), Cl
         out.line(out.tone(Tone::Bad, &format!("  a host has seen the {} of {whose} ({from})", seen.sight)))?;
     }
     for bond in &closure.bonds {
-        let keys: Vec<String> = bond.keys.iter().map(|(wallet, path)| format!("{path} of {wallet}")).collect();
-        let (keys, from) = (keys.join(" and "), sources(bond.from.iter().copied()));
-        out.line(out.tone(Tone::Bad, &format!("  one private key gives the others: {keys} share nonces ({from})")))?;
+        out.line(out.tone(Tone::Bad, &format!("  {}", tied(bond))))?;
     }
     questions.iter().try_for_each(|question| out.line(format!("  not known: {}", shown(question))))
+}
+
+/// Returns keys that follow from signatures, and from which.
+fn tied(bond: &Bond) -> String {
+    let keys: Vec<String> = bond.keys.iter().map(|(wallet, path)| format!("{path} of {wallet}")).collect();
+    let (keys, from) = (keys.join(" and "), sources(bond.from.iter().copied()));
+    if bond.solved {
+        return format!("from published signatures, to everybody: the private key {keys} ({from})");
+    }
+    let perhaps = if bond.may_be_solved() { "; if two of these are names of one key, all may follow" } else { "" };
+    format!("one private key gives the others: {keys} share nonces{perhaps} ({from})")
 }
 
 /// Returns one key and where it comes from: `private key of m/... (line 7), follows from line 7 and line 9`.
@@ -161,17 +170,18 @@ pub(super) fn to_json(closure: &Closure) -> Value {
             })
         })
         .collect();
-    let bonds: Vec<Value> = closure
-        .bonds
-        .iter()
-        .map(|bond| {
-            let keys = bond
-                .keys
-                .iter()
-                .map(|(wallet, path)| json!({ "wallet": wallet.to_string(), "path": path.to_string() }));
-            json!({ "keys": keys.collect::<Vec<_>>(), "from": from(&mut bond.from.iter().copied()) })
-        })
-        .collect();
+    let bonds = |solved: bool| -> Vec<Value> {
+        let bonds = closure.bonds.iter().filter(|bond| bond.solved == solved);
+        bonds
+            .map(|bond| {
+                let keys = bond
+                    .keys
+                    .iter()
+                    .map(|(wallet, path)| json!({ "wallet": wallet.to_string(), "path": path.to_string() }));
+                json!({ "keys": keys.collect::<Vec<_>>(), "from": from(&mut bond.from.iter().copied()) })
+            })
+            .collect()
+    };
     let count = closure.count();
     json!({
         "summary": count.to_string(),
@@ -184,7 +194,8 @@ pub(super) fn to_json(closure: &Closure) -> Value {
         "computable": computable,
         "side_doors": side_doors,
         "seen_by_host": seen,
-        "one_gives_the_others": bonds,
+        "one_gives_the_others": bonds(false),
+        "from_signatures_alone": bonds(true),
         "cut_off_at_line": closure.cut_off,
     })
 }

@@ -168,7 +168,7 @@ fn people(out: Output, examined: &Examined) -> Result<(), CliError> {
     }
     // Those of two keys are open questions.
     for repeat in report.repeated_nonces.iter().filter(|repeat| repeat.is_of_one_key()) {
-        let Repeat { first, second } = repeat;
+        let Repeat { first, second, .. } = repeat;
         let (wallet, path) = &first.key;
         let (one, other) = (first.line, second.line);
         let text = format!(

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{MOST_SOURCES, Source};
 use super::history::Node;
+use crate::verify::may_be_one;
 
 /// Keys of which one gives all others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,20 @@ pub struct Bond {
     pub from: BTreeSet<Source>,
     /// Whether all follow from the signatures alone.
     pub solved: bool,
+}
+
+impl Bond {
+    /// Returns whether all may follow after all: two of these may be names of one key, and no line tells.
+    #[must_use]
+    pub fn may_be_solved(&self) -> bool {
+        let mut of_place: BTreeMap<_, Vec<&Node>> = BTreeMap::new();
+        for key @ (wallet, path) in &self.keys {
+            of_place.entry((path, wallet.decoy)).or_default().push(key);
+        }
+        // A name by a card comes after one by an account, and may be one with any other name of its place.
+        let may_be = |names: &Vec<&Node>| names.iter().any(|one| names.first().is_some_and(|it| may_be_one(it, one)));
+        !self.solved && of_place.values().any(may_be)
+    }
 }
 
 /// All that hang together.

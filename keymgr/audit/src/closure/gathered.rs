@@ -13,15 +13,15 @@ use crate::recorded::Request;
 impl History {
     /// Returns what an operation would give that did not leave already.
     pub(super) fn news(&self, request: &Request) -> Vec<Fact> {
-        let facts = self.gives(request).facts.into_iter();
-        facts.filter(|fact| !self.facts.contains_key(fact)).collect()
+        let news = self.gives(request).facts.into_iter().filter(|fact| !self.facts.contains_key(fact));
+        news.map(|(wallet, path, part)| (self.named(&wallet), path, part)).collect()
     }
 
     /// Returns the trees of which something left, may have left, or follows.
     pub(super) fn wallets(&self) -> BTreeSet<Wallet> {
         let open = self.open.values().flat_map(|open| &open.gives.facts).map(|(wallet, ..)| *wallet);
         let tied = self.bonds.keys().map(|(wallet, _)| *wallet);
-        self.wallets.iter().copied().chain(open).chain(tied).collect()
+        self.wallets.iter().copied().chain(open).chain(tied).map(|wallet| self.named(&wallet)).collect()
     }
 
     /// Returns the keys that follow from each other.
@@ -34,9 +34,17 @@ impl History {
         let told = |to: &Option<u32>| holder.is_none() || to.is_none() || *to == holder;
         let mut trees: BTreeMap<Wallet, Facts> = wallets.iter().map(|wallet| (*wallet, self.empty(wallet))).collect();
         let counts = self.counts_to_all(wallets);
+        let mut before: BTreeMap<Wallet, Vec<Wallet>> = BTreeMap::new();
+        for ((card, number), uid) in &self.names {
+            for decoy in [false, true] {
+                let was = Wallet { account: Account::Card(*card, *number), decoy };
+                before.entry(Wallet { account: Account::KeyUid(*uid), decoy }).or_default().push(was);
+            }
+        }
         for (wallet, facts) in &mut trees {
-            let unnamed = (counts && !wallet.decoy).then_some(&UNNAMED);
-            for of in [Some(wallet), unnamed].into_iter().flatten() {
+            let unnamed = (counts && !wallet.decoy && wallet.account.is_tree()).then_some(&UNNAMED);
+            let nameless = before.get(wallet).into_iter().flatten();
+            for of in [wallet].into_iter().chain(nameless).chain(unnamed) {
                 for ((_, path, part), sources) in self.facts_of(of) {
                     if let Some(source) = sources.iter().filter(|(to, _)| told(to)).map(|(_, source)| *source).min() {
                         facts.learn(path, *part, source);
@@ -46,7 +54,7 @@ impl History {
         }
         for (seq, open) in self.open.iter().filter(|(_, open)| told(&Some(open.holder))) {
             for (wallet, path, part) in &open.gives.facts {
-                if let Some(facts) = trees.get_mut(wallet) {
+                if let Some(facts) = trees.get_mut(&self.named(wallet)) {
                     facts.learn(path, *part, Source::Line(*seq));
                 }
             }
@@ -88,8 +96,8 @@ impl History {
         let left = self.facts.iter().filter(|(_, to)| told(to)).map(|(fact, _)| fact);
         let open = self.open.values().filter(|open| holder.is_none_or(|holder| open.holder == holder));
         let perhaps = open.flat_map(|open| &open.gives.facts);
-        let keys = left.chain(perhaps).filter(|(wallet, ..)| wallets.contains(wallet));
-        keys.map(|(wallet, path, part)| (wallet, path, *part == Part::Private)).collect::<BTreeSet<_>>().len()
+        let keys = left.chain(perhaps).map(|(wallet, path, part)| (self.named(wallet), path, *part == Part::Private));
+        keys.filter(|(wallet, ..)| wallets.contains(wallet)).collect::<BTreeSet<_>>().len()
     }
 
     /// Returns the uses of the side doors.
@@ -97,15 +105,19 @@ impl History {
         let mut doors: BTreeMap<Door, Vec<Source>> = BTreeMap::new();
         for (door, lines) in &self.side_doors {
             for (_, lines) in lines.iter().filter(|(to, _)| holder.is_none() || to.is_none() || **to == holder) {
-                doors.entry(door.clone()).or_default().extend(lines);
+                doors.entry(self.named_door(door)).or_default().extend(lines);
             }
         }
         for (seq, open) in self.open.iter().filter(|(_, open)| holder.is_none_or(|holder| open.holder == holder)) {
             if let Some(door) = &open.gives.side_door {
-                doors.entry(door.clone()).or_default().push(Source::Line(*seq));
+                doors.entry(self.named_door(door)).or_default().push(Source::Line(*seq));
             }
         }
         doors.into_iter().map(|((wallet, path, way), lines)| SideDoor { wallet, path, way, lines }).collect()
+    }
+
+    fn named_door(&self, (wallet, path, way): &Door) -> Door {
+        (self.named(wallet), path.clone(), *way)
     }
 
     /// Returns the seeds and keys that this host has seen.

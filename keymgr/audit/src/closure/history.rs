@@ -34,18 +34,36 @@ pub struct Wallet {
 pub enum Account {
     /// By the master key.
     KeyUid(KeyUid),
-    /// By the card on which it is, when the line does not name the master key.
-    Card(CardId),
+    /// By the card on which it is, when no line names the master key, and by how many keys that card had before.
+    Card(CardId, u32),
     /// Not at all: it was written down by hand.
     Unnamed,
+    /// No tree, but the one key of a card's Cash applet; at `m`, as if it were one.
+    Cash(CardId),
+    /// No tree, but the identity key of a card, compressed; at `m` likewise.
+    Identity([u8; 33]),
+}
+
+impl Account {
+    /// Returns whether there is a tree of keys, and not one key alone.
+    #[must_use]
+    pub const fn is_tree(&self) -> bool {
+        matches!(self, Self::KeyUid(_) | Self::Card(..) | Self::Unnamed)
+    }
 }
 
 impl std::fmt::Display for Wallet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.account {
             Account::KeyUid(uid) => write!(f, "account {uid}")?,
-            Account::Card(card) => write!(f, "card {card}")?,
+            Account::Card(card, 0) => write!(f, "card {card}")?,
+            Account::Card(card, before) => write!(f, "card {card} after {before} other key(s)")?,
             Account::Unnamed => f.write_str("an account without a name")?,
+            Account::Cash(card) => write!(f, "the Cash applet of {card}")?,
+            Account::Identity(key) => {
+                f.write_str("the identity key ")?;
+                key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+            }
         }
         f.write_str(if self.decoy { " (decoy)" } else { "" })
     }
@@ -70,7 +88,9 @@ pub struct History {
     pub(super) wallets: BTreeSet<Wallet>,
     pub(super) bonds: Bonds,
     pub(super) lee: BTreeSet<KeyUid>,
-    cards: BTreeMap<CardId, CardMemory>,
+    pub(super) cards: BTreeMap<CardId, CardMemory>,
+    /// The accounts of trees that were named by their card before a line told.
+    pub(super) names: BTreeMap<(CardId, u32), KeyUid>,
     /// The cards that may remember a path.
     moved: BTreeSet<CardId>,
     pub(super) open: BTreeMap<u64, Pending>,
@@ -141,11 +161,17 @@ impl History {
     /// Takes the event of the next line, with the line's number.
     pub fn tell(&mut self, seq: u64, event: &Event) {
         let told = match event {
+            Event::ChannelOpened(opened) if !self.follows(&opened.card) => Err(Full),
             Event::PairedChannelOpened(opened) if !self.follows(&opened.card) => Err(Full),
             Event::Intent(intent) if !self.follows(&intent.request.card) => Err(Full),
             Event::Decoy(decoy) if !self.follows(&decoy.card) => Err(Full),
+            Event::ChannelOpened(opened) => {
+                self.holds(&opened.card, opened.key_uid);
+                Ok(())
+            }
             Event::PairedChannelOpened(opened) => {
                 self.cards.entry(opened.card).or_default().is_applet(opened.applet.as_str());
+                self.holds(&opened.card, opened.key_uid);
                 Ok(())
             }
             Event::Intent(intent) => self.intent(seq, intent),
@@ -194,7 +220,7 @@ impl History {
     }
 
     fn taken(&self) -> usize {
-        [self.facts.len(), self.side_doors.len(), self.cards.len(), self.lee.len()].into_iter().sum()
+        [self.facts.len(), self.side_doors.len(), self.cards.len(), self.names.len(), self.lee.len()].into_iter().sum()
     }
 
     /// Returns the tree on which an operation works.
@@ -204,15 +230,22 @@ impl History {
     }
 
     fn tree(&self, card: &CardId, key_uid: Option<KeyUid>) -> Wallet {
-        let account = key_uid.map_or(Account::Card(*card), Account::KeyUid);
-        Wallet { account, decoy: self.cards.get(card).is_some_and(|card| card.decoy) }
+        let memory = self.cards.get(card);
+        let held = memory.map(|memory| memory.held).unwrap_or_default();
+        let account = key_uid.or(held.key_uid).map_or(Account::Card(*card, held.before), Account::KeyUid);
+        Wallet { account, decoy: memory.is_some_and(|memory| memory.decoy) }
     }
 
     /// Returns the tree and the path of the key with which an operation signs, when it is known.
     #[must_use]
     pub fn signer(&self, request: &Request) -> Option<Node> {
-        let Operation::Sign(Signing { key, .. }) = &request.operation else { return None };
-        Some((self.wallet(request), self.resolve(&request.card, key)?))
+        match &request.operation {
+            Operation::Sign(Signing { key, .. }) => Some((self.wallet(request), self.resolve(&request.card, key)?)),
+            Operation::CashSign(_) => {
+                Some((Wallet { account: Account::Cash(request.card), decoy: false }, KeyPath::master()))
+            }
+            _ => None,
+        }
     }
 
     /// Takes that two signatures of these keys share a nonce, and say different things of it.
@@ -248,6 +281,7 @@ impl History {
 
     fn intent(&mut self, seq: u64, intent: &Intent) -> Result<(), Full> {
         let request = &intent.request;
+        self.asked_of(request);
         let gives = self.gives(request);
         let mut told = Ok(());
         if let Some(node) = gives.uses.as_ref().filter(|_| can_leak(&request.card)) {
@@ -290,6 +324,7 @@ impl History {
                 if memory.has_paths() {
                     self.moved.insert(request.card);
                 }
+                self.holds(&request.card, *key_uid);
                 learned
             }
             Outcome::Failed { .. } => {

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proto::{CardId, Fingerprint, KeyPath, KeyPlace};
 
 use super::history::{Full, Node};
+use super::names::Held;
 use crate::operation::{Operation, Signing};
 
 /// The memory of one card.
@@ -33,6 +34,7 @@ pub(super) struct CardMemory {
     current: Option<KeyPath>,
     /// Its path for signing without a PIN, when it is known.
     pinless: Option<KeyPath>,
+    pub(super) held: Held,
 }
 
 /// The version of an applet: major, minor.
@@ -146,6 +148,7 @@ impl CardMemory {
             | Operation::GenerateKey => {
                 self.current = Some(KeyPath::master());
                 self.pinless = None;
+                self.held = self.held.next();
             }
             Operation::DeriveKey(place) | Operation::Sign(Signing { key: place, makes_current: true, .. }) => {
                 self.current = self.resolve(place);
@@ -153,8 +156,10 @@ impl CardMemory {
             Operation::ExportPublic(path) if path.is_master() => self.may_move_to_master(true),
             Operation::SetPinlessPath(path) => self.pinless = Some(path.clone()),
             Operation::ClearPinlessPath => self.pinless = None,
-            Operation::RemoveKey => *self = Self { applet: self.applet, ..Self::default() },
-            Operation::FactoryReset | Operation::InstallApplet(_) => *self = Self::default(),
+            Operation::RemoveKey => *self = Self { applet: self.applet, held: self.held.next(), ..Self::default() },
+            Operation::FactoryReset | Operation::InstallApplet(_) => {
+                *self = Self { held: self.held.next(), ..Self::default() };
+            }
             _ => {}
         }
     }

@@ -11,6 +11,7 @@ pub mod facts;
 mod gathered;
 pub mod history;
 mod memory;
+mod names;
 pub mod side;
 pub mod written;
 
@@ -56,7 +57,8 @@ pub struct Closure {
     pub side_doors: Vec<SideDoor>,
     /// What the host itself has seen; not counted in [`Self::computable`].
     pub seen_by_host: Vec<SeenByHost>,
-    /// Keys of which one gives the others, because their signatures share nonces.
+    /// Keys of which one gives the others, because their signatures share nonces, or that follow from these alone. Signatures
+    /// count as published: what follows from them is computed by whoever was given a key, and by everybody else.
     pub bonds: Vec<Bond>,
     /// The line from which on this is not all that could be computed ([`History::cut_off`]), or that the host has seen.
     pub cut_off: Option<u64>,
@@ -90,7 +92,7 @@ impl Closure {
         };
         let all = history.wallets();
         // What has no name counts to every account; on its own it stands only where there is none, or too many.
-        let named = all.iter().any(|wallet| *wallet != UNNAMED);
+        let named = all.iter().any(|wallet| *wallet != UNNAMED && wallet.account.is_tree());
         let counts_to_all = history.counts_to_all(&all);
         let stands = |wallet: &Wallet| *wallet != UNNAMED || !named || !counts_to_all;
         let wallets: BTreeSet<Wallet> = all.iter().copied().filter(asked).filter(stands).collect();
@@ -99,7 +101,7 @@ impl Closure {
         let asked_for = closed.iter().filter(|(wallet, _)| wallets.contains(*wallet));
         let computable = asked_for
             .flat_map(|(wallet, closed)| closed.computable().into_iter().map(|what| Implied { wallet: *wallet, what }));
-        let bonds = bonds.into_iter().filter(|bond| !bond.solved && bond.keys.iter().any(|(wallet, _)| asked(wallet)));
+        let bonds = bonds.into_iter().filter(|bond| bond.keys.iter().any(|(wallet, _)| asked(wallet)));
         let seen = history.seen_by_host().into_iter();
         Self {
             computable: computable.collect(),
@@ -155,6 +157,8 @@ impl std::fmt::Display for Count {
 /// included. Nothing is added when that key left before.
 #[must_use]
 pub fn would_add(history: &History, request: &Request) -> Vec<Implied> {
+    let named = history.naming(request);
+    let history = named.as_ref().unwrap_or(history);
     let news = history.news(request);
     if news.is_empty() {
         return Vec::new();

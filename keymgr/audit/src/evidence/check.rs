@@ -42,6 +42,10 @@ pub(crate) struct Checked {
     pub(crate) identity: ChatKey,
     /// Who vouches for that key.
     pub(crate) authority: Option<Authority>,
+    /// The X coordinate of R.
+    pub(crate) nonce: [u8; 32],
+    /// What was signed.
+    pub(crate) digest: Digest,
 }
 
 /// Why a line holds no signature of its card.
@@ -79,8 +83,8 @@ impl ChannelOpened {
             return Err(Unsigned::OtherCard);
         }
         let digest = transcript_of(&self.salt, self.host_key.as_bytes(), self.card_key.as_bytes());
-        signed(self.signature.as_bytes(), &digest, certificate.identity())?;
-        Ok(Checked { identity: *certificate.identity(), authority })
+        let nonce = signed(self.signature.as_bytes(), &digest, certificate.identity())?;
+        Ok(Checked { identity: *certificate.identity(), authority, nonce, digest })
     }
 }
 
@@ -88,8 +92,9 @@ impl SignedHead {
     /// Returns who signed the salt.
     pub(crate) fn check(&self, known: &mut Certificates) -> Result<Checked, Unsigned> {
         let (certificate, authority) = known.certified(self.certificate.as_bytes(), self.authority.as_str())?;
-        signed(self.signature.as_bytes(), &Digest::from(self.salt), certificate.identity())?;
-        Ok(Checked { identity: *certificate.identity(), authority })
+        let digest = Digest::from(self.salt);
+        let nonce = signed(self.signature.as_bytes(), &digest, certificate.identity())?;
+        Ok(Checked { identity: *certificate.identity(), authority, nonce, digest })
     }
 }
 
@@ -121,9 +126,11 @@ impl Statement {
     }
 }
 
-fn signed(der: &[u8], digest: &Digest, by: &ChatKey) -> Result<(), Unsigned> {
+/// Returns the X coordinate of R.
+fn signed(der: &[u8], digest: &Digest, by: &ChatKey) -> Result<[u8; 32], Unsigned> {
     let rs = signature::parse(der).ok_or(Unsigned::Malformed)?;
-    if curve::verify(&rs, digest, by) { Ok(()) } else { Err(Unsigned::False) }
+    let nonce = *rs.first_chunk().ok_or(Unsigned::Malformed)?;
+    if curve::verify(&rs, digest, by) { Ok(nonce) } else { Err(Unsigned::False) }
 }
 
 const MOST_CERTIFICATES: usize = 1000;

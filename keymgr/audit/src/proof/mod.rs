@@ -168,7 +168,7 @@ impl Proof {
             return Err(NotProven::OtherHead);
         }
         let (card, checked) = signature_in(&line.event).ok_or(NotProven::OtherHead)?;
-        let Checked { identity, authority } = checked.map_err(NotProven::Unsigned)?;
+        let Checked { identity, authority, .. } = checked.map_err(NotProven::Unsigned)?;
         Ok(SignedBy { card, identity: identity.to_compressed(), authority, unix_ms: line.unix_ms })
     }
 }

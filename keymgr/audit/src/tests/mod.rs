@@ -2,6 +2,7 @@
 
 pub(crate) mod card;
 mod hostile;
+mod nonces;
 mod tampering;
 mod verdicts;
 pub(crate) mod writer;

@@ -6,25 +6,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
-use proto::{CardId, UnixMillis};
+use proto::{CardId, KeyPath, UnixMillis};
 
 use super::anchor::{Anchor, Kept};
 use super::bad::{Bad, What};
 use super::clock::{Clock, WrittenIn};
 use super::left::{Leavings, shown_key};
-use super::nonces::{Nonces, Repeat};
+use super::nonces::{Nonces, Repeat, Shared, Tally};
 use super::question::Question;
 use super::report::{Manager, Report};
 use super::signatures::Signatures;
 use super::verdict::{Finding, Lines, Verdict, Why};
 use super::wallets::Wallets;
-use crate::closure::{Closure, Filter, History, Source};
+use crate::closure::{Account, Closure, Filter, History, Source, Wallet};
 use crate::entry::{Event, Intent, LogOpened, Outcome, SeedOrigin};
 use crate::evidence::Authorities;
 use crate::head::SecondWriter;
 use crate::line::{Head, Line};
-use crate::operation::Operation;
+use crate::operation::{Operation, Scheme};
 use crate::owner::{Deed, Owner};
+use crate::recorded::Request;
 use crate::replay::{self, Replay};
 
 /// Reads one log, file by file, the oldest first.
@@ -43,6 +44,9 @@ pub struct Auditor {
     signatures: Signatures,
     wallets: Wallets,
     nonces: Nonces,
+    /// Signatures whose nonce is not in the log, and those of unknown outcome.
+    not_told: Tally,
+    unknown: Tally,
     repeats: Vec<Repeat>,
     more_repeats: u64,
     leavings: Leavings,
@@ -106,6 +110,8 @@ impl Auditor {
             signatures: Signatures::of(taken),
             wallets: Wallets::default(),
             nonces: Nonces::default(),
+            not_told: Tally::default(),
+            unknown: Tally::default(),
             repeats: Vec::new(),
             more_repeats: 0,
             leavings: Leavings::default(),
@@ -185,9 +191,7 @@ impl Auditor {
         }
         let questions: Vec<Question> = self.wallets.questions().chain(self.signatures.question()).collect();
         questions.into_iter().for_each(|question| self.notes.ask(question));
-        if let Some(line) = self.nonces.left_out {
-            self.notes.ask(Question::NoncesNotCompared { line });
-        }
+        self.compare_nonces();
         let head = self.replay.head();
         let open = std::mem::take(&mut self.replay).into_open();
         open.iter().for_each(|(line, intent)| self.lost(*line, intent));
@@ -272,8 +276,13 @@ impl Auditor {
         step.into_iter().for_each(|finding| self.notes.find(finding));
         self.pass_anchors(seq);
         let speaks = speaks && !self.replay.is_broken();
-        if let Err(what) = self.signatures.see(line, speaks) {
-            self.is_wrong(Bad { line: seq, what });
+        match self.signatures.see(line, speaks) {
+            Ok(Some(made)) => {
+                let key = (Wallet { account: Account::Identity(made.identity), decoy: false }, KeyPath::master());
+                self.nonces.take(seq, key, &made.nonce, &made.digest, Scheme::Ecdsa);
+            }
+            Ok(None) => {}
+            Err(what) => drop(self.is_wrong(Bad { line: seq, what })),
         }
         if let (Event::Outcome { intent, outcome }, Some(asked)) = (&line.event, ended) {
             self.outcome(seq, *intent, asked, outcome);
@@ -322,7 +331,8 @@ impl Auditor {
         let request = &asked.request;
         self.leavings.count(intent, asked, outcome);
         self.signatures.outcome(seq, intent, request, outcome);
-        let Outcome::Done { fingerprint, nonce, .. } = outcome else { return };
+        self.signature(intent, request, outcome);
+        let Outcome::Done { fingerprint, .. } = outcome else { return };
         if request.operation == Operation::FactoryReset && self.enrolled.remove(&request.card) {
             self.erased.insert(request.card);
         }
@@ -331,14 +341,43 @@ impl Auditor {
             let finding = self.wallets.show(seq, request.card, wallet, path, *fingerprint);
             finding.into_iter().for_each(|finding| self.notes.find(finding));
         }
-        if let Operation::Sign(signing) = &request.operation {
-            match (self.history.signer(request), nonce) {
-                (None, _) => self.notes.ask(Question::UnknownPlace { line: intent }),
-                (Some(key), Some(nonce)) => {
-                    let repeat = self.nonces.take(intent, key, nonce, &signing.digest, signing.scheme);
-                    repeat.into_iter().for_each(|repeat| self.repeated(repeat));
-                }
-                (Some(_), None) => {}
+    }
+
+    /// Takes what came of a request for a signature.
+    fn signature(&mut self, line: u64, request: &Request, outcome: &Outcome) {
+        let (digest, scheme) = match &request.operation {
+            Operation::Sign(signing) => (&signing.digest, signing.scheme),
+            Operation::CashSign(digest) => (digest, Scheme::Ecdsa),
+            _ => return,
+        };
+        let nonce = match outcome {
+            Outcome::Done { nonce, .. } => nonce,
+            Outcome::Failed { .. } => return self.unknown.add(line),
+            Outcome::RefusedByCard { .. } | Outcome::NotSent { .. } => return,
+        };
+        match (self.history.signer(request), nonce) {
+            (None, _) => self.notes.ask(Question::UnknownPlace { line }),
+            (Some(key), Some(nonce)) => self.nonces.take(line, key, nonce, digest, scheme),
+            (Some(_), None) => self.not_told.add(line),
+        }
+    }
+
+    /// Compares the nonces of all signatures, once every line told what it has to tell of their keys.
+    fn compare_nonces(&mut self) {
+        let nonces = std::mem::take(&mut self.nonces);
+        if let Some(line) = nonces.left_out {
+            self.notes.ask(Question::NoncesNotCompared { line });
+        }
+        if self.not_told.signatures > 0 {
+            self.notes.ask(Question::NonceNotTold(std::mem::take(&mut self.not_told)));
+        }
+        if self.unknown.signatures > 0 {
+            self.notes.ask(Question::SignatureUnknown(std::mem::take(&mut self.unknown)));
+        }
+        for shared in nonces.named(|wallet| self.history.named(wallet)).shared() {
+            match shared {
+                Shared::Tie(repeat) => self.repeated(repeat),
+                Shared::Tweaked(repeat) => self.notes.ask(Question::Tweaks(Box::new(repeat))),
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use proto::{CardId, KeyPath};
 
-use super::nonces::Repeat;
+use super::nonces::{Repeat, Tally};
 use super::verdict::Lines;
 use crate::closure::Wallet;
 
@@ -61,7 +61,13 @@ pub enum Question {
     },
     /// Whether somebody has the private key of one of two keys whose signatures share a nonce: the other follows then.
     SharedNonce(Box<Repeat>),
-    /// What else follows from what left: the log has more commands without an end than are followed.
+    /// Whether one key signed one hash with one nonce and two tweaks, which no line tells: its private key follows then.
+    Tweaks(Box<Repeat>),
+    /// Whether these signatures repeat a nonce: the log does not have theirs.
+    NonceNotTold(Tally),
+    /// Whether these signatures were made, and with which nonces.
+    SignatureUnknown(Tally),
+    /// What else follows from what left, or was seen: there is more of it than is followed.
     ClosureCutOff {
         /// The first line of which not all was followed.
         line: u64,
@@ -106,19 +112,40 @@ impl fmt::Display for Question {
                 write!(f, "from line {line} on nonces are not compared: there are too many signatures")
             }
             Self::SharedNonce(repeat) => {
-                let Repeat { first, second } = &**repeat;
+                let Repeat { first, second, .. } = &**repeat;
                 let ((one, at), (other, there)) = (&first.key, &second.key);
                 write!(
                     f,
                     "lines {} and {}: {at} of {one} and {there} of {other} signed with one nonce: ",
                     first.line, second.line
                 )?;
-                f.write_str("who has the private key of one has that of the other")
+                f.write_str("who has the private key of one has that of the other")?;
+                // One hash gives one signature, of which nothing follows.
+                f.write_str(match (repeat.may_be_of_one_key(), repeat.one_hash) {
+                    (true, false) => "; if these are two names of one key, everybody has it",
+                    (true, true) => "; if these are two names of one key, this is one signature",
+                    (false, _) => "",
+                })
+            }
+            Self::Tweaks(repeat) => {
+                let Repeat { first, second, .. } = &**repeat;
+                let (wallet, path) = &first.key;
+                write!(
+                    f,
+                    "lines {} and {}: {path} of {wallet} signed one hash with one nonce, tweaked: if the tweaks differ, its \
+                     private key follows",
+                    first.line, second.line
+                )
+            }
+            Self::NonceNotTold(tally) => {
+                write!(f, "{tally} without a nonce in the log: whether one repeats is not known")
+            }
+            Self::SignatureUnknown(tally) => {
+                write!(f, "{tally} of unknown outcome, which may have been made: whether a nonce repeats is not known")
             }
             Self::ClosureCutOff { line } => write!(
                 f,
-                "from line {line} on what follows from what left is not told in full: the log has too many commands without \
-                 an end"
+                "from line {line} on what follows from what left is not told in full: there is more of it than is followed"
             ),
             Self::ListNotCounted { accounts } => write!(
                 f,
@@ -128,5 +155,20 @@ impl fmt::Display for Question {
                 write!(f, "{heads} signed head(s) from line {line} on cannot be held against lines that are missing")
             }
         }
+    }
+}
+
+/// `line(s) 4, 9 and 2 more: 4 signature(s)`
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lines, signatures } = self;
+        for (at, line) in lines.iter().enumerate() {
+            write!(f, "{}{line}", if at == 0 { "line(s) " } else { ", " })?;
+        }
+        let told = u64::try_from(lines.len()).unwrap_or(u64::MAX);
+        if *signatures > told {
+            write!(f, " and {} more", signatures.saturating_sub(told))?;
+        }
+        write!(f, ": {signatures} signature(s)")
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proto::{CardId, Fingerprint, KeyUid};
+use proto::{CardId, Digest, Fingerprint, KeyUid};
 
 use super::bad::What;
 use super::coverage::{Coverage, Signed};
@@ -36,6 +36,15 @@ pub(super) struct Signatures {
     asked: BTreeMap<u64, Named>,
 }
 
+/// A signature by a card's identity key that holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ByIdentity {
+    pub(super) identity: [u8; 33],
+    /// The X coordinate of R.
+    pub(super) nonce: [u8; 32],
+    pub(super) digest: Digest,
+}
+
 /// The key that signed a statement, as the outcome names it.
 #[derive(Debug)]
 struct Named {
@@ -66,18 +75,18 @@ impl Signatures {
         }
     }
 
-    /// Looks at a line that was taken. `speaks` says whether what it signs is known to be the head before it; after lines
-    /// that are missing nobody knows.
+    /// Looks at a line that was taken, and returns the signature that it holds by a card's identity key. `speaks` says whether
+    /// what it signs is known to be the head before it; after lines that are missing nobody knows.
     ///
     /// # Errors
     /// What is wrong with the line.
-    pub(super) fn see(&mut self, line: &Line, speaks: bool) -> Result<(), What> {
+    pub(super) fn see(&mut self, line: &Line, speaks: bool) -> Result<Option<ByIdentity>, What> {
         match &line.event {
             Event::ChannelOpened(opened) => self.opened(line.seq, opened, speaks),
             Event::PairedChannelOpened(opened) => self.paired(line.seq, opened, speaks),
             Event::HeadSigned(signed) => self.head(line.seq, signed, speaks),
-            Event::Statement(statement) => self.stated(line.seq, statement, speaks),
-            _ => Ok(()),
+            Event::Statement(statement) => self.stated(line.seq, statement, speaks).map(|()| None),
+            _ => Ok(None),
         }
     }
 
@@ -145,12 +154,12 @@ impl Signatures {
         self.unchecked.map(|(line, heads)| Question::NotChecked { heads, line })
     }
 
-    fn opened(&mut self, line: u64, opened: &ChannelOpened, speaks: bool) -> Result<(), What> {
+    fn opened(&mut self, line: u64, opened: &ChannelOpened, speaks: bool) -> Result<Option<ByIdentity>, What> {
         let checked = opened.check(&mut self.known).map_err(What::Unsigned)?;
         self.signed(line, opened.card, opened.applet.as_str(), Channel::V2, checked, speaks)
     }
 
-    fn paired(&mut self, line: u64, opened: &PairedChannelOpened, speaks: bool) -> Result<(), What> {
+    fn paired(&mut self, line: u64, opened: &PairedChannelOpened, speaks: bool) -> Result<Option<ByIdentity>, What> {
         let applet = opened.applet.as_str();
         match opened.check(&mut self.known) {
             Some(checked) => {
@@ -159,12 +168,12 @@ impl Signatures {
             None => {
                 let why = Why::SignsNothing { card: opened.card, applet: applet.to_owned() };
                 self.is_mute(line, opened.card, why);
-                Ok(())
+                Ok(None)
             }
         }
     }
 
-    fn head(&mut self, line: u64, head: &HeadSigned, speaks: bool) -> Result<(), What> {
+    fn head(&mut self, line: u64, head: &HeadSigned, speaks: bool) -> Result<Option<ByIdentity>, What> {
         let checked = head.check(&mut self.known).map_err(What::Unsigned)?;
         self.signed(line, head.card, head.applet.as_str(), Channel::V1, checked, speaks)
     }
@@ -194,9 +203,9 @@ impl Signatures {
         card: CardId,
         applet: &str,
         channel: Channel,
-        Checked { identity, authority }: Checked,
+        Checked { identity, authority, nonce, digest }: Checked,
         speaks: bool,
-    ) -> Result<(), What> {
+    ) -> Result<Option<ByIdentity>, What> {
         // No card has ever had a certificate before 3.1.
         if matches!(applet, "2.2" | "3.0") {
             return Err(What::Unsigned(Unsigned::OtherCard));
@@ -212,9 +221,10 @@ impl Signatures {
         if *self.identities.entry(identity).or_insert(channel) != channel {
             return Err(What::OtherGeneration);
         }
+        let made = Some(ByIdentity { identity, nonce, digest });
         if !speaks {
             self.not_checked(line);
-            return Ok(());
+            return Ok(made);
         }
         let taken = authority.is_some_and(|authority| self.taken.take(&authority));
         if taken {
@@ -225,7 +235,7 @@ impl Signatures {
             self.is_mute(line, card, Why::NotTaken { card, authority: by });
         }
         self.coverage.add(Signed { line, card, identity, authority, taken });
-        Ok(())
+        Ok(made)
     }
 
     fn is_mute(&mut self, line: u64, card: CardId, why: Why) {

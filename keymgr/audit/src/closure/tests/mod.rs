@@ -532,6 +532,47 @@ fn another_account_and_the_decoy_tree_complete_nothing() {
     assert!(story.closure().iter().all(|(_, extent)| *extent != Extent::PrivateSubtree));
 }
 
+/// What a card is asked before a line tells its account is of that account, unless another key was put on it in between.
+#[test]
+fn what_is_named_by_its_card_counts_to_the_account_that_was_on_it() {
+    let parent = || Request { key_uid: None, ..extended(OLD, "m/43'/60'/1581'/0'") };
+    let subtree = ("m/43'/60'/1581'/0'".to_owned(), Extent::PrivateSubtree);
+    for loads in [false, true] {
+        for nameless_first in [false, true] {
+            let mut story = Story::default();
+            let mut steps = [parent(), chat(OLD)];
+            if !nameless_first {
+                steps.reverse();
+            }
+            let [first, second] = steps;
+            story.done(1, &first);
+            if loads {
+                let load = Request { key_uid: None, ..on(OLD, Operation::LoadKey) };
+                let line = story.intent(1, &load);
+                story.outcome(line, Outcome::done(None, None));
+            }
+            assert_eq!(said(&would_add(&story.history, &second)).contains(&subtree), !loads);
+            story.done(1, &second);
+            assert_eq!(story.closure().contains(&subtree), !loads, "{loads} {nameless_first}");
+            let closure = Closure::of(&story.history, &Filter::default());
+            let named = Filter { account: Some(KeyUid::from([7; 32])), ..Filter::default() };
+            assert_eq!((closure.count().exported, Closure::of(&story.history, &named).computable.len()), (2, 1));
+        }
+    }
+}
+
+/// Another account on the card than before: somebody put another key there.
+#[test]
+fn another_account_on_a_card_begins_another_tree() {
+    let mut story = Story::default();
+    story.done(1, &extended(NEW, "m/43'/60'/1581'/0'"));
+    story.done(1, &Request { key_uid: Some(KeyUid::from([8; 32])), ..extended(NEW, "m/1") });
+    story.done(1, &Request { key_uid: None, ..chat(NEW) });
+    assert!(story.closure().iter().all(|(_, extent)| *extent != Extent::PrivateSubtree));
+    let other = Filter { account: Some(KeyUid::from([8; 32])), ..Filter::default() };
+    assert_eq!(Closure::of(&story.history, &other).computable.len(), 2);
+}
+
 /// A LEE seed's children hang on private keys only, and the key that leaves is shifted by its own hash.
 #[test]
 fn nothing_follows_in_the_tree_of_a_lee_seed() {
