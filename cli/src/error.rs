@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use proto::rpc::Fault;
 use proto::rpc::socket::SocketError;
+use rustix::io::Errno;
 use tonic::{Code, Status};
 
 use crate::system;
@@ -136,7 +137,7 @@ impl CliError {
             Self::Found { fault, .. } => Some(*fault),
             Self::Socket(SocketError::NotRunning(_)) => Some(Fault::NotRunning),
             Self::Socket(SocketError::InUse(_)) => Some(Fault::InUse),
-            Self::File { source, .. } => disk(source.kind()),
+            Self::File { source, .. } => file(source),
             Self::Interrupted { .. } | Self::Ended { .. } | Self::Said { .. } => None,
             Self::Socket(_) | Self::NoProgram { .. } | Self::BrokenPipe | Self::Other(_) => None,
         }
@@ -191,14 +192,24 @@ fn advice(kind: io::ErrorKind) -> &'static str {
 }
 
 /// What the file system says that its owner can act on.
-fn disk(kind: io::ErrorKind) -> Option<Fault> {
-    match kind {
+fn file(error: &io::Error) -> Option<Fault> {
+    match error.kind() {
         io::ErrorKind::StorageFull
         | io::ErrorKind::QuotaExceeded
+        | io::ErrorKind::FileTooLarge
         | io::ErrorKind::ReadOnlyFilesystem
         | io::ErrorKind::PermissionDenied => Some(Fault::DiskFull),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory => Some(Fault::BadInput),
-        _ => None,
+        io::ErrorKind::NotFound
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::InvalidFilename
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::InvalidData => Some(Fault::BadInput),
+        _ => match Errno::from_io_error(error)? {
+            Errno::LOOP | Errno::NXIO => Some(Fault::BadInput),
+            Errno::IO => Some(Fault::StateDamaged),
+            _ => None,
+        },
     }
 }
 
@@ -245,5 +256,18 @@ mod tests {
     fn a_file_that_is_not_there_is_bad_input() {
         let error = CliError::file(Path::new("x"))(io::ErrorKind::NotFound.into());
         assert_eq!(error.exit_code(), Fault::BadInput.exit_code());
+    }
+
+    #[test]
+    fn a_name_that_no_file_can_have_is_bad_input_and_what_the_disk_does_not_give_back_is_damaged() {
+        for (errno, fault) in [
+            (Errno::LOOP, Fault::BadInput),
+            (Errno::NAMETOOLONG, Fault::BadInput),
+            (Errno::FBIG, Fault::DiskFull),
+            (Errno::IO, Fault::StateDamaged),
+        ] {
+            let error = CliError::file(Path::new("x"))(errno.into());
+            assert_eq!(error.fault(), Some(fault), "{errno}");
+        }
     }
 }

@@ -69,6 +69,11 @@ impl LogFiles {
         &self.all
     }
 
+    /// Returns the file in which its manager remembers how far the log goes, whether it is there or not.
+    pub(super) fn head(&self) -> PathBuf {
+        file::beside(&self.newest, HEAD_SUFFIX)
+    }
+
     /// Returns each file with its name, opened.
     ///
     /// # Errors
@@ -90,12 +95,18 @@ impl LogFiles {
     /// # Errors
     /// [`Fault::StateDamaged`] when the file is there and does not tell; when it cannot be read.
     pub(crate) fn remembered(&self) -> Result<Option<Head>, CliError> {
-        let path = file::beside(&self.newest, HEAD_SUFFIX);
+        let path = self.head();
         let bytes = match file::read_bounded(&path, MAX_HEAD) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Err(no_head(&path)),
-            Err(error) => return Err(CliError::file(&path)(error)),
+            Err(error) => {
+                return Err(match error.kind() {
+                    io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => {
+                        no_head(&path)
+                    }
+                    _ => CliError::file(&path)(error),
+                });
+            }
         };
         let head = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim_end().parse().ok());
         head.map(Some).ok_or_else(|| no_head(&path))
@@ -168,7 +179,7 @@ fn open(path: &Path) -> Result<BufReader<File>, CliError> {
         // It might never end, or never begin.
         return refused(format!("{} is no file; copy what it holds into one, and name that", path.display()));
     }
-    let file = File::open(path).map_err(CliError::file(path))?;
+    let file = file::open(path).map_err(CliError::file(path))?;
     Ok(BufReader::with_capacity(BUFFER, file))
 }
 
@@ -266,6 +277,9 @@ mod tests {
             std::fs::write(dir.path().join("export.log.head"), bad).unwrap();
             assert_eq!(files.remembered().err().and_then(|error| error.fault()), Some(Fault::StateDamaged));
         }
+        std::fs::remove_file(files.head()).unwrap();
+        std::fs::create_dir(files.head()).unwrap();
+        assert_eq!(files.remembered().err().and_then(|error| error.fault()), Some(Fault::StateDamaged));
     }
 
     #[test]

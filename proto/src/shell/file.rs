@@ -2,11 +2,12 @@
 //!
 //! The invariant: after a crash or an error there is the old content or the new one, never a mixture and never nothing.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 /// Writes `content` to `path`, mode 0600, and returns when the disk has it.
@@ -25,13 +26,29 @@ pub fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     replaced
 }
 
+/// Opens a file for reading, and waits for nobody: a pipe in a folder may never have a writer. A descriptor that this
+/// process was given, `/dev/stdin` or `/dev/fd/N`, may be a pipe.
+///
+/// # Errors
+/// The file system's; [`io::ErrorKind::InvalidInput`] for what is no file, [`io::ErrorKind::IsADirectory`].
+pub fn open(path: &Path) -> io::Result<File> {
+    if is_descriptor(path) {
+        return File::open(path);
+    }
+    check_kind(&path.metadata()?)?;
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    // Another one may have taken its place.
+    check_kind(&file.metadata()?)?;
+    Ok(file)
+}
+
 /// Reads at most `limit` bytes, into a buffer that is wiped and never grows.
 ///
 /// # Errors
-/// The file system's; [`io::ErrorKind::InvalidData`] when the file is longer.
+/// As [`open`]; [`io::ErrorKind::InvalidData`] when the file is longer.
 pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut room = Zeroizing::new(vec![0; limit.saturating_add(1)]);
-    let mut file = File::open(path)?;
+    let mut file = open(path)?;
     let mut filled = 0;
     while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read(rest) {
@@ -76,6 +93,21 @@ pub fn remove_stale(temporary: &Path) -> io::Result<()> {
     }
 }
 
+fn is_descriptor(path: &Path) -> bool {
+    path == "/dev/stdin" || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
+}
+
+fn check_kind(found: &Metadata) -> io::Result<()> {
+    if found.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder; name a file in it"));
+    }
+    if found.is_file() {
+        return Ok(());
+    }
+    let message = "it is no file; copy what it holds into one, and name that";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+}
+
 fn replace(temporary: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     remove_stale(temporary)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
@@ -87,6 +119,7 @@ fn replace(temporary: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
@@ -124,6 +157,23 @@ mod tests {
         let error = read_bounded(&path, 64).unwrap_err();
         assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::InvalidData, "longer than 64 bytes"));
         assert_eq!(read_bounded(&path, 5000).unwrap().len(), 5000);
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_never_waited_for_but_a_descriptor_that_was_given_may_be_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        for what in [&pipe, Path::new("/dev/zero")] {
+            assert_eq!(read_bounded(what, 10).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{}", what.display());
+        }
+        assert_eq!(open(dir.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        let (given, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"said").unwrap();
+        drop(writer);
+        let path = format!("/dev/fd/{}", given.as_raw_fd());
+        assert_eq!(read_bounded(Path::new(&path), 10).unwrap().as_slice(), b"said");
     }
 
     #[test]
