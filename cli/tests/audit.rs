@@ -150,7 +150,7 @@ fn what_is_no_log_no_anchor_and_no_authority_is_named_each_for_itself() {
     is(&with("--ca", &put("nokeys", b"# nothing\n")), Fault::BadInput, "names no key");
     is(&with("--ca", &put("noise", &[0xff, 0xfe])), Fault::BadInput, "no text");
     is(&with("--anchor", &dir.path().join("none")), Fault::BadInput, "a file of heads has lines");
-    is(&with("--anchor", dir.path()), Fault::BadInput, "is no file");
+    is(&with("--anchor", dir.path()), Fault::BadInput, "is a folder");
     is(&with("--anchor", &put("words", b"hello\n")), Fault::BadInput, "no head in it");
     is(&with("--anchor", &drill.file("decoy", "heads")), Fault::LogRolledBack, "this is another");
     let output = with("--anchor", &heads);
@@ -325,6 +325,52 @@ fn a_line_and_an_older_head_are_proven_and_checked_without_the_log() {
         Fault::LogRolledBack,
         "",
     );
+}
+
+/// However a receiver joined them: two heads in one line are two.
+#[test]
+fn all_heads_of_one_line_are_anchors() {
+    let drill = Drill::shared();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("heads");
+    let heads = text(&std::fs::read(drill.file("cut-tail", "heads")).unwrap());
+    let newest = heads.lines().last().unwrap();
+    // One of the long lines has its head where a reader of 16 KiB cuts it.
+    for joined in [heads.replace('\n', " "), format!("{}{newest}", "x ".repeat(8100))] {
+        std::fs::write(&path, joined).unwrap();
+        let output = drill.verify("cut-tail", &["--ca", "test", "--anchor", path.to_str().unwrap()]);
+        assert_eq!(code(&output), Fault::LogTruncated.exit_code(), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_named_and_never_waited_for() {
+    let drill = Drill::shared();
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let (log, pipe) = (drill.file("honest", "export.log"), pipe.to_str().unwrap());
+    let log = log.to_str().unwrap();
+    for args in [
+        ["verify", log, "--anchor", pipe].as_slice(),
+        &["verify", log, "--ca", pipe],
+        &["closure", log, "--history", pipe],
+        &["prove", "--check", pipe],
+        &["prove", log, "--since", pipe],
+        &["verify", pipe],
+    ] {
+        let output = Command::new("timeout").arg("30").arg(cardinal()).arg("audit").args(args).output().unwrap();
+        assert_eq!(code(&output), Fault::BadInput.exit_code(), "{args:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("is no file"), "{args:?}: {}", text(&output.stderr));
+    }
+    // What this process was given is read, whatever it is.
+    let mut check = Command::new(cardinal());
+    check.args(["audit", "prove", "--check", "/dev/stdin", "--ca", "test"]);
+    let mut check = check.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let proof = run(&["audit", "prove", log, "--line", "1"]).stdout;
+    check.stdin.take().unwrap().write_all(&proof).unwrap();
+    assert_eq!(check.wait().unwrap().code(), Some(0));
 }
 
 /// A log in several files is proven from the file with the line on.

@@ -6,6 +6,7 @@ pub(crate) mod args;
 mod closure;
 mod drill;
 mod file;
+mod heads;
 mod judgement;
 mod proof;
 mod prove;

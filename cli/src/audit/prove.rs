@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::args::ProveArgs;
 use super::file::LogFiles;
-use super::trust::{Trust, newest_head};
+use super::heads;
+use super::trust::Trust;
 use crate::clock::Moment;
 use crate::error::CliError;
 use crate::output::{Output, Tone, shown};
@@ -42,8 +43,8 @@ fn prove(out: Output, args: &ProveArgs) -> Result<(), CliError> {
         survey.read(file).map_err(|why| refused(path, why))?;
     }
     let Standing { head: newest, signed } = survey.finish().map_err(cannot)?;
-    let head = args.head.as_deref().map(|path| newest_head(path, newest.log)).transpose()?;
-    let since = args.since.as_deref().map(|path| newest_head(path, newest.log)).transpose()?;
+    let head = args.head.as_deref().map(|path| heads::newest(path, newest.log)).transpose()?;
+    let since = args.since.as_deref().map(|path| heads::newest(path, newest.log)).transpose()?;
     let mut asks: Vec<Ask> = args.line.iter().map(|line| Ask::Line(*line)).collect();
     asks.extend(since.map(|since| Ask::Since(since.into())));
     // A head that a card signed is worth more than one line more that nobody vouches for.
