@@ -303,11 +303,12 @@ fn a_line_and_an_older_head_are_proven_and_checked_without_the_log() {
     let output = prove(&["--since", &older, "--head", &newest]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let since = put("since", &output.stdout);
-    for anchor in [&older, &newest] {
-        let output = check(&since, &["--anchor", anchor]);
-        assert_eq!(code(&output), 0, "{}", text(&output.stderr));
-        assert!(text(&output.stdout).contains("was kept elsewhere"), "{}", text(&output.stdout));
-    }
+    let output = check(&since, &["--anchor", &newest]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("was kept elsewhere"), "{}", text(&output.stdout));
+    // What was kept of the beginning says nothing of the end.
+    is(&check(&since, &["--anchor", &older]), Fault::LogUnsignedCard, "nothing is proven of what came after");
+    assert_eq!(code(&check(&since, &["--anchor", &older, "--ca", "test"])), 0);
 
     let edited = text(&std::fs::read(&proof).unwrap()).replace("chat identity", "chat identitx");
     is(&check(&put("edited", edited.as_bytes()), &["--ca", "test"]), Fault::LogAltered, "no line of a log");
@@ -319,12 +320,136 @@ fn a_line_and_an_older_head_are_proven_and_checked_without_the_log() {
     is(&prove(&["--since", other.to_str().unwrap()]), Fault::BadInput, "no head of the log");
     let swapped = drill.file("swapped-lines", "export.log");
     is(&run(&["audit", "prove", swapped.to_str().unwrap(), "--line", "1"]), Fault::LogAltered, "not whole");
-    let restored = drill.file("old-log", "export.log");
-    is(
-        &run(&["audit", "prove", restored.to_str().unwrap(), "--line", "1", "--head", &newest]),
-        Fault::LogRolledBack,
-        "",
+}
+
+/// Without the newer head's own signature or anchor, a proof from an older head is anybody's: one node above it is enough.
+#[test]
+fn attack_a_proof_from_a_head_that_was_kept_to_one_that_was_made_up_is_vouched_for_by_nobody() {
+    let drill = Drill::shared();
+    let dir = tempfile::tempdir().unwrap();
+    let heads = text(&std::fs::read(drill.file("honest", "heads")).unwrap());
+    let known: Value = serde_json::from_str(heads.lines().next().unwrap()).unwrap();
+    let known: audit::Head = known["head"].as_str().unwrap().parse().unwrap();
+    assert!(known.entries.is_power_of_two(), "a whole subtree is its own beginning: {known}");
+    let nothing = audit::Root::from([0; 32]);
+    let made_up = audit::proof::TreeHead {
+        entries: 2 * known.entries,
+        root: audit::Root::node(&known.root, &nothing),
+        ..known.into()
+    };
+    let forged = serde_json::json!({
+        "format": "cardinal-proof/1",
+        "head": made_up,
+        "of": { "head": audit::proof::TreeHead::from(known) },
+        "path": [nothing],
+        "signed": null,
+    });
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(at("forged"), forged.to_string()).unwrap();
+    std::fs::write(at("older"), known.to_string()).unwrap();
+    let check = |heads: &str| run(&["audit", "prove", "--check", &at("forged"), "--ca", "test", "--anchor", heads]);
+    let output = check(&at("older"));
+    let (said, why) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(code(&output), Fault::LogUnsignedCard.exit_code(), "{said}{why}");
+    assert!(said.starts_with("so the proof says, and nobody vouches for it: "), "{said}");
+    assert!(why.contains("nobody who is taken vouches for its head, the newer one"), "{why}");
+    // Who kept one of that size sees that it is another.
+    let other = audit::Head { entries: made_up.entries, ..known };
+    std::fs::write(at("both"), format!("{known}\n{other}\n")).unwrap();
+    assert_eq!(code(&check(&at("both"))), Fault::LogRolledBack.exit_code());
+}
+
+#[test]
+fn heads_that_were_kept_are_held_against_a_proof_and_those_that_say_nothing_are_told() {
+    let drill = Drill::shared();
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, bytes: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let log = drill.file("honest", "export.log");
+    let proof = run(&["audit", "prove", log.to_str().unwrap(), "--line", "1"]);
+    let heads = text(&std::fs::read(drill.file("honest", "heads")).unwrap());
+    let all: Vec<audit::Head> = heads
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["head"].as_str().unwrap().parse().unwrap())
+        .collect();
+    let (older, newest) = (all[0], all[all.len() - 1]);
+    let line = put("line", &text(&proof.stdout));
+    let since = run(&["audit", "prove", log.to_str().unwrap(), "--since", &put("older", &older.to_string())]);
+    let since = put("since", &text(&since.stdout));
+    let forked = |head: audit::Head| audit::Head { root: audit::Root::from([0xab; 32]), ..head };
+    let check = |proof: &str, heads: &str| {
+        let output = run(&["audit", "prove", "--check", proof, "--ca", "test", "--anchor", &put("heads", heads)]);
+        (code(&output), text(&output.stdout), text(&output.stderr))
+    };
+    let (one, other) = (newest.to_string(), forked(newest).to_string());
+    for (proof, heads) in [
+        (&line, other.clone()),
+        (&line, format!("{one} {other}")),
+        (&since, other.clone()),
+        (&since, forked(older).to_string()),
+        (&since, format!("{one}\n{}", forked(older))),
+    ] {
+        let (code, said, why) = check(proof, &heads);
+        assert_eq!(code, Fault::LogRolledBack.exit_code(), "{heads}: {said}{why}");
+        assert!(said.contains("another head with") && why.contains("has another root"), "{said}{why}");
+    }
+    let worst = put("worst", &[&text(&proof.stdout), "no proof\n"].concat());
+    assert_eq!(
+        check(&worst, &other).0,
+        Fault::LogRolledBack.exit_code(),
+        "what was found is not hidden by the next line"
     );
+    let stranger = audit::Head { log: [9; 16].into(), ..newest }.to_string();
+    let size = audit::Head { entries: newest.entries - 1, ..newest }.to_string();
+    for (heads, says) in [
+        (one, "was kept elsewhere"),
+        (stranger, "no head of the log"),
+        (size, "of the 1 head(s) of this log that were kept elsewhere, none has"),
+    ] {
+        let (code, said, why) = check(&line, &heads);
+        assert_eq!(code, 0, "{why}");
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+/// As `verify` does, and with its exit codes.
+#[test]
+fn a_log_that_lost_its_end_or_was_written_anew_proves_nothing() {
+    let drill = Drill::shared();
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let heads = text(&std::fs::read(drill.file("cut-tail", "heads")).unwrap());
+    let newest: Value = serde_json::from_str(heads.lines().last().unwrap()).unwrap();
+    let newest: audit::Head = newest["head"].as_str().unwrap().parse().unwrap();
+    let lines = std::fs::read_to_string(drill.file("cut-tail", "export.log")).unwrap();
+    let last = lines.lines().count();
+    let lost = format!("the log lost lines {}-{}", last + 1, newest.entries);
+    std::fs::write(at("export.log"), &lines).unwrap();
+    std::fs::write(at("newest"), newest.to_string()).unwrap();
+    let prove = |options: &[&str]| run(&[&["audit", "prove", &at("export.log")], options].concat());
+    let is = |output: &Output, fault: Fault, says: &str| {
+        let why = text(&output.stderr);
+        assert_eq!((code(output), output.stdout.as_slice()), (fault.exit_code(), &b""[..]), "{why}");
+        assert!(why.contains(says), "{why}");
+    };
+    for option in ["--since", "--head", "--anchor"] {
+        is(&prove(&["--line", "1", option, &at("newest")]), Fault::LogTruncated, &lost);
+    }
+    assert_eq!(code(&prove(&["--line", "1"])), 0, "alone it looks whole");
+    std::fs::write(at("export.log.head"), newest.to_string()).unwrap();
+    is(&prove(&["--line", "1"]), Fault::LogTruncated, &lost);
+    // Set back with what stands beside it.
+    let anchor = text(&run(&["audit", "anchor", drill.file("cut-tail", "export.log").to_str().unwrap()]).stdout);
+    std::fs::write(at("export.log.head"), anchor).unwrap();
+    is(&prove(&["--line", "1", "--since", &at("newest")]), Fault::LogRolledBack, &lost);
+    let forked = audit::Head { entries: 4, ..newest };
+    std::fs::write(at("forked"), forked.to_string()).unwrap();
+    is(&prove(&["--line", "1", "--anchor", &at("forked")]), Fault::LogRolledBack, "other lines than the head with 4");
+    let other = drill.file("decoy", "heads");
+    is(&prove(&["--line", "1", "--anchor", other.to_str().unwrap()]), Fault::LogRolledBack, "and this is another");
 }
 
 /// However a receiver joined them: two heads in one line are two.
@@ -371,6 +496,26 @@ fn a_pipe_in_the_place_of_a_file_is_named_and_never_waited_for() {
     let proof = run(&["audit", "prove", log, "--line", "1"]).stdout;
     check.stdin.take().unwrap().write_all(&proof).unwrap();
     assert_eq!(check.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn more_proofs_than_anybody_counts_are_checked_one_by_one() {
+    let drill = Drill::shared();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("proofs");
+    let log = drill.file("honest", "export.log");
+    let proof = run(&["audit", "prove", log.to_str().unwrap(), "--line", "1"]).stdout;
+    let proofs = proof.repeat((5 << 20) / proof.len());
+    let check = |proofs: &[u8]| {
+        std::fs::write(&path, proofs).unwrap();
+        run(&["--json", "audit", "prove", "--check", path.to_str().unwrap(), "--ca", "test"])
+    };
+    let output = check(&proofs);
+    let count = proofs.len() / proof.len();
+    assert_eq!((code(&output), text(&output.stdout).lines().count()), (0, count), "{}", text(&output.stderr));
+    let output = check(&[&proof[..], &vec![b'['; 5 << 20]].concat());
+    assert_eq!(code(&output), Fault::BadInput.exit_code());
+    assert!(text(&output.stderr).contains("line 2 is no proof: longer than one may be"), "{}", text(&output.stderr));
 }
 
 /// A log in several files is proven from the file with the line on.

@@ -218,9 +218,14 @@ Prove one line, or that the log goes on from an older head, without showing the 
 
 A proof is a line of JSON with the nodes between the line and the root of the head (RFC 6962). It takes the file with that line
 and all later files of the log, and no older ones. It says that the line was there when a head stood, and nothing of any other
-line. Who vouches for the head: the card that signed it, whose signature is in the proof (--ca), or a head that was kept
-elsewhere (--anchor); where neither does, the exit code is 68. Any genuine card signs what its owner's key manager wrote: that it
-is the card that you mean, its identity says, which is printed.";
+line. A log is held against the heads of --since, --head and --anchor, and the one beside it: nothing is proven of one that lost
+its end, or was written anew.
+
+Who vouches for the head of a proof: the card that signed it, whose signature is in the proof (--ca), or the same head that was
+kept elsewhere (--anchor); where neither does, the exit code is 68. That the older head of a proof was kept is not enough: whoever
+knows it can make up one that goes on from it. A head of the same log that was kept, with as many entries and another root, gives
+64: the log was written anew. Any genuine card signs what its owner's key manager wrote: that it is the card that you mean, its
+identity says, which is printed.";
 
 const PUSH: &str = "\
 Send the heads that cards have signed away from this computer, where nobody who owns it can change them.

@@ -3,11 +3,12 @@
 //! A head is four words beside each other in one line, `LOG-ID ENTRIES HASH ROOT`, whatever stands around them and however
 //! many there are. Files are read as they come, whatever their length.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufReader, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use audit::{Head, LogId};
+use audit::proof::TreeHead;
+use audit::{Head, LogId, Root};
 use proto::rpc::Fault;
 use proto::shell::file;
 
@@ -53,6 +54,70 @@ pub(super) fn newest(path: &Path, log: LogId) -> Result<Head, CliError> {
     newest.ok_or_else(|| {
         CliError::found(Fault::BadInput, format!("{}: there is no head of the log {log} in it", path.display()))
     })
+}
+
+/// All heads that somebody kept, of whatever logs: none is left out, because each may be the one that contradicts.
+#[derive(Debug, Default)]
+pub(super) struct KeptHeads {
+    all: BTreeSet<TreeHead>,
+    /// How many there are of each log.
+    counts: BTreeMap<LogId, usize>,
+}
+
+/// What those who kept heads know of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It was kept.
+    Same,
+    /// One of the same log with as many entries was kept, and another root.
+    Other,
+    /// None of as many entries was kept.
+    Nothing,
+}
+
+impl KeptHeads {
+    /// Reads all heads of files.
+    ///
+    /// # Errors
+    /// [`Fault::BadInput`] for a file that has none, and for more than fit into memory.
+    pub(super) fn of(paths: &[PathBuf]) -> Result<Self, CliError> {
+        let mut kept = Self::default();
+        for path in paths {
+            each(path, |head| {
+                if kept.all.insert(head.into()) {
+                    *kept.counts.entry(head.log).or_default() += 1;
+                }
+                if kept.all.len() <= MOST_KEPT {
+                    return Ok(());
+                }
+                let help = "name a file with those of the log that is proven";
+                let message = format!("{}: more than {MOST_KEPT} different heads; {help}", path.display());
+                Err(CliError::found(Fault::BadInput, message))
+            })?;
+        }
+        Ok(kept)
+    }
+
+    /// Returns what is known of a head. One that contradicts counts for more than the same one.
+    pub(super) fn know(&self, head: &TreeHead) -> Known {
+        let at = |root: [u8; 32]| TreeHead { root: Root::from(root), ..*head };
+        let mut found = self.all.range(at([0; 32])..=at([0xff; 32]));
+        match found.next() {
+            None => Known::Nothing,
+            Some(kept) if kept == head && found.next().is_none() => Known::Same,
+            Some(_) => Known::Other,
+        }
+    }
+
+    /// Returns how many heads of a log there are.
+    pub(super) fn count(&self, log: LogId) -> usize {
+        self.counts.get(&log).copied().unwrap_or_default()
+    }
+
+    /// Returns whether there is none at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
 }
 
 /// Shows each head of a file.
@@ -118,13 +183,19 @@ const LOG: usize = 32;
 /// Hexadecimal digits of a hash.
 const HASH: usize = 64;
 const MOST_HEADS: usize = 65_536;
+/// Of all logs together: some 20 MiB.
+const MOST_KEPT: usize = 1 << 18;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn head(log: u8, entries: u64) -> String {
-        format!("{} {entries} {} {}", hex::encode([log; 16]), "ab".repeat(32), "cd".repeat(32))
+        rooted(log, entries, "cd")
+    }
+
+    fn rooted(log: u8, entries: u64, root: &str) -> String {
+        format!("{} {entries} {} {}", hex::encode([log; 16]), "ab".repeat(32), root.repeat(32))
     }
 
     fn found(text: &str, log: Option<u8>) -> Result<Vec<u64>, Option<Fault>> {
@@ -198,5 +269,24 @@ mod tests {
             let kept = found(&text, Some(1)).unwrap();
             assert!(kept.len() < MOST_HEADS && kept.last() == Some(&((MOST_HEADS + more) as u64)), "{}", kept.len());
         }
+    }
+
+    #[test]
+    fn heads_that_were_kept_know_the_same_one_and_one_that_contradicts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("heads");
+        let lines = [head(1, 5), head(1, 5), head(1, 9), rooted(1, 9, "ee"), head(2, 7)];
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let kept = KeptHeads::of(&[path]).unwrap();
+        let know = |text: String| kept.know(&text.parse::<Head>().unwrap().into());
+        assert_eq!(know(head(1, 5)), Known::Same);
+        assert_eq!(know(rooted(1, 5, "00")), Known::Other);
+        assert_eq!(know(rooted(1, 5, "ff")), Known::Other);
+        assert_eq!(know(head(1, 9)), Known::Other, "two heads of those that were kept differ");
+        assert_eq!(
+            (know(head(1, 7)), know(head(2, 5)), know(head(3, 7))),
+            (Known::Nothing, Known::Nothing, Known::Nothing)
+        );
+        assert_eq!((kept.count([1; 16].into()), kept.count([3; 16].into()), kept.is_empty()), (3, 0, false));
     }
 }

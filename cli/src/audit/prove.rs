@@ -1,10 +1,11 @@
 //! `cardinal audit prove`: shows somebody one line of a log, or that a log goes on from an older head, without the other lines;
 //! and checks such a proof, for which no log is needed.
 
-use std::path::Path;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
 
 use audit::evidence::Authorities;
-use audit::line::Line;
+use audit::line::{Head, Line};
 use audit::proof::{Ask, CannotProve, NotProven, Of, Proof, Proven, Prover, Standing, Survey, TreeHead};
 use proto::CardId;
 use proto::rpc::Fault;
@@ -13,17 +14,19 @@ use serde_json::{Value, json};
 
 use super::args::ProveArgs;
 use super::file::LogFiles;
-use super::heads;
-use super::trust::Trust;
+use super::heads::{self, KeptHeads, Known};
+use super::trust;
+use super::verify::id_of;
 use crate::clock::Moment;
 use crate::error::CliError;
-use crate::output::{Output, Tone, shown};
+use crate::output::{Output, Tone, read_or_not, shown};
 
 /// Prints the proofs that are asked for, a line each, or checks those of a file.
 ///
 /// # Errors
-/// [`Fault::LogAltered`] for a log that is not whole and for what is no proof, [`Fault::LogRolledBack`] for a head of another
-/// log, [`Fault::LogUnsignedCard`] for a proof for which nobody vouches, [`Fault::StateMissing`], [`Fault::BadInput`].
+/// [`Fault::LogAltered`] for a log that is not whole and for what is no proof, [`Fault::LogTruncated`] for a log that lost its
+/// end, [`Fault::LogRolledBack`] for a head of another log, or one that contradicts, [`Fault::LogUnsignedCard`] for a proof for
+/// which nobody vouches, [`Fault::StateMissing`], [`Fault::BadInput`].
 pub(super) fn run(out: Output, args: &ProveArgs) -> Result<(), CliError> {
     match &args.check {
         Some(path) => check(out, path, args),
@@ -37,79 +40,158 @@ fn prove(out: Output, args: &ProveArgs) -> Result<(), CliError> {
         return Err(CliError::found(Fault::BadInput, message));
     }
     let files = LogFiles::of(&args.log)?;
-    let cannot = |why: CannotProve| refused(files.newest(), why);
-    let mut survey = Survey::default();
+    let log = id_of(&files)?;
+    let named = |path: &Option<PathBuf>| match (path, log) {
+        (Some(path), Some(log)) => heads::newest(path, log).map(Some),
+        // A log without a name is not whole.
+        _ => Ok(None),
+    };
+    let (since, head, beside) = (named(&args.since)?, named(&args.head)?, files.remembered()?);
+    let mut known: Vec<Head> = [since, head, beside].into_iter().flatten().collect();
+    known.extend(trust::anchors(&args.trust.anchor, log)?.into_iter().map(|anchor| anchor.head));
+    if let Some(other) = known.iter().find(|head| log.is_some_and(|log| log != head.log)) {
+        let (path, other) = (files.newest().display(), other.log);
+        let message =
+            format!("{path}: a head of the log {other} is known, and this is another; name the heads of this log");
+        return Err(CliError::found(Fault::LogRolledBack, message));
+    }
+    let refused = |path: &Path, why| refused(path, why, beside);
+    let mut survey = Survey::against(known.into_iter().map(TreeHead::from));
     for (path, file) in files.opened()? {
         survey.read(file).map_err(|why| refused(path, why))?;
     }
+    let cannot = |why| refused(files.newest(), why);
     let Standing { head: newest, signed } = survey.finish().map_err(cannot)?;
-    let head = args.head.as_deref().map(|path| heads::newest(path, newest.log)).transpose()?;
-    let since = args.since.as_deref().map(|path| heads::newest(path, newest.log)).transpose()?;
     let mut asks: Vec<Ask> = args.line.iter().map(|line| Ask::Line(*line)).collect();
     asks.extend(since.map(|since| Ask::Since(since.into())));
     // A head that a card signed is worth more than one line more that nobody vouches for.
     let last = args.line.iter().copied().chain(since.map(|since| since.entries)).max().unwrap_or(0);
     let chosen = if signed >= last { signed } else { newest.entries };
-    let entries = head.map_or(chosen, |head| head.entries);
-    let mut prover = Prover::of(&asks, entries).map_err(cannot)?;
+    let mut prover = Prover::of(&asks, head.map_or(chosen, |head| head.entries)).map_err(cannot)?;
     for (path, file) in files.opened()? {
         prover.read(file).map_err(|why| refused(path, why))?;
     }
     let proofs = prover.finish().map_err(cannot)?;
-    if head.is_some_and(|head| proofs.iter().any(|proof| proof.head != TreeHead::from(head))) {
-        return Err(cannot(CannotProve::OtherHead { entries }));
-    }
     proofs.iter().try_for_each(|proof| out.object(proof))
 }
 
-fn refused(path: &Path, why: CannotProve) -> CliError {
+fn refused(path: &Path, why: CannotProve, beside: Option<Head>) -> CliError {
     let fault = match &why {
         CannotProve::Read(_) | CannotProve::OlderFile { .. } => Fault::StateMissing,
         CannotProve::Bad { .. } => Fault::LogAltered,
+        // What stands beside the log is as old as the log: both were set back together.
+        CannotProve::Lost { lines } if beside.is_some_and(|head| head.entries < lines.first) => Fault::LogRolledBack,
         CannotProve::OtherHead { .. } => Fault::LogRolledBack,
-        CannotProve::Empty => Fault::LogTruncated,
+        CannotProve::Empty | CannotProve::Lost { .. } => Fault::LogTruncated,
         _ => Fault::BadInput,
     };
     CliError::found(fault, format!("{}: {why}", path.display()))
 }
 
-/// A proof that holds, and who vouches for it.
+/// A proof whose path leads to its head, and what is known of that.
 struct Held {
     proof: Proof,
     proven: Proven,
     /// Whether the card that signed the head is taken for genuine.
     is_signed: bool,
-    /// The head that was kept elsewhere, if one of the proof was.
-    kept: Option<TreeHead>,
+    /// What is known of the head from what was kept elsewhere.
+    head: Known,
+    /// The older head, where the proof is of one, and what is known of that. It says nothing of what came after.
+    older: Option<(TreeHead, Known)>,
 }
 
 impl Held {
-    const fn is_vouched_for(&self) -> bool {
-        self.is_signed || self.kept.is_some()
+    fn of(proof: Proof, proven: Proven, taken: &Authorities, kept: &KeptHeads) -> Self {
+        let authority = proven.signed.as_ref().and_then(|signed| signed.authority);
+        let is_signed = authority.is_some_and(|authority| taken.take(&authority));
+        let older = match &proof.of {
+            Of::Head(old) => Some((*old, kept.know(old))),
+            Of::Line { .. } => None,
+        };
+        Self { is_signed, head: kept.know(&proof.head), older, proof, proven }
+    }
+
+    /// Returns the head of the proof that another one contradicts, which was kept elsewhere.
+    fn contradicted(&self) -> Option<TreeHead> {
+        let heads = [Some((self.proof.head, self.head)), self.older];
+        heads.into_iter().flatten().find(|(_, known)| *known == Known::Other).map(|(head, _)| head)
+    }
+
+    fn is_vouched_for(&self) -> bool {
+        (self.is_signed || self.head == Known::Same) && self.contradicted().is_none()
+    }
+
+    /// Returns why the proof is not to be relied on; nothing when it is.
+    fn fault(&self) -> Option<(Fault, String)> {
+        if let Some(TreeHead { entries, .. }) = self.contradicted() {
+            let message = format!(
+                "a head with {entries} entries was kept elsewhere and has another root: the log was written anew; keep the \
+                 proof as evidence, and find out who could write the log"
+            );
+            return Some((Fault::LogRolledBack, message));
+        }
+        if self.is_vouched_for() {
+            return None;
+        }
+        let message = match self.older {
+            Some((_, Known::Same)) => format!(
+                "the older head was kept elsewhere, but nobody who is taken vouches for its head, the newer one: whoever knows \
+                 the older one can make such a proof up, so nothing is proven of what came after; {ADVICE}"
+            ),
+            _ => format!("nobody who is taken vouches for its head; {ADVICE}"),
+        };
+        Some((Fault::LogUnsignedCard, message))
     }
 }
 
 fn check(out: Output, path: &Path, args: &ProveArgs) -> Result<(), CliError> {
-    let Trust { authorities, anchors } = Trust::of(&args.trust, None)?;
-    let kept: Vec<TreeHead> = anchors.into_iter().map(|anchor| anchor.head.into()).collect();
+    let authorities = trust::authorities(&args.trust.ca)?;
+    let kept = KeptHeads::of(&args.trust.anchor)?;
     let bad = |fault, why: String| CliError::found(fault, format!("{}: {why}", path.display()));
-    let bytes = file::read_bounded(path, MAX_PROOFS).map_err(CliError::file(path))?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| bad(Fault::BadInput, "it is no text".to_owned()))?;
-    let mut count = 0;
-    let mut result = Ok(());
-    for (number, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
-        let proof: Proof = serde_json::from_str(text)
-            .map_err(|why| bad(Fault::BadInput, format!("line {number} is no proof: {why}")))?;
+    let (mut contradicted, mut unvouched) = (None, None);
+    let read = each_proof(path, |number, proof| {
         let proven = proof.check().map_err(|why| bad(fault_of(why), format!("proof in line {number}: {why}")))?;
-        let held = judge(proof, proven, &authorities, &kept);
-        count += 1;
-        if out.is_json() { out.object(&as_json(&held)) } else { people(out, &held) }?;
-        if !held.is_vouched_for() {
-            let message = format!("proof in line {number}: nobody who is taken vouches for its head; {ADVICE}");
-            result = Err(bad(Fault::LogUnsignedCard, message));
+        let held = Held::of(proof, proven, &authorities, &kept);
+        // What is found stands whether or not anybody could read it.
+        read_or_not(if out.is_json() { out.object(&as_json(&held)) } else { people(out, &held, &kept) })?;
+        if let Some((fault, why)) = held.fault() {
+            let first = if fault == Fault::LogRolledBack { &mut contradicted } else { &mut unvouched };
+            first.get_or_insert_with(|| bad(fault, format!("proof in line {number}: {why}")));
         }
+        Ok(())
+    });
+    contradicted.map_or(Ok(()), Err)?;
+    read?;
+    unvouched.map_or(Ok(()), Err)
+}
+
+/// Shows each proof of a file with the number of its line.
+fn each_proof(path: &Path, mut see: impl FnMut(u64, Proof) -> Result<(), CliError>) -> Result<(), CliError> {
+    let bad = |why: String| CliError::found(Fault::BadInput, format!("{}: {why}", path.display()));
+    let mut file = BufReader::new(file::open(path).map_err(CliError::file(path))?);
+    let mut is_empty = true;
+    let mut bytes = Vec::new();
+    for number in 1u64.. {
+        bytes.clear();
+        let read = file.by_ref().take(MAX_PROOF).read_until(b'\n', &mut bytes).map_err(CliError::file(path))?;
+        if read == 0 {
+            break;
+        }
+        if bytes.trim_ascii().is_empty() {
+            continue;
+        }
+        let why = match serde_json::from_slice(&bytes) {
+            Ok(proof) => {
+                is_empty = false;
+                see(number, proof)?;
+                continue;
+            }
+            Err(_) if u64::try_from(read).is_ok_and(|read| read == MAX_PROOF) => "longer than one may be".to_owned(),
+            Err(why) => why.to_string(),
+        };
+        return Err(bad(format!("line {number} is no proof: {why}")));
     }
-    if count == 0 { Err(bad(Fault::BadInput, "there is no proof in it".to_owned())) } else { result }
+    if is_empty { Err(bad("there is no proof in it".to_owned())) } else { Ok(()) }
 }
 
 const fn fault_of(why: NotProven) -> Fault {
@@ -119,19 +201,8 @@ const fn fault_of(why: NotProven) -> Fault {
     }
 }
 
-fn judge(proof: Proof, proven: Proven, taken: &Authorities, kept: &[TreeHead]) -> Held {
-    let authority = proven.signed.as_ref().and_then(|signed| signed.authority);
-    let is_signed = authority.is_some_and(|authority| taken.take(&authority));
-    let older = match &proof.of {
-        Of::Head(old) => Some(*old),
-        Of::Line { .. } => None,
-    };
-    let kept = [Some(proof.head), older].into_iter().flatten().find(|head| kept.contains(head));
-    Held { proof, proven, is_signed, kept }
-}
-
-fn people(out: Output, held: &Held) -> Result<(), CliError> {
-    let Held { proof, proven, is_signed, kept } = held;
+fn people(out: Output, held: &Held, kept: &KeptHeads) -> Result<(), CliError> {
+    let Held { proof, proven, is_signed, head, older } = held;
     let TreeHead { log, entries, .. } = proof.head;
     let says = match &proof.of {
         Of::Line { number, .. } => format!("line {number} is in the log {log} as it stood with {entries} entries"),
@@ -139,7 +210,10 @@ fn people(out: Output, held: &Held) -> Result<(), CliError> {
             format!("the log {log} with {entries} entries begins with all {} entries of the older head", old.entries)
         }
     };
-    out.line(out.tone(if held.is_vouched_for() { Tone::Good } else { Tone::Bad }, &says))?;
+    out.line(match held.is_vouched_for() {
+        true => out.tone(Tone::Good, &says),
+        false => out.tone(Tone::Bad, &format!("so the proof says, and nobody vouches for it: {says}")),
+    })?;
     if let Some(Line { unix_ms, event, .. }) = &proven.line {
         let when = Moment::from_millis(*unix_ms);
         out.line(format!("  {} {}Z  {}", when.date(), when.time(), shown(&event.to_string())))?;
@@ -154,18 +228,35 @@ fn people(out: Output, held: &Held) -> Result<(), CliError> {
             out.line(format!("  the identity of that card is {}", hex::encode(signed.identity)))?;
         }
     }
-    if let Some(kept) = kept {
-        out.line(format!("  the head with {} entries was kept elsewhere", kept.entries))?;
+    if kept.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let heads = [Some((proof.head, *head)), *older];
+    heads.into_iter().flatten().try_for_each(|(head, known)| out.line(format!("  {}", told(head, known, kept))))
+}
+
+/// Returns what the heads that were kept elsewhere tell of one.
+fn told(TreeHead { log, entries, .. }: TreeHead, known: Known, kept: &KeptHeads) -> String {
+    match (known, kept.count(log)) {
+        (Known::Same, _) => format!("the head with {entries} entries was kept elsewhere"),
+        (Known::Other, _) => {
+            format!("another head with {entries} entries was kept elsewhere: the log was written anew")
+        }
+        (Known::Nothing, 0) => {
+            format!("no head of the log {log} was kept elsewhere: those that are named are of others")
+        }
+        (Known::Nothing, count) => {
+            format!("of the {count} head(s) of this log that were kept elsewhere, none has {entries} entries")
+        }
+    }
 }
 
 fn as_json(held: &Held) -> Value {
-    let Held { proof, proven, is_signed, kept } = held;
+    let Held { proof, proven, is_signed, head, older } = held;
     json!({
         "holds": true,
         "head": proof.head,
-        "older": match &proof.of { Of::Head(old) => Some(*old), Of::Line { .. } => None },
+        "older": older.map(|(head, _)| head),
         "line": proven.line,
         "signed_by": proven.signed.as_ref().map(|signed| json!({
             "card": signed.card.to_string(),
@@ -174,11 +265,13 @@ fn as_json(held: &Held) -> Value {
             "taken": is_signed,
             "unix_ms": signed.unix_ms,
         })),
-        "kept_elsewhere": kept,
+        "head_kept_elsewhere": *head == Known::Same,
+        "older_kept_elsewhere": older.map(|(_, known)| known == Known::Same),
+        "contradicted": held.contradicted(),
         "vouched_for": held.is_vouched_for(),
     })
 }
 
 const ADVICE: &str = "compare it with a head that you kept, --anchor, or name the authority of its card, --ca";
-/// Some hundred proofs.
-const MAX_PROOFS: usize = 4 << 20;
+/// Twice as much as two lines and the longest path have in JSON.
+const MAX_PROOF: u64 = 64 * 1024;

@@ -94,7 +94,10 @@ pub(crate) fn verified(log: &Path, anchors: &[PathBuf]) -> Result<Report, CliErr
 }
 
 /// Returns the name of a log, if its first line has one.
-fn id_of(files: &LogFiles) -> Result<Option<LogId>, CliError> {
+///
+/// # Errors
+/// When it cannot be read.
+pub(super) fn id_of(files: &LogFiles) -> Result<Option<LogId>, CliError> {
     Ok(files.first()?.and_then(|line| match line.event {
         Event::LogCreated { log, .. } => Some(log),
         Event::LogContinued { previous, .. } => Some(previous.log),

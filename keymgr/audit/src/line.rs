@@ -64,7 +64,7 @@ impl fmt::Debug for LineHash {
 }
 
 /// The random name of one log, in its first line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LogId(#[serde(with = "text::hex_fixed")] [u8; 16]);
 

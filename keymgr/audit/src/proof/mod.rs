@@ -30,7 +30,7 @@ pub use prover::{Ask, CannotProve, Prover, Standing, Survey};
 pub const FORMAT: &str = "cardinal-proof/1";
 
 /// A head as proofs have it. The hash of the last line is not in the tree's root, so it is not proven.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TreeHead {
     /// The log.

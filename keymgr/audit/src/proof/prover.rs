@@ -9,7 +9,7 @@ use crate::line::{Head, Line, LineHash};
 use crate::replay::{self, Replay};
 use crate::text::Text;
 use crate::tree::Tree;
-use crate::verify::Bad;
+use crate::verify::{Bad, Lines};
 
 /// Why there is no proof.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +49,12 @@ pub enum CannotProve {
         /// How many lines the head has.
         entries: u64,
     },
+    /// The log ends before a head of it.
+    #[error("the log lost {lines}: a head with {} entries is known; look for them in a backup", lines.last)]
+    Lost {
+        /// What is missing at its end.
+        lines: Lines,
+    },
 }
 
 /// How far a log goes.
@@ -65,16 +71,42 @@ pub struct Standing {
 pub struct Survey {
     replay: Replay,
     signed: u64,
+    /// The heads that the log must have, by their size.
+    known: Vec<TreeHead>,
+    /// The first of them that it does not have.
+    other: Option<u64>,
 }
 
 impl Survey {
+    /// Returns a survey of a log that must have these heads, all of its name. One of before the first file is not compared.
+    #[must_use]
+    pub fn against(known: impl IntoIterator<Item = TreeHead>) -> Self {
+        let mut known: Vec<TreeHead> = known.into_iter().collect();
+        known.sort_unstable_by_key(|head| head.entries);
+        Self { known, ..Self::default() }
+    }
+
     /// Reads the next file, the oldest first.
     ///
     /// # Errors
     /// [`CannotProve::Read`], [`CannotProve::Bad`].
     pub fn read(&mut self, file: impl BufRead) -> Result<(), CannotProve> {
-        let Self { replay, signed } = self;
-        each(replay, file, |line, _, _| {
+        let Self { replay, signed, known, other } = self;
+        let mut compare = |at: Option<Head>| {
+            let is_other = |at: &TreeHead| of_size(known, at.entries).iter().any(|head| head != at);
+            if let Some(at) = at.map(TreeHead::from).filter(is_other) {
+                other.get_or_insert(at.entries);
+            }
+        };
+        let mut is_first = replay.place().0.is_none();
+        each(replay, file, |line, _, replay| {
+            if let (true, Event::LogContinued { previous, .. }) = (is_first, &line.event) {
+                compare(Some(*previous));
+            }
+            is_first = false;
+            if !of_size(known, line.seq).is_empty() {
+                compare(replay.head());
+            }
             // That it speaks of the head before it was checked when the line was taken.
             if signature_in(&line.event).is_some_and(|(_, checked)| checked.is_ok()) {
                 *signed = line.seq.saturating_sub(1);
@@ -85,11 +117,28 @@ impl Survey {
     /// Returns how far the log goes.
     ///
     /// # Errors
-    /// [`CannotProve::Empty`].
+    /// [`CannotProve::Empty`]; [`CannotProve::OtherHead`] and [`CannotProve::Lost`] for a log without a head that it must have.
     pub fn finish(self) -> Result<Standing, CannotProve> {
         let head = self.replay.head().ok_or(CannotProve::Empty)?;
-        Ok(Standing { head, signed: self.signed })
+        if let Some(entries) = self.other {
+            return Err(CannotProve::OtherHead { entries });
+        }
+        match self.known.last() {
+            Some(last) if last.entries > head.entries => Err(lost(head.entries, last.entries)),
+            _ => Ok(Standing { head, signed: self.signed }),
+        }
     }
+}
+
+/// Returns the heads of this size, of those that are ordered by it.
+fn of_size(known: &[TreeHead], entries: u64) -> &[TreeHead] {
+    let first = known.partition_point(|head| head.entries < entries);
+    let next = known.partition_point(|head| head.entries <= entries);
+    known.get(first..next).unwrap_or_default()
+}
+
+fn lost(entries: u64, known: u64) -> CannotProve {
+    CannotProve::Lost { lines: Lines::from_to(entries.saturating_add(1), known) }
 }
 
 /// What is to be proven of the head with so many entries.
@@ -198,10 +247,12 @@ impl Prover {
     /// Returns the proofs, in the order in which they were asked for.
     ///
     /// # Errors
-    /// [`CannotProve::OlderFile`], [`CannotProve::AfterTheHead`].
+    /// [`CannotProve::OlderFile`]; [`CannotProve::Lost`] for a log that ends before the head.
     pub fn finish(self) -> Result<Vec<Proof>, CannotProve> {
-        let Self { entries, head, signed, works, .. } = self;
-        let head = head.ok_or(CannotProve::OtherHead { entries })?;
+        let Self { replay, entries, head, signed, works } = self;
+        let (_, last, _) = replay.place();
+        let missing = || if last < entries { lost(last, entries) } else { CannotProve::OlderFile { line: entries } };
+        let head = head.ok_or_else(missing)?;
         let prove = |Work { ask, gathering, found }: Work| {
             let (line, of) = match ask {
                 Ask::Line(number) => (number, found.map(|entry| Of::Line { number, entry })),

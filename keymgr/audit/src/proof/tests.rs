@@ -73,7 +73,7 @@ fn every_line_and_every_older_head_of_a_rotated_log_is_proven_of_every_later_hea
         prove(&files, Ask::Line(newest.entries + 1), newest.entries),
         Err(CannotProve::AfterTheHead { .. })
     ));
-    assert!(matches!(prove(&files, Ask::Line(1), newest.entries + 1), Err(CannotProve::OtherHead { .. })));
+    assert!(matches!(prove(&files, Ask::Line(1), newest.entries + 1), Err(CannotProve::Lost { .. })));
     assert!(prove(&files, Ask::Line(0), newest.entries).is_err());
 }
 
@@ -103,6 +103,40 @@ fn a_proof_needs_no_file_before_that_of_its_line_and_names_the_line_that_it_miss
             }
         }
     }
+}
+
+#[test]
+fn a_log_is_held_against_the_heads_that_are_known_of_it() {
+    let (writer, files) = files();
+    let newest = TreeHead::from(writer.head());
+    let first = Line::decode(files[1].split_inclusive(|byte| *byte == b'\n').next().unwrap()).unwrap().seq;
+    let heads: Vec<TreeHead> =
+        (1..=newest.entries).map(|entries| prove(&files, Ask::Line(1), entries).unwrap().head).collect();
+    let said = |files: &[Vec<u8>], known: &[TreeHead]| {
+        let mut survey = Survey::against(known.iter().rev().copied());
+        files.iter().try_for_each(|file| survey.read(file.as_slice())).unwrap();
+        survey.finish()
+    };
+    assert!(said(&files, &heads).is_ok() && said(&files[1..], &heads).is_ok());
+    for head in &heads {
+        let other = TreeHead { root: Root::leaf(&LineHash::ZERO), ..*head };
+        let known = [heads.clone(), vec![other]].concat();
+        assert!(
+            matches!(said(&files, &known), Err(CannotProve::OtherHead { entries }) if entries == head.entries),
+            "{head:?}"
+        );
+        // The end of the file before is told by the first one that is there.
+        assert_eq!(said(&files[1..], &known).is_ok(), head.entries < first - 1, "{head:?}");
+    }
+    for cut in 1..newest.entries {
+        let lines = lines(&files)[..cut as usize].concat().into_bytes();
+        let lines_lost = crate::Lines::from_to(cut + 1, newest.entries);
+        let Err(why @ CannotProve::Lost { lines: found }) = said(&[lines], &heads) else { panic!("{cut}") };
+        assert_eq!(found, lines_lost);
+        assert!(why.to_string().starts_with(&format!("the log lost {lines_lost}: ")), "{why}");
+    }
+    // What is not there because an older file is missing was not lost.
+    assert!(matches!(prove(&files[1..], Ask::Line(1), 2), Err(CannotProve::OlderFile { line: 2 })));
 }
 
 /// Who makes a proof up has no way to the root that a card signed.
