@@ -484,6 +484,7 @@ fn a_pipe_in_the_place_of_a_file_is_named_and_never_waited_for() {
         &["prove", "--check", pipe],
         &["prove", log, "--since", pipe],
         &["verify", pipe],
+        &["report", log, "--html", pipe],
     ] {
         let output = Command::new("timeout").arg("30").arg(cardinal()).arg("audit").args(args).output().unwrap();
         assert_eq!(code(&output), Fault::BadInput.exit_code(), "{args:?}: {}", text(&output.stderr));
@@ -516,6 +517,56 @@ fn more_proofs_than_anybody_counts_are_checked_one_by_one() {
     let output = check(&[&proof[..], &vec![b'['; 5 << 20]].concat());
     assert_eq!(code(&output), Fault::BadInput.exit_code());
     assert!(text(&output.stderr).contains("line 2 is no proof: longer than one may be"), "{}", text(&output.stderr));
+}
+
+/// By whatever name: a file of its own, or none.
+#[test]
+fn a_report_never_takes_the_place_of_what_it_is_made_of() {
+    let drill = Drill::shared();
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let log = drill.file("honest-rotated", "export.log");
+    for entry in std::fs::read_dir(log.parent().unwrap()).unwrap().map(Result::unwrap) {
+        std::fs::copy(entry.path(), dir.path().join(entry.file_name())).unwrap();
+    }
+    let heads = text(&std::fs::read(at("heads")).unwrap());
+    std::fs::write(at("keys"), format!("{}\n", "02".repeat(33))).unwrap();
+    std::fs::write(at("before"), "# nothing\n").unwrap();
+    std::fs::write(at("page.new"), "mine").unwrap();
+    std::os::unix::fs::symlink("export.log", at("soft")).unwrap();
+    std::fs::hard_link(at("export.log"), at("hard")).unwrap();
+    let names = || std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+    let contents = || {
+        let mut names = names();
+        names.sort();
+        names.into_iter().map(|name| (std::fs::read(dir.path().join(&name)).unwrap(), name)).collect::<Vec<_>>()
+    };
+    let before = contents();
+    let report = |options: &[&str]| {
+        let (log, heads, history) = (at("export.log"), at("heads"), at("before"));
+        let made_of = ["audit", "report", &log, "--ca", "test", "--anchor", &heads, "--history", &history];
+        run(&[&made_of, options].concat())
+    };
+    let older = names().into_iter().map(|name| name.into_string().unwrap());
+    let older = older.filter(|name| name.starts_with("export.log.") && name.contains('-')).collect::<Vec<_>>();
+    assert!(!older.is_empty());
+    let made_of = ["export.log", "export.log.head", "soft", "hard", "heads", "before"].map(str::to_owned);
+    for name in made_of.iter().chain(&older) {
+        for option in ["--html", "--csv"] {
+            let output = report(&[option, &at(name)]);
+            assert_eq!(code(&output), Fault::BadInput.exit_code(), "{name}: {}", text(&output.stderr));
+            assert!(text(&output.stderr).contains("and would take its place"), "{name}: {}", text(&output.stderr));
+        }
+    }
+    let output = run(&["audit", "report", &at("export.log"), "--ca", &at("keys"), "--html", &at("keys")]);
+    assert_eq!(code(&output), Fault::BadInput.exit_code(), "{}", text(&output.stderr));
+    assert_eq!(code(&report(&["--html", &at("page"), "--csv", &at("page")])), Fault::BadInput.exit_code());
+    assert_eq!(contents(), before);
+    let output = report(&["--html", &at("page"), "--csv", &at("table")]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert_eq!(names().len(), before.len() + 2, "{:?}", names());
+    assert_eq!(std::fs::read(at("page.new")).unwrap(), b"mine");
+    assert_eq!(text(&std::fs::read(at("heads")).unwrap()), heads);
 }
 
 /// A log in several files is proven from the file with the line on.

@@ -66,6 +66,12 @@ pub(super) fn authorities(ca: &str) -> Result<Authorities, CliError> {
     }
 }
 
+/// Returns the files that are read for what a command line names.
+pub(super) fn files(args: &TrustArgs) -> Vec<PathBuf> {
+    let ca = Some(args.ca.as_str()).filter(|ca| ![PRODUCTION, TEST].contains(ca));
+    args.anchor.iter().cloned().chain(ca.map(PathBuf::from)).collect()
+}
+
 const PRODUCTION: &str = "production";
 const TEST: &str = "test";
 const MAX_LIST: usize = 1 << 20;

@@ -6,21 +6,21 @@
 mod csv;
 mod html;
 mod page;
+mod place;
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use audit::Report;
 use audit::verify::Manager;
 use proto::rpc::Fault;
-use proto::shell::file::{beside, remove_stale, sync_folder_of};
 
 use super::args::ReportArgs;
 use super::closure::{to_json, written};
 use super::file::LogFiles;
 use super::judgement::Judgement;
 use super::row::{Row, Rows, What};
+use super::trust;
 use super::verify::{Examined, as_json};
 use crate::error::CliError;
 use crate::output::{Output, read_or_not, shown};
@@ -31,28 +31,38 @@ use page::Cover;
 /// error.
 ///
 /// # Errors
-/// [`Fault::StateMissing`], [`Fault::BadInput`]; [`Fault::DiskFull`].
+/// [`Fault::StateMissing`]; [`Fault::BadInput`], also for a place of what the report is made of; [`Fault::DiskFull`].
 pub(super) fn run(out: Output, args: &ReportArgs) -> Result<(), CliError> {
     if args.html.is_none() && args.csv.is_none() && !out.is_json() {
         let message = "choose a form: --html FILE, --csv FILE, or --json";
         return Err(CliError::found(Fault::BadInput, message));
     }
+    let files = LogFiles::of(&args.log)?;
+    let places: Vec<&Path> = [&args.html, &args.csv].into_iter().flatten().map(PathBuf::as_path).collect();
+    let read: Vec<PathBuf> =
+        files.all().iter().cloned().chain([files.head()]).chain(trust::files(&args.trust)).collect();
+    place::check(&places, &[read, args.history.clone().into_iter().collect()].concat())?;
     let before = written(args.history.as_deref())?;
-    let examined = Examined::of(&args.log, &args.trust, None, before)?;
+    let examined = Examined::with(files, &args.trust, None, before)?;
     let Examined { files, report, judgement, against } = &examined;
     let closure = &report.closure;
     if let Some(path) = &args.html {
         let facts = facts(files, report, against);
         let cover = Cover { facts: &facts, judgement, report, closure };
-        whole(path, |to| {
+        place::whole(path, |to| {
+            let at = |done: io::Result<()>| done.map_err(CliError::file(path));
             let mut page = Page::new(to);
-            page::begin(&mut page, &cover)?;
-            rows(&examined, |row| if is_told(row) { page::row(&mut page, row) } else { Ok(()) })?;
-            page::end(page)
+            at(page::begin(&mut page, &cover))?;
+            rows(&examined, |row| if is_told(row) { at(page::row(&mut page, row)) } else { Ok(()) })?;
+            at(page::end(page))
         })?;
     }
     if let Some(path) = &args.csv {
-        whole(path, |to| table(&examined, to))?;
+        place::whole(path, |to| {
+            let at = |done: io::Result<()>| done.map_err(CliError::file(path));
+            at(csv::row(to, HEADINGS))?;
+            rows(&examined, |row| at(table_row(to, row)))
+        })?;
     }
     let printed = if out.is_json() {
         let mut object = as_json(&examined);
@@ -74,9 +84,7 @@ fn told(out: Output, args: &ReportArgs, judgement: &Judgement) -> Result<(), Cli
 }
 
 fn facts(files: &LogFiles, report: &Report, against: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
-    let names = |paths: &[std::path::PathBuf]| {
-        paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-    };
+    let names = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     let head = |tell: fn(&audit::Head) -> String| report.head.as_ref().map_or_else(|| "none".to_owned(), tell);
     let mut facts = vec![
         ("Files", names(files.all())),
@@ -138,81 +146,61 @@ fn is_told(row: &Row) -> bool {
 }
 
 /// Shows every row, those without an outcome last.
-fn rows(examined: &Examined, mut see: impl FnMut(&Row) -> io::Result<()>) -> io::Result<()> {
+fn rows(examined: &Examined, mut see: impl FnMut(&Row) -> Result<(), CliError>) -> Result<(), CliError> {
     let mut rows = Rows::default();
     let mut result = Ok(());
-    let read = examined.each(|line| {
+    examined.each(|line| {
         if let Some(row) = rows.take(line).filter(|_| result.is_ok()) {
             result = see(&row);
         }
-    });
+    })?;
     result?;
-    read.map_err(|error| io::Error::other(error.to_string()))?;
     rows.left().try_for_each(|row| see(&row))
 }
 
-fn table(examined: &Examined, to: &mut impl Write) -> io::Result<()> {
-    let headings = [
-        "line",
-        "outcome_line",
-        "time",
-        "uid",
-        "binary",
-        "binary_sha256",
-        "card",
-        "key_uid",
-        "path",
-        "what",
-        "purpose",
-        "outcome",
-        "told",
-    ];
-    csv::row(to, headings)?;
-    rows(examined, |row| {
-        let or_empty = |text: Option<String>| text.unwrap_or_default();
-        let caller = row.caller.as_ref();
-        let ending = match &row.what {
-            What::Asked { .. } => row.ending().map_or("", |ending| ending.name()),
-            What::Refused { .. } => "refused",
-            What::Told => "",
-        };
-        csv::row(
-            to,
-            [
-                &row.seq.to_string(),
-                &or_empty(row.ended.map(|line| line.to_string())),
-                &format!("{}Z", page::moment(row.unix_ms)),
-                &or_empty(row.uid().map(|uid| uid.to_string())),
-                &or_empty(caller.and_then(|caller| caller.binary.as_ref().map(ToString::to_string))),
-                &or_empty(caller.and_then(|caller| caller.binary_hash.map(hex::encode))),
-                &or_empty(row.card.map(|card| card.to_string())),
-                &or_empty(row.key_uid.map(|uid| uid.to_string())),
-                &or_empty(row.path.as_ref().map(ToString::to_string)),
-                &page::what(row),
-                row.purpose.as_ref().map_or("", |purpose| purpose.as_str()),
-                ending,
-                &row.came(),
-            ],
-        )
-    })
+fn table_row(to: &mut impl Write, row: &Row) -> io::Result<()> {
+    let or_empty = |text: Option<String>| text.unwrap_or_default();
+    let caller = row.caller.as_ref();
+    let ending = match &row.what {
+        What::Asked { .. } => row.ending().map_or("", |ending| ending.name()),
+        What::Refused { .. } => "refused",
+        What::Told => "",
+    };
+    csv::row(
+        to,
+        [
+            &row.seq.to_string(),
+            &or_empty(row.ended.map(|line| line.to_string())),
+            &format!("{}Z", page::moment(row.unix_ms)),
+            &or_empty(row.uid().map(|uid| uid.to_string())),
+            &or_empty(caller.and_then(|caller| caller.binary.as_ref().map(ToString::to_string))),
+            &or_empty(caller.and_then(|caller| caller.binary_hash.map(hex::encode))),
+            &or_empty(row.card.map(|card| card.to_string())),
+            &or_empty(row.key_uid.map(|uid| uid.to_string())),
+            &or_empty(row.path.as_ref().map(ToString::to_string)),
+            &page::what(row),
+            row.purpose.as_ref().map_or("", |purpose| purpose.as_str()),
+            ending,
+            &row.came(),
+        ],
+    )
 }
 
-/// Writes a file that appears whole or not at all.
-fn whole(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), CliError> {
-    let temporary = beside(path, ".new");
-    let made = remove_stale(&temporary).and_then(|()| File::create_new(&temporary)).and_then(|file| {
-        let mut to = BufWriter::new(file);
-        write(&mut to)?;
-        to.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        sync_folder_of(path)
-    });
-    if made.is_err() {
-        // What is half written is of no use.
-        drop(std::fs::remove_file(&temporary));
-    }
-    made.map_err(CliError::file(path))
-}
+const HEADINGS: [&str; 13] = [
+    "line",
+    "outcome_line",
+    "time",
+    "uid",
+    "binary",
+    "binary_sha256",
+    "card",
+    "key_uid",
+    "path",
+    "what",
+    "purpose",
+    "outcome",
+    "told",
+];
 
 #[cfg(test)]
 mod tests;
