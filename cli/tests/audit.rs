@@ -445,6 +445,9 @@ fn a_log_that_lost_its_end_or_was_written_anew_proves_nothing() {
     let anchor = text(&run(&["audit", "anchor", drill.file("cut-tail", "export.log").to_str().unwrap()]).stdout);
     std::fs::write(at("export.log.head"), anchor).unwrap();
     is(&prove(&["--line", "1", "--since", &at("newest")]), Fault::LogRolledBack, &lost);
+    let first: Value = serde_json::from_str(heads.lines().next().unwrap()).unwrap();
+    std::fs::write(at("export.log.head"), first["head"].as_str().unwrap()).unwrap();
+    is(&prove(&["--line", "1", "--since", &at("newest")]), Fault::LogTruncated, &lost);
     let forked = audit::Head { entries: 4, ..newest };
     std::fs::write(at("forked"), forked.to_string()).unwrap();
     is(&prove(&["--line", "1", "--anchor", &at("forked")]), Fault::LogRolledBack, "other lines than the head with 4");

@@ -80,7 +80,9 @@ fn refused(path: &Path, why: CannotProve, beside: Option<Head>) -> CliError {
         CannotProve::Read(_) | CannotProve::OlderFile { .. } => Fault::StateMissing,
         CannotProve::Bad { .. } => Fault::LogAltered,
         // What stands beside the log is as old as the log: both were set back together.
-        CannotProve::Lost { lines } if beside.is_some_and(|head| head.entries < lines.first) => Fault::LogRolledBack,
+        CannotProve::Lost { lines } if beside.is_some_and(|head| head.entries.checked_add(1) == Some(lines.first)) => {
+            Fault::LogRolledBack
+        }
         CannotProve::OtherHead { .. } => Fault::LogRolledBack,
         CannotProve::Empty | CannotProve::Lost { .. } => Fault::LogTruncated,
         _ => Fault::BadInput,
