@@ -207,7 +207,9 @@ What left before the log can be written down in a file, a line for each key, old
   PATH FORM APPLET NOTE                      m/43'/60'/1581'/0'/0 private 3.1 Status on the old phone
 
 FORM is private, public, extended-public, signature, ecdh, lee, bip85, or seed at m. APPLET is the version of the card's
-applet, or - when it is not known. Lines that begin with # do not count. What follows from such lines is marked unverified.";
+applet, or - when it is not known. On 3.1 and 3.2 the extended public key of m carries the chain code of a node that the card used
+before: every node of the account in the lines above counts. Lines that begin with # do not count. What follows from such lines is
+marked unverified.";
 
 const PROVE: &str = "\
 Prove one line, or that the log goes on from an older head, without showing the other lines; and check such a proof.

@@ -99,9 +99,11 @@ fn tied(bond: &Bond) -> String {
 
 /// Returns one key and where it comes from: `private key of m/... (line 7), follows from line 7 and line 9`.
 pub(super) fn in_words(implied: &Implied) -> String {
-    let Implied { what, .. } = implied;
+    let Implied { wallet, what } = implied;
     let how = if what.follows { "follows from" } else { "left in" };
-    shown(&format!("{} {}: {how} {}", what.path, what.extent, sources(what.from.iter().copied())))
+    // The m of what is no tree is not that of the account.
+    let of = if wallet.account.is_tree() { String::new() } else { format!(" of {wallet}") };
+    shown(&format!("{} {}{of}: {how} {}", what.path, what.extent, sources(what.from.iter().copied())))
 }
 
 /// Returns lines as a person reads them.
