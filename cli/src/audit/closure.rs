@@ -203,3 +203,43 @@ pub(super) fn to_json(closure: &Closure) -> Value {
 }
 
 const MAX_LIST: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use audit::closure::{Account, Node, Wallet};
+    use proto::{CardId, KeyPath, KeyUid};
+
+    use super::*;
+
+    fn told(keys: [Node; 2], holder: Option<u32>) -> (Vec<String>, Vec<String>) {
+        let mut history = History::default();
+        let [one, other] = keys;
+        history.tie(one, other, [Source::Line(3), Source::Line(5)]);
+        let closure = Closure::of(&history, &Filter { holder, account: None });
+        (closure.computable.iter().map(in_words).collect(), closure.bonds.iter().map(tied).collect())
+    }
+
+    /// The key of the Cash applet is no master key, and signatures are everybody's.
+    #[test]
+    fn what_follows_from_signatures_is_told_of_its_key_and_as_anybodys() {
+        let account = Account::Cash(CardId::Instance([1; 16]));
+        let key = (Wallet { account, decoy: false }, KeyPath::master());
+        let (keys, tied) = told([key.clone(), key], Some(999));
+        assert_eq!(keys, [format!("m private key of {}: follows from line 3 and line 5", wallet_of(account))]);
+        assert!(tied.first().unwrap().starts_with("from published signatures, to everybody: "), "{tied:?}");
+    }
+
+    #[test]
+    fn two_names_that_may_be_of_one_key_are_told() {
+        let path: KeyPath = "m/1".parse().unwrap();
+        let named = |account| (Wallet { account, decoy: false }, path.clone());
+        let card = named(Account::Card(CardId::Instance([1; 16]), 0));
+        let (keys, tied) = told([named(Account::KeyUid(KeyUid::from([7; 32]))), card], None);
+        assert!(keys.is_empty());
+        assert!(tied.first().unwrap().contains("names of one key"), "{tied:?}");
+    }
+
+    fn wallet_of(account: Account) -> Wallet {
+        Wallet { account, decoy: false }
+    }
+}
