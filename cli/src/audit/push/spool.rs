@@ -39,7 +39,7 @@ pub(super) struct Batch {
 /// # Errors
 /// [`Fault::StateMissing`], [`Fault::StateDamaged`] for a line without end.
 pub(super) fn next(spool: &Path, sent: Sent) -> Result<Option<Batch>, CliError> {
-    let file = File::open(spool).map_err(|error| missing(spool, error))?;
+    let file = file::open(spool).map_err(|error| missing(spool, error))?;
     let mut from = BufReader::new(file);
     let sent = if goes_on(&mut from, sent) { sent } else { find(&mut from, sent).map_err(CliError::file(spool))? };
     from.seek(SeekFrom::Start(sent.bytes)).map_err(CliError::file(spool))?;
