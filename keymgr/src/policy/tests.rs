@@ -243,6 +243,20 @@ fn used(history: &mut History, seq: u64, at: u64, caller: &Caller, operation: Op
     history.tell(seq, UnixMillis::new(at), &audit::Event::Intent(intent));
 }
 
+fn done(history: &mut History, seq: u64, operation: Operation) {
+    used(history, seq, 0, &caller(7), operation, &purpose("x"));
+    let outcome = audit::Outcome::done(None, None);
+    history.tell(seq + 1, UnixMillis::new(0), &audit::Event::Outcome { intent: seq, outcome });
+}
+
+/// What user 7 is told who asks for this of this card.
+fn decide_of(policy: &Policy, operation: Use, path: &str, about: &About, history: &History) -> Result<(), Reason> {
+    let (caller, question, purpose) = (caller(7), question(operation, path), purpose("x"));
+    let at = UnixMillis::new(0);
+    let request = Request { caller: &caller, doubt: None, question: &question, purpose: &purpose, about, at };
+    if let Decision::Refused(reason) = policy.decide(&request, history) { Err(reason) } else { Ok(()) }
+}
+
 #[test]
 fn a_rate_is_of_each_client_and_block_and_ends_with_its_period() {
     let path = "m/43'/60'/1581'/0'/0";
@@ -332,17 +346,7 @@ fn attack_what_left_is_not_forgotten_when_there_is_no_more_room_and_no_other_key
     let policy = policy(&blocks);
     let mut history = History::default();
     let decide = |history: &History, path: &str, card: Option<CardId>| {
-        let (caller, question, purpose) = (caller(7), question(Use::ExportPrivate, path), purpose("x"));
-        let about = About { card, ..About::default() };
-        let at = UnixMillis::new(0);
-        let request =
-            Request { caller: &caller, doubt: None, question: &question, purpose: &purpose, about: &about, at };
-        if let Decision::Refused(reason) = policy.decide(&request, history) { Err(reason) } else { Ok(()) }
-    };
-    let done = |history: &mut History, seq: u64, operation: Operation| {
-        used(history, seq, 0, &caller(7), operation, &purpose("x"));
-        let outcome = audit::Outcome::done(None, None);
-        history.tell(seq + 1, UnixMillis::new(0), &audit::Event::Outcome { intent: seq, outcome });
+        decide_of(&policy, Use::ExportPrivate, path, &About { card, ..About::default() }, history)
     };
     let card = Some(CardId::Instance([1; 16]));
     done(&mut history, 1, Operation::ExportPrivate(ExportPath::chat()));
@@ -379,18 +383,12 @@ fn attack_uses_of_ever_more_keys_end_before_the_room_to_remember_exports_does() 
     let mut history = History::default();
     let about = About { card: Some(CardId::Instance([1; 16])), ..About::default() };
     let decide = |history: &History, operation: Use, path: &str, about: &About| {
-        let (caller, question, purpose) = (caller(7), question(operation, path), purpose("x"));
-        let at = UnixMillis::new(0);
-        let request = Request { caller: &caller, doubt: None, question: &question, purpose: &purpose, about, at };
-        if let Decision::Refused(reason) = policy.decide(&request, history) { Err(reason) } else { Ok(()) }
+        decide_of(&policy, operation, path, about, history)
     };
     let refused = (0..17_000_u32).find(|n| {
         let asked = decide(&history, Use::Public, &path(*n), &about);
         assert!(matches!(asked, Ok(()) | Err(Reason::TooManyUsed)), "{asked:?}");
-        let seq = 1 + 2 * u64::from(*n);
-        used(&mut history, seq, 0, &caller(7), Operation::ExportPublic(path(*n).parse().unwrap()), &purpose("x"));
-        let outcome = audit::Outcome::done(None, None);
-        history.tell(seq + 1, UnixMillis::new(0), &audit::Event::Outcome { intent: seq, outcome });
+        done(&mut history, 1 + 2 * u64::from(*n), Operation::ExportPublic(path(*n).parse().unwrap()));
         asked.is_err()
     });
     assert!(refused.is_some_and(|n| n > 12_000), "{refused:?}");
