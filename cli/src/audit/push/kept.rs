@@ -1,6 +1,6 @@
 //! The file in a folder that keeps what was received: lines are appended to it, each of them once.
 //!
-//! The invariant: what was there stays as it is, and after an error nothing was added.
+//! The invariant: what was there stays as it is, and so does what somebody else adds.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -50,9 +50,10 @@ pub(super) fn is_in(dir: &Path, file: &Path) -> bool {
 fn complete(mut file: File, lines: &[u8]) -> io::Result<()> {
     let length = file.seek(SeekFrom::End(0))?;
     let end = end_of(&mut file, length, lines.len())?;
-    let written = file.write_all(&missing(&end, lines)).and_then(|()| file.sync_data());
-    if written.is_err() {
-        // Half a line would hide from the next sending what stands before it.
+    let missing = missing(&end, lines);
+    let written = file.write_all(&missing).and_then(|()| file.sync_data());
+    // What is of this sending alone is taken back: it may be half a line, and the disk may be full.
+    if written.is_err() && since(&mut file, length, missing.len()).is_ok_and(|added| missing.starts_with(&added)) {
         drop(file.set_len(length));
     }
     written
@@ -61,10 +62,15 @@ fn complete(mut file: File, lines: &[u8]) -> io::Result<()> {
 /// Returns the last bytes of a file: as many as that and the one before them, or all.
 fn end_of(file: &mut File, length: u64, bytes: usize) -> io::Result<Vec<u8>> {
     let room = u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(1);
-    file.seek(SeekFrom::Start(length.saturating_sub(room)))?;
-    let mut end = Vec::new();
-    file.take(room).read_to_end(&mut end)?;
-    Ok(end)
+    since(file, length.saturating_sub(room), bytes)
+}
+
+/// Returns what stands in a file from here on: as many bytes and one more, or all.
+fn since(file: &mut File, from: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(from))?;
+    let mut found = Vec::new();
+    file.take(u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(1)).read_to_end(&mut found)?;
+    Ok(found)
 }
 
 /// Returns what is to follow on `end`, so that `lines` stand there: the rest of them where it ends with their beginning, down
