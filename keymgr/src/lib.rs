@@ -47,6 +47,7 @@ pub mod policy;
 pub mod profile;
 mod proof_service;
 pub mod provision;
+mod queue;
 pub mod reader;
 mod refusals;
 pub mod roles;

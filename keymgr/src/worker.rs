@@ -1,17 +1,24 @@
 //! The one thread that owns the card and its session. Everybody else asks it over a bounded queue.
+//!
+//! Answers go back through one task of the runtime that hands them out: a runtime that is busy is woken once for all answers
+//! that are there by then, and to wake it costs more than most requests.
 
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use audit::LogStore;
 use keycard::CardTransport;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::broker::Broker;
+use crate::queue::{NotSent, Nothing, Receiver, Sender, queue};
 
 /// The way to the thread; clones lead to the same one.
-pub struct Worker<T: CardTransport, S: LogStore>(SyncSender<Job<T, S>>);
+pub struct Worker<T: CardTransport, S: LogStore> {
+    jobs: Sender<Job<T, S>>,
+    /// Never more than callers that wait.
+    answers: mpsc::UnboundedSender<HandOut>,
+}
 
 /// Tells when the thread has ended.
 pub struct Ended(Option<oneshot::Receiver<()>>);
@@ -28,16 +35,14 @@ pub enum NoAnswer {
     Stopped,
 }
 
-enum Job<T: CardTransport, S: LogStore> {
-    Ask(Question<T, S>),
-    Stop,
-}
+type Job<T, S> = Box<dyn FnOnce(&mut Broker<T, S>) + Send>;
 
-type Question<T, S> = Box<dyn FnOnce(&mut Broker<T, S>) + Send>;
+/// Gives an answer to whoever waits for it.
+type HandOut = Box<dyn FnOnce() + Send>;
 
 impl<T: CardTransport, S: LogStore> Clone for Worker<T, S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { jobs: self.jobs.clone(), answers: self.answers.clone() }
     }
 }
 
@@ -46,19 +51,25 @@ where
     T: CardTransport + Send + 'static,
     S: LogStore + Send + 'static,
 {
-    /// Starts the thread.
+    /// Starts the thread, and on the runtime from which this is called the task that hands out answers.
     ///
     /// # Errors
     /// The operating system's, when it gives no thread.
     pub fn start(broker: Broker<T, S>) -> io::Result<(Self, Ended)> {
-        let (queue, jobs) = sync_channel(QUEUE);
+        let (jobs, waiting) = queue(QUEUE);
+        let (answers, mut answered) = mpsc::unbounded_channel::<HandOut>();
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new().name("card".to_owned()).spawn(move || {
-            work(broker, &jobs);
+            work(broker, &waiting);
             // Dropped also when a job panics; the card was reset by the broker's end then.
             drop(end);
         })?;
-        Ok((Self(queue), Ended(Some(ended))))
+        tokio::spawn(async move {
+            while let Some(hand_out) = answered.recv().await {
+                hand_out();
+            }
+        });
+        Ok((Self { jobs, answers }, Ended(Some(ended))))
     }
 
     /// Asks the broker and waits for its answer. A request whose caller has gone away is not begun.
@@ -69,28 +80,30 @@ where
         &self,
         ask: impl FnOnce(&mut Broker<T, S>) -> R + Send + 'static,
     ) -> Result<R, NoAnswer> {
-        let (answer, wait) = oneshot::channel();
-        let job = Job::Ask(Box::new(move |broker| {
-            if !answer.is_closed() {
+        let (to_caller, wait) = oneshot::channel();
+        let answers = self.answers.clone();
+        let job = Box::new(move |broker: &mut Broker<T, S>| {
+            if !to_caller.is_closed() {
+                let answer = ask(broker);
                 // A caller that goes away meanwhile finds the record in the log.
-                drop(answer.send(ask(broker)));
+                drop(answers.send(Box::new(move || drop(to_caller.send(answer)))));
             }
-        }));
-        match self.0.try_send(job) {
+        });
+        match self.jobs.try_send(job) {
             Ok(()) => wait.await.map_err(|_| NoAnswer::Stopped),
-            Err(TrySendError::Full(_)) => Err(NoAnswer::Busy),
-            Err(TrySendError::Disconnected(_)) => Err(NoAnswer::Stopped),
+            Err(NotSent::Full) => Err(NoAnswer::Busy),
+            Err(NotSent::Closed) => Err(NoAnswer::Stopped),
         }
     }
 
     /// Has the broker do something and does not wait for it. When too many requests wait it is not done.
     pub fn tell(&self, tell: impl FnOnce(&mut Broker<T, S>) + Send + 'static) {
-        drop(self.0.try_send(Job::Ask(Box::new(tell))));
+        let _ = self.jobs.try_send(Box::new(tell));
     }
 
-    /// Lets the thread finish what is queued, reset the card, and end. It waits while the queue is full.
+    /// Lets the thread finish what is queued, reset the card, and end. It is not waited for.
     pub fn stop(&self) {
-        drop(self.0.send(Job::Stop));
+        self.jobs.close();
     }
 }
 
@@ -104,14 +117,14 @@ impl Ended {
     }
 }
 
-fn work<T: CardTransport, S: LogStore>(mut broker: Broker<T, S>, jobs: &Receiver<Job<T, S>>) {
+fn work<T: CardTransport, S: LogStore>(mut broker: Broker<T, S>, waiting: &Receiver<Job<T, S>>) {
     loop {
-        let job = next(&mut broker, jobs);
+        let job = next(&mut broker, waiting);
         broker.heed();
         match job {
-            Ok(Job::Ask(ask)) => ask(&mut broker),
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => {
+            Ok(job) => job(&mut broker),
+            Err(Nothing::Yet) => {}
+            Err(Nothing::Ever) => {
                 broker.settle();
                 broker.lock_all();
                 return;
@@ -123,22 +136,19 @@ fn work<T: CardTransport, S: LogStore>(mut broker: Broker<T, S>, jobs: &Receiver
 /// Waits for the next request. In a lull a card signs what came of the ones before; in a burst it does when that is overdue.
 fn next<T: CardTransport, S: LogStore>(
     broker: &mut Broker<T, S>,
-    jobs: &Receiver<Job<T, S>>,
-) -> Result<Job<T, S>, RecvTimeoutError> {
+    waiting: &Receiver<Job<T, S>>,
+) -> Result<Job<T, S>, Nothing> {
     if broker.is_overdue() {
         broker.settle();
     }
     if broker.owes_signature() {
-        match jobs.recv_timeout(LULL) {
-            Err(RecvTimeoutError::Timeout) => broker.settle(),
+        match waiting.next(Some(LULL)) {
+            Err(Nothing::Yet) => broker.settle(),
             other => return other,
         }
     }
     broker.heed();
-    match broker.wake_in() {
-        Some(left) => jobs.recv_timeout(left.min(LOOK_AGAIN)),
-        None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-    }
+    waiting.next(broker.wake_in().map(|left| left.min(LOOK_AGAIN)))
 }
 
 /// When no request comes for so long, whoever asks several things in a row has their answers.
