@@ -395,7 +395,8 @@ fn run(args: RunArgs) -> Result<(), Failure> {
         kernel: peer,
         notifier,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // One thread for all that is no card's: a second one takes a core from the card's, and requests cross threads twice.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let mut stop = Stop::listen(until_stdin_closes)?;
         let mut daemon = Daemon::assemble(&config, activated.map(|it| it.listener))?;
