@@ -1,5 +1,6 @@
 //! What stands around the service: its limits, what it counts, what it is hardened with, and who watches it.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -88,7 +89,10 @@ pub(crate) async fn write_textfile<T, S>(
     let mut told: Option<String> = None;
     loop {
         if let Ok(held) = worker.ask(|broker| broker.held()).await {
-            let trouble = textfile::write(&path, &metrics.text(&held, hardening)).err().map(|error| error.to_string());
+            let (file, text) = (path.clone(), metrics.text(&held, hardening));
+            // On a thread that may wait: the folder may be on a disk that hangs, and nobody else has to wait for it.
+            let written = tokio::task::spawn_blocking(move || textfile::write(&file, &text)).await;
+            let trouble = written.map_err(io::Error::from).flatten().err().map(|error| error.to_string());
             if trouble != told
                 && let Some(error) = &trouble
             {
