@@ -6,8 +6,8 @@
 //! - [`seats`] are the readers that are looked after, each with its own session, and [`lend`] gives one to other programs;
 //! - [`cards`] is what its owner does with any card in any reader;
 //! - [`drill`] performs histories with software cards, to see whether a verifier finds what is wrong with them;
-//! - [`worker`] is the one thread on which a broker lives, [`service`] the local API in front of it, [`daemon`] puts both
-//!   together from the files of a [`profile`];
+//! - [`worker`] is the one thread on which a broker lives, behind a `queue`; [`service`] is the local API in front of it, and
+//!   [`daemon`] puts both together from the files of a [`profile`];
 //! - [`activation`] and [`notify`] are what a service manager says and hears, [`hardening`] what this process takes from
 //!   itself.
 
