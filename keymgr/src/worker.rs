@@ -1,7 +1,7 @@
 //! The one thread that owns the card and its session. Everybody else asks it over a bounded queue.
 //!
 //! Answers go back through one task of the runtime that hands them out: a runtime that is busy is woken once for all answers
-//! that are there by then, and to wake it costs more than most requests.
+//! that are there by then.
 
 use std::io;
 use std::time::Duration;
