@@ -318,7 +318,8 @@ where
         // Calls that are under way get their answer, but nobody can hold us up.
         drop(tokio::time::timeout(GRACE, server).await);
     }
-    worker.stop();
+    // A full queue makes this wait, so not on a thread of the runtime.
+    drop(tokio::task::spawn_blocking(move || worker.stop()).await);
     ended.wait().await;
     drop(served.guard);
     by_itself.unwrap_or(Ok(()))

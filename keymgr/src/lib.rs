@@ -47,7 +47,6 @@ pub mod policy;
 pub mod profile;
 mod proof_service;
 pub mod provision;
-mod queue;
 pub mod reader;
 mod refusals;
 pub mod roles;

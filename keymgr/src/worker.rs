@@ -1,24 +1,17 @@
 //! The one thread that owns the card and its session. Everybody else asks it over a bounded queue.
-//!
-//! Answers go back through one task of the runtime that hands them out: a runtime that is busy is woken once for all answers
-//! that are there by then.
 
 use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use audit::LogStore;
 use keycard::CardTransport;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::broker::Broker;
-use crate::queue::{NotSent, Nothing, Receiver, Sender, queue};
 
 /// The way to the thread; clones lead to the same one.
-pub struct Worker<T: CardTransport, S: LogStore> {
-    jobs: Sender<Job<T, S>>,
-    /// Never more than callers that wait.
-    answers: mpsc::UnboundedSender<HandOut>,
-}
+pub struct Worker<T: CardTransport, S: LogStore>(SyncSender<Job<T, S>>);
 
 /// Tells when the thread has ended.
 pub struct Ended(Option<oneshot::Receiver<()>>);
@@ -35,14 +28,16 @@ pub enum NoAnswer {
     Stopped,
 }
 
-type Job<T, S> = Box<dyn FnOnce(&mut Broker<T, S>) + Send>;
+enum Job<T: CardTransport, S: LogStore> {
+    Ask(Question<T, S>),
+    Stop,
+}
 
-/// Gives an answer to whoever waits for it.
-type HandOut = Box<dyn FnOnce() + Send>;
+type Question<T, S> = Box<dyn FnOnce(&mut Broker<T, S>) + Send>;
 
 impl<T: CardTransport, S: LogStore> Clone for Worker<T, S> {
     fn clone(&self) -> Self {
-        Self { jobs: self.jobs.clone(), answers: self.answers.clone() }
+        Self(self.0.clone())
     }
 }
 
@@ -51,25 +46,19 @@ where
     T: CardTransport + Send + 'static,
     S: LogStore + Send + 'static,
 {
-    /// Starts the thread, and on the runtime from which this is called the task that hands out answers.
+    /// Starts the thread.
     ///
     /// # Errors
     /// The operating system's, when it gives no thread.
     pub fn start(broker: Broker<T, S>) -> io::Result<(Self, Ended)> {
-        let (jobs, waiting) = queue(QUEUE);
-        let (answers, mut answered) = mpsc::unbounded_channel::<HandOut>();
+        let (queue, jobs) = sync_channel(QUEUE);
         let (end, ended) = oneshot::channel();
         std::thread::Builder::new().name("card".to_owned()).spawn(move || {
-            work(broker, &waiting);
+            work(broker, &jobs);
             // Dropped also when a job panics; the card was reset by the broker's end then.
             drop(end);
         })?;
-        tokio::spawn(async move {
-            while let Some(hand_out) = answered.recv().await {
-                hand_out();
-            }
-        });
-        Ok((Self { jobs, answers }, Ended(Some(ended))))
+        Ok((Self(queue), Ended(Some(ended))))
     }
 
     /// Asks the broker and waits for its answer. A request whose caller has gone away is not begun.
@@ -80,30 +69,28 @@ where
         &self,
         ask: impl FnOnce(&mut Broker<T, S>) -> R + Send + 'static,
     ) -> Result<R, NoAnswer> {
-        let (to_caller, wait) = oneshot::channel();
-        let answers = self.answers.clone();
-        let job = Box::new(move |broker: &mut Broker<T, S>| {
-            if !to_caller.is_closed() {
-                let answer = ask(broker);
+        let (answer, wait) = oneshot::channel();
+        let job = Job::Ask(Box::new(move |broker| {
+            if !answer.is_closed() {
                 // A caller that goes away meanwhile finds the record in the log.
-                drop(answers.send(Box::new(move || drop(to_caller.send(answer)))));
+                drop(answer.send(ask(broker)));
             }
-        });
-        match self.jobs.try_send(job) {
+        }));
+        match self.0.try_send(job) {
             Ok(()) => wait.await.map_err(|_| NoAnswer::Stopped),
-            Err(NotSent::Full) => Err(NoAnswer::Busy),
-            Err(NotSent::Closed) => Err(NoAnswer::Stopped),
+            Err(TrySendError::Full(_)) => Err(NoAnswer::Busy),
+            Err(TrySendError::Disconnected(_)) => Err(NoAnswer::Stopped),
         }
     }
 
     /// Has the broker do something and does not wait for it. When too many requests wait it is not done.
     pub fn tell(&self, tell: impl FnOnce(&mut Broker<T, S>) + Send + 'static) {
-        let _ = self.jobs.try_send(Box::new(tell));
+        drop(self.0.try_send(Job::Ask(Box::new(tell))));
     }
 
-    /// Lets the thread finish what is queued, reset the card, and end. It is not waited for.
+    /// Lets the thread finish what is queued, reset the card, and end. It waits while the queue is full.
     pub fn stop(&self) {
-        self.jobs.close();
+        drop(self.0.send(Job::Stop));
     }
 }
 
@@ -117,14 +104,14 @@ impl Ended {
     }
 }
 
-fn work<T: CardTransport, S: LogStore>(mut broker: Broker<T, S>, waiting: &Receiver<Job<T, S>>) {
+fn work<T: CardTransport, S: LogStore>(mut broker: Broker<T, S>, jobs: &Receiver<Job<T, S>>) {
     loop {
-        let job = next(&mut broker, waiting);
+        let job = next(&mut broker, jobs);
         broker.heed();
         match job {
-            Ok(job) => job(&mut broker),
-            Err(Nothing::Yet) => {}
-            Err(Nothing::Ever) => {
+            Ok(Job::Ask(ask)) => ask(&mut broker),
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => {
                 broker.settle();
                 broker.lock_all();
                 return;
@@ -136,19 +123,22 @@ fn work<T: CardTransport, S: LogStore>(mut broker: Broker<T, S>, waiting: &Recei
 /// Waits for the next request. In a lull a card signs what came of the ones before; in a burst it does when that is overdue.
 fn next<T: CardTransport, S: LogStore>(
     broker: &mut Broker<T, S>,
-    waiting: &Receiver<Job<T, S>>,
-) -> Result<Job<T, S>, Nothing> {
+    jobs: &Receiver<Job<T, S>>,
+) -> Result<Job<T, S>, RecvTimeoutError> {
     if broker.is_overdue() {
         broker.settle();
     }
     if broker.owes_signature() {
-        match waiting.next(Some(LULL)) {
-            Err(Nothing::Yet) => broker.settle(),
+        match jobs.recv_timeout(LULL) {
+            Err(RecvTimeoutError::Timeout) => broker.settle(),
             other => return other,
         }
     }
     broker.heed();
-    waiting.next(broker.wake_in().map(|left| left.min(LOOK_AGAIN)))
+    match broker.wake_in() {
+        Some(left) => jobs.recv_timeout(left.min(LOOK_AGAIN)),
+        None => jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    }
 }
 
 /// When no request comes for so long, whoever asks several things in a row has their answers.
