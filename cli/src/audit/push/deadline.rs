@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::send::{not_taken, unreachable};
+use super::send::{REFUSAL, not_taken, unreachable};
 use crate::error::CliError;
 
 /// When a sending ends, done or not.
@@ -44,8 +44,9 @@ impl Deadline {
     pub(super) fn connect(self, address: &str) -> Result<Timed, CliError> {
         let mut last = not_taken("the name has no address");
         for address in self.resolve(address)? {
+            let called = Instant::now();
             match self.left().and_then(|left| TcpStream::connect_timeout(&address, left)) {
-                Ok(stream) => return Ok(Timed { stream, until: self }),
+                Ok(stream) => return Ok(Timed { stream, until: self, round_trip: called.elapsed() }),
                 Err(error) => last = unreachable(error),
             }
         }
@@ -156,6 +157,8 @@ async fn beginning(mut from: impl AsyncRead + Unpin) -> Vec<u8> {
 pub(super) struct Timed {
     stream: TcpStream,
     until: Deadline,
+    /// How long the other side took to answer the call.
+    round_trip: Duration,
 }
 
 impl Timed {
@@ -171,7 +174,10 @@ impl Timed {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it hung up before it had everything"));
         }
         self.stream.shutdown(Shutdown::Write)?;
-        io::copy(self, &mut io::sink()).map(drop)
+        io::copy(self, &mut io::sink())?;
+        // Its end may have been under way before it could have everything: what it did not want is answered after that.
+        std::thread::sleep(REFUSAL.max(2 * self.round_trip).min(self.until.left()?));
+        self.stream.take_error()?.map_or(Ok(()), Err)
     }
 }
 

@@ -179,7 +179,7 @@ pub(super) fn not_taken(why: impl Into<String>) -> CliError {
     CliError::found(Fault::Unreachable, format!("{}; what was not sent stays in the spool", why.into()))
 }
 
-/// How long a datagram's refusal is waited for.
-const REFUSAL: Duration = Duration::from_millis(100);
+/// How long a refusal is waited for of what nobody answers otherwise.
+pub(super) const REFUSAL: Duration = Duration::from_millis(100);
 /// No status line is longer.
 const MAX_STATUS: u64 = 8192;

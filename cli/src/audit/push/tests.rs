@@ -1,7 +1,7 @@
 //! Places that are there, that are not, and that come back.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -116,16 +116,15 @@ fn a_log_daemon_gets_a_message_for_each_head() {
 fn attack_a_log_daemon_that_hangs_up_or_never_reads_has_taken_nothing() {
     let here = Box::new();
     let within = Duration::from_millis(600);
-    let hangs_up = |_: std::net::TcpStream| ();
-    let never_reads = |mut stream: std::net::TcpStream| {
+    let hangs_up = |_: TcpStream| ();
+    let never_reads = |mut stream: TcpStream| {
         // Until the other side gives up: a byte that it did not want is answered by a reset.
         while stream.write_all(b"x").is_ok() {
             std::thread::sleep(Duration::from_millis(20));
         }
     };
-    for answers in
-        [std::boxed::Box::new(hangs_up) as std::boxed::Box<dyn Fn(_) + Send>, std::boxed::Box::new(never_reads)]
-    {
+    let daemons: [fn(TcpStream); 2] = [hangs_up, never_reads];
+    for answers in daemons {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let to: Target = format!("syslog:tcp:{}", tcp.local_addr().unwrap()).parse().unwrap();
         let serves = std::thread::spawn(move || answers(tcp.accept().unwrap().0));
@@ -142,6 +141,18 @@ fn attack_a_log_daemon_that_hangs_up_or_never_reads_has_taken_nothing() {
     assert_eq!(fault(here.send(&to)), Some(Fault::Unreachable));
     assert_eq!(here.send(&to).unwrap(), 2, "it is sent again");
     serves.join().unwrap();
+}
+
+/// Its end crosses what is sent in one of some thousand times.
+#[test]
+fn attack_a_log_daemon_that_hangs_up_while_it_is_sent_to_has_taken_nothing() {
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let to: Target = format!("syslog:tcp:{}", tcp.local_addr().unwrap()).parse().unwrap();
+    std::thread::spawn(move || tcp.incoming().for_each(drop));
+    for _ in 0..5000 {
+        let error = send::send(&to, HEADS.as_bytes(), Duration::from_secs(30)).unwrap_err();
+        assert_eq!(error.fault(), Some(Fault::Unreachable), "{error}");
+    }
 }
 
 /// Answers one request, and returns its body.
@@ -314,12 +325,12 @@ fn attack_a_place_that_is_the_spool_itself_or_leads_elsewhere_is_refused() {
 #[test]
 fn attack_a_service_that_drips_or_never_reads_is_given_up_at_the_deadline() {
     let within = Duration::from_millis(600);
-    let drip = |mut stream: std::net::TcpStream| {
+    let drip = |mut stream: TcpStream| {
         while stream.write_all(b"H").is_ok() {
             std::thread::sleep(Duration::from_millis(50));
         }
     };
-    let mute = |mut stream: std::net::TcpStream| drop(stream.read_to_end(&mut Vec::new()));
+    let mute = |mut stream: TcpStream| drop(stream.read_to_end(&mut Vec::new()));
     for answers in [std::boxed::Box::new(drip) as std::boxed::Box<dyn Fn(_) + Send>, std::boxed::Box::new(mute)] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let to: Target = format!("http://{}/heads", listener.local_addr().unwrap()).parse().unwrap();
