@@ -25,7 +25,7 @@ pub enum LockError {
 /// A lock, held until dropped.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -34,14 +34,27 @@ impl Lock {
     /// # Errors
     /// [`LockError`].
     pub fn take(path: &Path) -> Result<Self, LockError> {
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        if !try_lock(&file)? {
-            return Err(LockError::Held { pid: pid_in(&mut file) });
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let mut lock = Self::on(file)?;
+        lock.file.set_len(0)?;
+        lock.file.rewind()?;
+        writeln!(lock.file, "{}", std::process::id())?;
+        Ok(lock)
+    }
+
+    fn on(file: File) -> Result<Self, LockError> {
+        match file.try_lock() {
+            Ok(()) => Ok(Self { file }),
+            Err(TryLockError::WouldBlock) => Err(LockError::Held { pid: pid_in(&file) }),
+            Err(TryLockError::Error(error)) => Err(error.into()),
         }
-        file.set_len(0)?;
-        file.rewind()?;
-        writeln!(file, "{}", std::process::id())?;
-        Ok(Self { _file: file })
+    }
+}
+
+impl Drop for Lock {
+    /// A program that another thread is about to start has a copy of the file, and would hold the lock a moment longer.
+    fn drop(&mut self) {
+        drop(self.file.unlock());
     }
 }
 
@@ -50,10 +63,15 @@ impl Lock {
 /// # Errors
 /// The file system's.
 pub fn is_held(path: &Path) -> io::Result<bool> {
-    match File::open(path) {
-        Ok(file) => try_lock(&file).map(|free| !free),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match Lock::on(file) {
+        Ok(_) => Ok(false),
+        Err(LockError::Held { .. }) => Ok(true),
+        Err(LockError::Io(error)) => Err(error),
     }
 }
 
@@ -62,18 +80,10 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
 /// # Errors
 /// The file system's.
 pub fn last_holder(path: &Path) -> io::Result<Option<u32>> {
-    File::open(path).map(|mut file| pid_in(&mut file))
+    File::open(path).map(|file| pid_in(&file))
 }
 
-fn try_lock(file: &File) -> io::Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-fn pid_in(file: &mut File) -> Option<u32> {
+fn pid_in(file: &File) -> Option<u32> {
     let mut text = String::new();
     file.take(16).read_to_string(&mut text).ok()?;
     text.trim().parse().ok().filter(|pid| *pid > 1)
@@ -96,6 +106,16 @@ mod tests {
         assert_eq!(last_holder(&path).unwrap(), Some(std::process::id()));
         drop(held);
         assert!(!is_held(&path).unwrap());
+        assert!(Lock::take(&path).is_ok());
+    }
+
+    #[test]
+    fn a_lock_that_is_given_back_is_not_held_by_a_copy_of_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = Lock::take(&path).unwrap();
+        let _copy = held.file.try_clone().unwrap();
+        drop(held);
         assert!(Lock::take(&path).is_ok());
     }
 
