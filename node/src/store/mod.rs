@@ -13,6 +13,7 @@ mod state;
 mod tests;
 
 use std::path::PathBuf;
+use std::thread::JoinHandle;
 
 use chat::{Change, InstallationId, State};
 use proto::ChatKey;
@@ -23,11 +24,27 @@ use database::{Database, Opening};
 pub use error::StoreError;
 pub use history::Line;
 
-/// The way to the thread that owns the file.
+/// The way to the thread that owns the file. When it is dropped, the file is closed.
 #[derive(Debug)]
 pub struct Store {
+    // Dropped before the thread, which ends when no job can come any more.
     jobs: mpsc::Sender<Job>,
     done: oneshot::Receiver<Result<(), StoreError>>,
+    _thread: Thread,
+}
+
+/// The thread. It is waited for when this is dropped: SQLCipher wipes its memory at the end of the process, and crashes
+/// whoever still uses it then.
+#[derive(Debug)]
+struct Thread(Option<JoinHandle<()>>);
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // A panic in it has printed its reason.
+            drop(thread.join());
+        }
+    }
 }
 
 /// A store that is to be opened.
@@ -55,7 +72,7 @@ impl Store {
         let (jobs, mut todo) = mpsc::channel::<Job>(WAITING);
         let (opened, opening) = oneshot::channel();
         let (closed, done) = oneshot::channel();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
                 let Location { path, key, owner, installation, may_create } = location;
@@ -76,8 +93,9 @@ impl Store {
                 drop(closed.send(database.close()));
             })
             .map_err(|_| StoreError::Closed)?;
+        let store = Self { jobs, done, _thread: Thread(Some(thread)) };
         opening.await.map_err(|_| StoreError::Closed)??;
-        Ok(Self { jobs, done })
+        Ok(store)
     }
 
     /// Makes a change and syncs it, or nothing of it.
@@ -125,8 +143,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the last changes could not be folded into it; they are safe in its log.
     pub async fn close(self) -> Result<(), StoreError> {
-        drop(self.jobs);
-        self.done.await.map_err(|_| StoreError::Closed)?
+        let Self { jobs, done, _thread } = self;
+        drop(jobs);
+        done.await.map_err(|_| StoreError::Closed)?
     }
 
     /// Lets the file grow no further, as a full disk would, or lets it grow again.

@@ -309,7 +309,10 @@ async fn the_thread_that_owns_the_file_answers_and_closes() {
     store.close().await.unwrap();
     let store = Store::open(location()).await.unwrap();
     assert_eq!(store.count().await.unwrap(), 1);
-    store.close().await.unwrap();
+    let log = dir.path().join("s-wal");
+    assert!(log.exists());
+    drop(store);
+    assert!(!log.exists(), "it was not waited for");
     let missing = Location { path: dir.path().join("none"), may_create: false, ..location() };
     assert!(matches!(Store::open(missing).await, Err(StoreError::Missing { .. })));
 }
